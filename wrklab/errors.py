@@ -1,0 +1,81 @@
+"""Every exception that wrklab raises on purpose.
+
+WrklabError                 exit status 1: something failed or is doubtful
+├── UsageError              exit status 2: what was asked for cannot be meant
+│   ├── CardError           a stack, scenario or suite file is wrong (file, line, key)
+│   └── UnknownNameError    no such variant, scenario, suite, lab, run (lists the known, suggests the nearest)
+├── LabError                the hosts cannot be brought up, reached or put down
+│   ├── HostError           one host: a command failed or the connection did
+│   └── ProvisionError      an Ansible playbook failed
+├── LimitError              a ceiling of this machine or a host (descriptors, ports) forbids what was asked
+├── ParseError              text or a file that a program wrote is not what it should be
+├── CellError               one cell could not be measured (which phase, what was seen)
+└── StoreError              a run's folder or its SQLite file cannot be read or written
+
+An error's text says where, what was found, what was expected, and what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class WrklabError(Exception):
+    """The root: its text is for the user, its exit status for the shell."""
+
+    exit_status = 1
+
+
+class UsageError(WrklabError):
+    """What was asked for cannot be meant; nothing was touched."""
+
+    exit_status = 2
+
+
+class CardError(UsageError):
+    """A stack, scenario or suite file is wrong; the text names file, line and key."""
+
+
+class UnknownNameError(UsageError):
+    """A name that is not known; the text lists the known ones and suggests the nearest."""
+
+    def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
+        """`noun` is the kind of thing (`variant`), `name` what was given, `known` every name that would do."""
+        names = sorted(set(known))
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        super().__init__(f"unknown {noun} {name!r}.{hint} Known: {', '.join(names) or 'none'}.")
+
+
+class LabError(WrklabError):
+    """The hosts cannot be brought up, reached or put down."""
+
+
+class HostError(LabError):
+    """One host: a command failed there, or the connection did."""
+
+
+class ProvisionError(LabError):
+    """An Ansible playbook failed."""
+
+
+class LimitError(WrklabError):
+    """A ceiling of this machine or of a host forbids what was asked."""
+
+
+class ParseError(WrklabError):
+    """Text or a file that a program wrote is not what it should be."""
+
+
+class CellError(WrklabError):
+    """One cell could not be measured."""
+
+    def __init__(self, phase: str, text: str) -> None:
+        """`phase` is where the cell stopped: start, ready, warmup, settle, window, verify_after, pull."""
+        self.phase = phase
+        super().__init__(f"{phase}: {text}")
+
+
+class StoreError(WrklabError):
+    """A run's folder or its SQLite file cannot be read or written."""

@@ -1,0 +1,147 @@
+"""Reading YAML cards into pydantic models, with errors that name file, line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
+
+from wrklab.errors import CardError
+
+#: A name of ours: lower case, digits, underscores; it becomes a file name, a unit name and a column's value.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Card(BaseModel):
+    """The base of every card: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+def parse_duration_s(value: object) -> float:
+    """Seconds from 5, 2.5, '5', '5s', '500ms' or '1m'. Raises ValueError on anything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    text = str(value).strip()
+    for unit in ("ms", "s", "m", "h"):
+        if text.endswith(unit):
+            try:
+                return float(text.removesuffix(unit)) * _UNIT_S[unit]
+            except ValueError:
+                break
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a duration: write 5, 2.5s, 500ms or 1m") from None
+
+
+#: A duration in seconds; cards and command lines may write 5, '5s', '500ms', '1m'.
+DurationS = Annotated[float, BeforeValidator(parse_duration_s)]
+
+CardType = TypeVar("CardType", bound=Card)
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], yaml.Node]:
+    """The mapping in a YAML file, and its node tree (for line numbers). Raises CardError with file and line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CardError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise CardError(f"{path}:{line}: not YAML: {error.problem}") from error
+    if not isinstance(data, dict) or node is None:
+        raise CardError(f"{path}:1: a mapping was expected, found {type(data).__name__}")
+    _refuse_duplicate_keys(path, node)
+    return data, node
+
+
+def _refuse_duplicate_keys(path: Path, node: yaml.Node) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise CardError(f"{path}:{key.start_mark.line + 1}: key {key.value!r} stands here a second time")
+            seen.add(key.value)
+            _refuse_duplicate_keys(path, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_duplicate_keys(path, item)
+
+
+def line_of(node: yaml.Node, location: tuple[int | str, ...]) -> int:
+    """The 1-based line of the deepest part of `location` that the node tree holds."""
+    line = node.start_mark.line + 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if found is None:
+                return line
+            line = found[0].start_mark.line + 1
+            node = found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            return line
+    return line
+
+
+def read_card(path: Path, model: type[CardType], **extra: object) -> CardType:
+    """The card in a YAML file. `extra` are values that the file's place gives (its name). Raises CardError."""
+    data, node = read_yaml(path)
+    clash = sorted(set(data) & set(extra))
+    if clash:
+        raise CardError(
+            f"{path}:{line_of(node, (clash[0],))}: {clash[0]!r} comes from the file's place; remove the key"
+        )
+    try:
+        return model.model_validate({**data, **extra})
+    except ValidationError as error:
+        raise CardError(explain(error, f"{path}", model, node)) from error
+
+
+def explain(error: ValidationError, where: str, model: type[Card], node: yaml.Node | None) -> str:
+    """One line for each thing that pydantic found wrong: place, key, what was found, what is known."""
+    lines = []
+    for found in error.errors():
+        location = tuple(part for part in found["loc"] if part != "[key]")
+        line = f":{line_of(node, location)}" if node is not None else ""
+        key = ".".join(str(part) for part in location)
+        message = found["msg"].removeprefix("Value error, ")
+        if found["type"] == "extra_forbidden":
+            message = f"unknown key; known here: {', '.join(known_keys(model, location))}"
+        elif found["type"] != "missing" and found["type"] != "value_error":
+            message = f"{message}; found {found['input']!r}"
+        lines.append(f"{where}{line}: {key or 'the file'}: {message}")
+    return "\n".join(lines)
+
+
+def known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the model at `location`'s parent knows, in the order of their definition."""
+    current: type[BaseModel] = model
+    for part in location[:-1]:
+        field = current.model_fields.get(str(part))
+        if field is None:
+            continue
+        inner = _model_within(field.annotation)
+        if inner is not None:
+            current = inner
+    return [field.alias or name for name, field in current.model_fields.items()]
+
+
+def _model_within(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401  a type expression has no narrower type
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _model_within(argument)
+        if found is not None:
+            return found
+    return None

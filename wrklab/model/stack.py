@@ -1,0 +1,129 @@
+"""Stacks and their variants: what `servers/<stack>/stack.yml` may say, and what it comes to on a host."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from wrklab.errors import CardError
+from wrklab.model.cards import Card, DurationS, Name, read_card
+
+#: Where a stack lives on the server host; the roles install to just these places.
+STACKS_DIR = "/opt/wrklab/stacks"
+#: Values for one run (another hold, say), written before a start and read by every unit.
+RUNTIME_ENVIRONMENT_FILE = "/run/wrklab/server.env"
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_KNOWN_PLACEHOLDERS = ("app_dir", "cpus", "port", "venv")
+
+Runtime = Literal["python", "go", "openresty"]
+
+
+class Variant(Card):
+    """One way to serve a stack: a data entry under `variants:` of its stack.yml.
+
+    `command` is the argv, with `{venv}` (the stack's virtual environment), `{app_dir}` (where its files lie), `{port}`
+    and `{cpus}` (the number of CPUs that the inventory gives to the server) filled in.
+    """
+
+    name: Name
+    stack: Name
+    description: str = Field(min_length=10)
+    command: str = Field(min_length=1)
+    environment: dict[str, str] = Field(default_factory=dict)
+    #: How long GET /health holds, in ms; given to the application as WRKLAB_HOLD_MS.
+    hold_ms: int = Field(default=100, ge=0, le=60_000)
+    #: Published rows that this variant answers to: scenario of the article's shape -> `row` of reference/wrk-*.csv.
+    published: dict[Name, str] = Field(default_factory=dict)
+    #: What GET /health must answer.
+    body: str = "ok"
+    #: A server that is not ready after this long has failed.
+    start_limit_s: DurationS = Field(default=20.0, gt=0, le=300)
+    #: Requests that can be handled at once, where the command line fixes it (4 workers: 4); None where it does not.
+    in_flight_limit: int | None = Field(default=None, ge=1)
+    #: RLIMIT_NOFILE of the unit; None takes the host's ceiling.
+    descriptors_count: int | None = Field(default=None, ge=64)
+
+    @model_validator(mode="after")
+    def _command_can_be_filled_in(self) -> Self:
+        unknown = sorted(set(_PLACEHOLDER.findall(self.command)) - set(_KNOWN_PLACEHOLDERS))
+        if unknown:
+            known = ", ".join(f"{{{name}}}" for name in _KNOWN_PLACEHOLDERS)
+            raise ValueError(f"command has the unknown placeholder {{{unknown[0]}}}; known: {known}")
+        try:
+            words = shlex.split(self.command)
+        except ValueError as error:
+            raise ValueError(f"command is not a line that a shell would split: {error}") from None
+        if not words[0].startswith(("/", "{")):
+            raise ValueError(f"command must start with an absolute path or a placeholder, found {words[0]!r}")
+        return self
+
+    @property
+    def unit(self) -> str:
+        """The name of its systemd unit."""
+        return f"wrklab-{self.name}.service"
+
+    @property
+    def venv(self) -> str:
+        """The virtual environment of its stack on the server host."""
+        return f"{STACKS_DIR}/{self.stack}/venv"
+
+    @property
+    def app_dir(self) -> str:
+        """The folder of its stack's files on the server host."""
+        return f"{STACKS_DIR}/{self.stack}/app"
+
+    def argv(self, port: int, cpus_count: int) -> list[str]:
+        """The exact command, every placeholder filled in."""
+        values = {"venv": self.venv, "app_dir": self.app_dir, "port": str(port), "cpus": str(cpus_count)}
+        filled = _PLACEHOLDER.sub(lambda match: values[match[1]], self.command)
+        return shlex.split(filled)
+
+
+class Stack(Card):
+    """An application with its dependencies: `servers/<stack>/stack.yml`."""
+
+    name: Name
+    description: str = Field(min_length=10)
+    runtime: Runtime
+    #: Files of the stack's folder that are put into `{app_dir}` on the server host.
+    files: tuple[str, ...] = Field(min_length=1)
+    #: Locked, hashed requirements of a python stack; a file beside stack.yml.
+    requirements: str | None = None
+    #: TCP port that every variant of the stack listens on.
+    port: int = Field(default=8080, ge=1024, le=65535)
+    variants: dict[Name, Variant] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tell_variants_their_names(cls, data: object) -> object:
+        if not isinstance(data, dict) or not isinstance(data.get("variants"), dict):
+            return data
+        named = {
+            key: {**value, "name": key, "stack": data.get("name")} if isinstance(value, dict) else value
+            for key, value in data["variants"].items()
+        }
+        return {**data, "variants": named}
+
+    @model_validator(mode="after")
+    def _runtime_has_what_it_needs(self) -> Self:
+        if self.runtime == "python" and self.requirements is None:
+            raise ValueError("a python stack needs `requirements` (a locked file beside stack.yml)")
+        if self.runtime != "python" and self.requirements is not None:
+            raise ValueError(f"`requirements` is for python stacks; this one's runtime is {self.runtime}")
+        return self
+
+
+def read_stack(folder: Path) -> Stack:
+    """The stack in a folder of servers/. Raises CardError (file, line, key), also for files that are not there."""
+    path = folder / "stack.yml"
+    stack = read_card(path, Stack, name=folder.name)
+    listed = [*stack.files, *([stack.requirements] if stack.requirements else [])]
+    for name in listed:
+        if not (folder / name).is_file():
+            raise CardError(f"{path}: {name!r} is listed but {folder / name} does not exist")
+    return stack
