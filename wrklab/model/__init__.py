@@ -1,1 +1,1 @@
-"""What a bench is made of, as frozen values: cards, scenarios, suites, published rows, plans. No effects but reading files."""
+"""What a bench is made of, as frozen values: cards, scenarios, suites, published rows, plans, records."""

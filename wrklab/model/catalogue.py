@@ -12,9 +12,7 @@ from wrklab.model.published import PublishedRow, read_published
 from wrklab.model.scenario import Scenario, read_scenario
 from wrklab.model.stack import Stack, Variant, read_stack
 from wrklab.model.suite import Suite, read_suite
-
-#: The checkout that this package lies in.
-PROJECT_DIR = Path(__file__).resolve().parents[2]
+from wrklab.paths import PROJECT_DIR
 
 
 @dataclass(frozen=True)
@@ -28,14 +26,15 @@ class Catalogue:
     published: dict[str, PublishedRow]
 
     def select_variants(self, words: Iterable[str]) -> list[Variant]:
-        """The variants that words mean, in the catalogue's order, each once: `all`, names, stacks, globs, commas between.
+        """The variants that words mean, in the catalogue's order, each once.
 
+        A word is `all`, a name, a stack, a glob, or several of them with commas between.
         Raises UnknownNameError when a word means nothing.
         """
         chosen: set[str] = set()
-        for word in (part.strip() for word in words for part in word.split(",")):
-            if word:
-                chosen |= self._matching(word)
+        for word in ",".join(words).split(","):
+            if word.strip():
+                chosen |= self._matching(word.strip())
         return [variant for name, variant in self.variants.items() if name in chosen]
 
     def _matching(self, word: str) -> set[str]:

@@ -1,0 +1,140 @@
+"""The hosts of a lab, as Ansible's inventory gives them: addresses, users, keys, CPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wrklab.doors.ansible import inventory_path
+from wrklab.errors import LabError
+
+#: Nothing else decides what a host does.
+SERVER_GROUP = "server"
+LOADGEN_GROUP = "loadgen"
+
+
+@dataclass(frozen=True)
+class LabHost:
+    """One host: how to reach it, and what it is given. `load_address` is where measured traffic goes."""
+
+    name: str
+    group: str
+    address: str
+    load_address: str
+    user: str
+    port: int
+    key_path: Path | None
+    known_hosts_path: Path | None
+    jump_host: str | None
+    cpus: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LabHosts:
+    """The hosts of one lab: one server and at least one generator."""
+
+    lab: str
+    kind: str
+    server: LabHost
+    generators: tuple[LabHost, ...]
+
+    @property
+    def all(self) -> tuple[LabHost, ...]:
+        """The server first."""
+        return (self.server, *self.generators)
+
+    @property
+    def cpus_shared(self) -> bool:
+        """Whether a generator is given a CPU of the server's on the same machine (the container lab on one CPU)."""
+        taken = set(self.server.cpus)
+        return self.kind == "container" and any(taken & set(host.cpus) for host in self.generators)
+
+
+def read_hosts(lab: str) -> LabHosts:
+    """The hosts of a lab. Raises UnknownNameError for the lab, LabError where the inventory lacks what is needed."""
+    groups = _resolve(lab)
+    servers = groups[SERVER_GROUP]
+    if len(servers) != 1 or not groups[LOADGEN_GROUP]:
+        raise LabError(
+            f"inventory/{lab}: one host in group {SERVER_GROUP} and at least one in {LOADGEN_GROUP} are needed; "
+            f"found {len(servers)} and {len(groups[LOADGEN_GROUP])}."
+        )
+    kind = str(servers[0][1].get("lab_kind", "ssh"))
+    return LabHosts(
+        lab=lab,
+        kind=kind,
+        server=_host(lab, SERVER_GROUP, *servers[0]),
+        generators=tuple(_host(lab, LOADGEN_GROUP, *found) for found in groups[LOADGEN_GROUP]),
+    )
+
+
+def _resolve(lab: str) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
+    """Host names with their variables, Jinja filled in, by group. Ansible's own classes do it: one truth."""
+    from ansible.inventory.manager import InventoryManager
+    from ansible.parsing.dataloader import DataLoader
+    from ansible.template import Templar
+    from ansible.vars.manager import VariableManager
+
+    loader = DataLoader()
+    inventory = InventoryManager(loader=loader, sources=[str(inventory_path(lab))])
+    variables = VariableManager(loader=loader, inventory=inventory)
+    found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for group in (SERVER_GROUP, LOADGEN_GROUP):
+        found[group] = []
+        for host in inventory.get_hosts(group) if group in inventory.groups else []:
+            raw = variables.get_vars(host=host)
+            templar = Templar(loader=loader, variables=raw)
+            wanted = {key: raw[key] for key in raw if key.startswith(("ansible_", "lab_"))}
+            found[group].append((host.name, _filled_in(lab, host.name, templar, wanted)))
+    return found
+
+
+def _filled_in(lab: str, name: str, templar: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401  Ansible ships no types
+    from ansible.errors import AnsibleError
+
+    values = {}
+    for key in _KEYS:
+        if key in wanted:
+            try:
+                values[key] = templar.template(wanted[key])
+            except AnsibleError as error:
+                raise LabError(f"inventory/{lab}: {name}: {key}: {error}") from error
+    return values
+
+
+_KEYS = (
+    "ansible_host",
+    "ansible_user",
+    "ansible_port",
+    "ansible_ssh_private_key_file",
+    "lab_cpus",
+    "lab_jump_host",
+    "lab_kind",
+    "lab_known_hosts",
+    "lab_load_address",
+)
+
+
+def _host(lab: str, group: str, name: str, values: Mapping[str, Any]) -> LabHost:
+    address = str(values.get("ansible_host") or name)
+    cpus = values.get("lab_cpus") or ()
+    if not all(isinstance(cpu, int) for cpu in cpus):
+        raise LabError(f"inventory/{lab}: {name}: lab_cpus must be a list of CPU numbers, found {cpus!r}")
+    return LabHost(
+        name=name,
+        group=group,
+        address=address,
+        load_address=str(values.get("lab_load_address") or address),
+        user=str(values.get("ansible_user") or "root"),
+        port=int(values.get("ansible_port") or 22),
+        key_path=_path(values.get("ansible_ssh_private_key_file")),
+        known_hosts_path=_path(values.get("lab_known_hosts")),
+        jump_host=str(values["lab_jump_host"]) if values.get("lab_jump_host") else None,
+        cpus=tuple(int(cpu) for cpu in cpus),
+    )
+
+
+def _path(value: object) -> Path | None:
+    return Path(str(value)).expanduser() if value else None
