@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from wrklab.model.cards import Card, Name
 from wrklab.model.scenario import Scenario
 
 
-class Latency(Card):
+class Record(Card):
+    """The base of what is stored: inf and nan are refused when they arise, not when they are read."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class Latency(Record):
     """Latencies in µs, from one histogram. wrk measures from the real send to the end of the answer (closed loop)."""
 
     count: int
@@ -23,7 +29,7 @@ class Latency(Card):
     max_us: float
 
 
-class Errors(Card):
+class Errors(Record):
     """wrk's errors by kind, plus bodies that were not as expected."""
 
     connect: int = 0
@@ -39,7 +45,7 @@ class Errors(Card):
         return self.connect + self.read + self.write + self.status + self.timeout + self.body
 
 
-class GeneratorRecord(Card):
+class GeneratorRecord(Record):
     """One generator host through one window."""
 
     host: str
@@ -57,7 +63,7 @@ class GeneratorRecord(Card):
     host_cpu_percent: float | None = None
 
 
-class ServerRecord(Card):
+class ServerRecord(Record):
     """The server host and the variant's unit through one window."""
 
     cpus_count: int
@@ -81,17 +87,19 @@ class ServerRecord(Card):
     unit_state: str = ""
 
 
-class Failure(Card):
+class Failure(Record):
     """Why a cell has no numbers, with the evidence."""
 
     phase: str
     text: str
+    #: The variant is there because it fails (gunicorn's sync worker in front of an ASGI application).
+    expected: bool = False
     log_tail: tuple[str, ...] = ()
     unit_state: str = ""
     generator_stderr: str = ""
 
 
-class Measurement(Card):
+class Measurement(Record):
     """The numbers of one cell."""
 
     #: wrk's own, real; the longest where several processes ran.
@@ -102,17 +110,17 @@ class Measurement(Card):
     requests: int
     requests_per_s: float
     bytes_read: int
-    #: Observed: wrk's correction undone, histograms of all processes added.
-    latency: Latency
+    #: Observed: wrk's correction undone, histograms of all processes added. None: no answer was timed.
+    latency: Latency | None
     #: As wrk would print it (after its correction), the histograms of all processes added.
-    wrk_latency: Latency
+    wrk_latency: Latency | None
     #: Why the correction could not be undone, or empty.
     correction_note: str = ""
     errors: Errors
     connections_asked: int
     #: Established at the median of the counts taken within the window, all generators.
     connections_open: int
-    #: sum(observed latency) / (duration x connections): far below 1 with CPU to spare means hung or starved connections.
+    #: sum(observed latency) / (duration x connections); far below 1 with CPU to spare: hung or starved connections.
     busy_ratio: float
     server: ServerRecord
     generators: tuple[GeneratorRecord, ...]
@@ -125,7 +133,7 @@ class Measurement(Card):
         return max((generator.cpu_percent for generator in self.generators), default=0.0)
 
 
-class CellRecord(Card):
+class CellRecord(Record):
     """One cell as it ended."""
 
     cell_id: str
@@ -151,7 +159,7 @@ class CellRecord(Card):
     in_flight_limit: int | None = None
 
 
-class PlannedCell(Card):
+class PlannedCell(Record):
     """A cell of the plan, by names."""
 
     cell_id: str
@@ -164,7 +172,7 @@ class PlannedCell(Card):
     published_row: str | None = None
 
 
-class RunPlan(Card):
+class RunPlan(Record):
     """plan.json of a run: what was asked, and every cell in order."""
 
     run_id: str
@@ -178,4 +186,42 @@ class RunPlan(Card):
     notes: tuple[str, ...] = ()
     server_cpus_count: int
     generator_cpus_count: int
+    #: The server and the generators run on the same CPUs, so that each takes from the other.
+    cpus_shared: bool = False
     suite: str | None = None
+
+
+class HostEnvironment(Record):
+    """One host as it was when the run began."""
+
+    host: str
+    group: Literal["server", "loadgen"]
+    #: What node/environment.py printed there, whole.
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+
+class RunEnvironment(Record):
+    """environment.json of a run: every host, and the machine that drove them."""
+
+    hosts: tuple[HostEnvironment, ...] = ()
+    #: Versions of wrklab's own tools, git state of the checkout, how the lab was reached.
+    controller: dict[str, Any] = Field(default_factory=dict)
+
+
+class StoredSample(NamedTuple):
+    """One value read on a host while a cell ran; `at_s` is that host's clock, epoch seconds."""
+
+    host: str
+    metric: str
+    unit: str
+    at_s: float
+    value: float
+
+
+class JournalEntry(NamedTuple):
+    """One event of a run; `cell_id` is None for what concerns no cell. `at_s` is the controller's clock."""
+
+    at_s: float
+    cell_id: str | None
+    phase: str
+    text: str

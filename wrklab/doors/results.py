@@ -1,0 +1,215 @@
+"""results/: one folder a run, with plan.json, environment.json, raw/<cell_id>/, store.sqlite and the reports."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Self, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from wrklab.doors.store import Store
+from wrklab.errors import StoreError, UnknownNameError
+from wrklab.model.record import CellRecord, JournalEntry, RunEnvironment, RunPlan, StoredSample
+
+#: 20261121T003012Z_ab12: names sort by time.
+RUN_ID = re.compile(r"\d{8}T\d{6}Z_[0-9a-f]{4}")
+_CELL_ID = re.compile(r"[a-z0-9_.]+")
+#: The word that means the newest run wherever a run id may stand.
+LATEST = "latest"
+
+RunState = Literal["open", "finished", "interrupted"]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a list of runs shows of one. `problem` says why it cannot be read; then the figures are empty."""
+
+    run_id: str
+    path: Path
+    created_at_s: float = 0.0
+    lab: str = ""
+    command: str = ""
+    #: `open`: still running, or its controller died.
+    state: RunState = "open"
+    planned_count: int = 0
+    measured_count: int = 0
+    failed_count: int = 0
+    problem: str = ""
+
+
+class Run:
+    """One run's folder, open for reading and writing. Every method raises StoreError."""
+
+    def __init__(self, path: Path, plan: RunPlan, environment: RunEnvironment, store: Store) -> None:
+        """Use Run.create or Run.open."""
+        self.path = path
+        self.plan = plan
+        self.environment = environment
+        self.store = store
+
+    @classmethod
+    def create(cls, results_dir: Path, plan: RunPlan, environment: RunEnvironment) -> Self:
+        """A new folder named by plan.run_id (see new_run_id)."""
+        path = results_dir / plan.run_id
+        try:
+            path.mkdir(parents=True)
+            (path / "raw").mkdir()
+        except FileExistsError as error:
+            raise StoreError(f"{path} is there already; a run is never written over: choose another run id") from error
+        except OSError as error:
+            raise StoreError(f"{path} cannot be made: {error.strerror}; choose another results folder") from error
+        write_file(path / "plan.json", plan.model_dump_json(indent=1))
+        write_file(path / "environment.json", environment.model_dump_json(indent=1))
+        meta = {"run_id": plan.run_id, "state": "open", "created_at_s": repr(plan.created_at_s)}
+        return cls(path, plan, environment, Store.create(path / "store.sqlite", meta))
+
+    @classmethod
+    def open(cls, results_dir: Path, run_id: str = LATEST) -> Self:
+        """An earlier run, or one under way. `run_id` may be `latest`. Raises UnknownNameError listing the runs."""
+        known = run_ids(results_dir)
+        if run_id == LATEST and known:
+            run_id = known[-1]
+        if run_id not in known:
+            raise UnknownNameError("run", run_id, known)
+        path = results_dir / run_id
+        plan = _read_model(path / "plan.json", RunPlan)
+        environment = _read_model(path / "environment.json", RunEnvironment)
+        return cls(path, plan, environment, Store.open(path / "store.sqlite"))
+
+    def __enter__(self) -> Self:
+        """The run itself; its store is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes the store."""
+        self.store.close()
+
+    def set_environment(self, environment: RunEnvironment) -> None:
+        """Replaces environment.json (deploy has told more about the hosts)."""
+        write_file(self.path / "environment.json", environment.model_dump_json(indent=1))
+        self.environment = environment
+
+    def add_cell(
+        self, record: CellRecord, histograms: Mapping[str, bytes], samples: Iterable[StoredSample] = ()
+    ) -> None:
+        """Everything of one ended cell, in one transaction synced to disk. `histograms`: kind -> Histogram.to_bytes().
+
+        Kinds: `observed` (wrk's correction undone) and `wrk` (as wrk reports).
+        """
+        self.store.add_cell(record, histograms, samples)
+
+    def journal(self, phase: str, text: str, cell_id: str | None = None, at_s: float | None = None) -> None:
+        """Appends one event, synced to disk; `at_s` is now unless it is given."""
+        self.store.add_journal(phase, text, cell_id, at_s)
+
+    def journal_entries(self) -> list[JournalEntry]:
+        """Every event, oldest first."""
+        return self.store.journal_entries()
+
+    def cells(self) -> list[CellRecord]:
+        """Every cell that ended, in the order of the plan."""
+        return self.store.cells()
+
+    def samples(self, cell_id: str) -> list[StoredSample]:
+        """What was sampled on all hosts while one cell ran, by time."""
+        return self.store.samples(cell_id)
+
+    def histograms(self, cell_id: str) -> dict[str, bytes]:
+        """The histograms of one cell by kind; {} for a failed cell."""
+        return self.store.histograms(cell_id)
+
+    def raw_dir(self, cell_id: str) -> Path:
+        """The folder for one cell's files as they were pulled; made when it is missing."""
+        if not _CELL_ID.fullmatch(cell_id):
+            raise StoreError(f"{cell_id!r} cannot be a cell's folder: expected lower-case letters, digits, _ and dots")
+        path = self.path / "raw" / cell_id
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be made: {error.strerror}; is the disk full?") from error
+        return path
+
+    def end(self, state: Literal["finished", "interrupted"]) -> None:
+        """Notes that nobody writes this run any more."""
+        self.store.set_meta("state", state)
+        self.store.set_meta("ended_at_s", repr(time.time()))
+
+    def info(self) -> RunInfo:
+        """Its line in a list of runs."""
+        counts = self.store.state_counts()
+        state = self.store.meta().get("state", "open")
+        return RunInfo(
+            run_id=self.plan.run_id,
+            path=self.path,
+            created_at_s=self.plan.created_at_s,
+            lab=self.plan.lab,
+            command=self.plan.command,
+            state="finished" if state == "finished" else "interrupted" if state == "interrupted" else "open",
+            planned_count=len(self.plan.cells),
+            measured_count=counts.get("measured", 0),
+            failed_count=counts.get("failed", 0),
+        )
+
+
+def new_run_id(at_s: float | None = None) -> str:
+    """A name for a run that begins now (or `at_s`, epoch seconds): UTC time and four random hex digits."""
+    moment = datetime.fromtimestamp(time.time() if at_s is None else at_s, UTC)
+    return f"{moment:%Y%m%dT%H%M%SZ}_{secrets.token_hex(2)}"
+
+
+def run_ids(results_dir: Path) -> list[str]:
+    """The names of all runs in a results folder, oldest first."""
+    if not results_dir.is_dir():
+        return []
+    return sorted(path.name for path in results_dir.iterdir() if RUN_ID.fullmatch(path.name))
+
+
+def list_runs(results_dir: Path) -> list[RunInfo]:
+    """All runs, oldest first; one that cannot be read is listed with its problem."""
+    found = []
+    for run_id in run_ids(results_dir):
+        try:
+            with Run.open(results_dir, run_id) as run:
+                found.append(run.info())
+        except StoreError as error:
+            found.append(RunInfo(run_id=run_id, path=results_dir / run_id, problem=str(error)))
+    return found
+
+
+def write_file(path: Path, text: str) -> None:
+    """Replaces a file as a whole: a reader sees the old one or the new one. Raises StoreError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror}; is the disk full or the folder read-only?"
+        ) from error
+
+
+def _read_model(path: Path, model: type[Model]) -> Model:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be read: {error.strerror}; the run was not begun properly: remove its folder"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise StoreError(
+            f"{path}: {where}: {first['msg']}; read the run with the checkout that wrote it, or remove its folder"
+        ) from error
