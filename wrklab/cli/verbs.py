@@ -1,0 +1,44 @@
+"""Turning wrklab's errors into Invoke's exits: a clear text, and the exit status that the shell sees."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from invoke import Exit
+from rich.console import Console
+
+from wrklab.errors import WrklabError
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+#: The exit status of a process that Ctrl-C ended, as shells give it.
+INTERRUPTED = 130
+
+#: Progress and remarks go to stderr, so that stdout holds results alone.
+console = Console(stderr=True, highlight=False)
+
+
+def verb(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """A task whose errors become an exit with a text for the user; Ctrl-C ends it without a traceback."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except WrklabError as error:
+            raise Exit(f"error: {error}", code=error.exit_status) from error
+        except KeyboardInterrupt:
+            raise Exit("interrupted", code=INTERRUPTED) from None
+
+    return wrapped
+
+
+def print_json(data: Any) -> None:  # noqa: ANN401  whatever JSON can hold
+    """One JSON document on stdout."""
+    json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")

@@ -1,0 +1,82 @@
+"""A lab with its connections open, its environments read, and its ceilings known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from wrklab.doors import node_calls
+from wrklab.doors.inventory import LabHosts, read_hosts
+from wrklab.doors.remote import RemoteHost
+from wrklab.errors import HostError, ParseError
+from wrklab.measure.limits import HostLimits
+from wrklab.model.catalogue import Catalogue
+from wrklab.model.stack import Variant
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Session:
+    """The hosts of a lab over open connections."""
+
+    catalogue: Catalogue
+    hosts: LabHosts
+    server: RemoteHost
+    generators: tuple[RemoteHost, ...]
+
+    @property
+    def all(self) -> tuple[RemoteHost, ...]:
+        """The server first."""
+        return (self.server, *self.generators)
+
+    def port_of(self, variant: Variant) -> int:
+        """The TCP port that a variant listens on."""
+        return self.catalogue.stacks[variant.stack].port
+
+    def on_all(self, work: Callable[[RemoteHost], Answer]) -> dict[str, Answer]:
+        """The same work on every host at once; its answers by host name. Raises HostError naming each that failed."""
+        with ThreadPoolExecutor(max_workers=len(self.all)) as pool:
+            futures = {host.name: pool.submit(work, host) for host in self.all}
+        failures = [str(future.exception()) for future in futures.values() if isinstance(future.exception(), HostError)]
+        if failures:
+            raise HostError("\n".join(failures))
+        return {name: future.result() for name, future in futures.items()}
+
+    def environments(self) -> dict[str, dict[str, Any]]:
+        """The environment of every host."""
+        return self.on_all(node_calls.environment)
+
+    def clean_up(self) -> dict[str, list[str]]:
+        """End whatever of ours runs on the hosts; what was ended, by host."""
+        return self.on_all(node_calls.clean_up)
+
+
+@contextmanager
+def open_session(catalogue: Catalogue, lab: str) -> Iterator[Session]:
+    """A session with a lab, closed at the end. Raises LabError, HostError for every host that cannot be reached."""
+    hosts = read_hosts(lab)
+    session = Session(
+        catalogue=catalogue,
+        hosts=hosts,
+        server=RemoteHost(hosts.server),
+        generators=tuple(RemoteHost(host) for host in hosts.generators),
+    )
+    try:
+        session.on_all(lambda host: host.open())
+        yield session
+    finally:
+        for host in session.all:
+            host.close()
+
+
+def limits_of(host: str, environment: dict[str, Any]) -> HostLimits:
+    """A host's ceilings from its environment. Raises ParseError where they are not in it."""
+    try:
+        first, last = environment["port_range"]
+        return HostLimits(host, int(environment["descriptors_ceiling"]), int(last) - int(first) + 1)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ParseError(f"{host}: environment.py gave no ceilings: {error!r}") from error
