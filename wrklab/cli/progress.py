@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -29,7 +30,7 @@ class BenchProgress:
         self._task: TaskID | None = None
         self._title = ""
 
-    def __enter__(self) -> BenchProgress:
+    def __enter__(self) -> Self:
         """Starts the live line where there is a terminal."""
         if self._console.is_terminal:
             self._live = Progress(
@@ -100,7 +101,7 @@ class StepStatus:
         self._status = console.status(title) if console.is_terminal else None
         self.outcome = ""
 
-    def __enter__(self) -> StepStatus:
+    def __enter__(self) -> Self:
         """Shows the title."""
         if self._status is not None:
             self._status.start()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from invoke import Exit
+from invoke.exceptions import Exit
 from rich.console import Console
 
 from wrklab.errors import WrklabError
