@@ -1,0 +1,3 @@
+module wrklab/go_net_http
+
+go 1.27
