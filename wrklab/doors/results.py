@@ -20,7 +20,7 @@ from wrklab.model.record import CellRecord, JournalEntry, RunEnvironment, RunPla
 
 #: 20261121T003012Z_ab12: names sort by time.
 RUN_ID = re.compile(r"\d{8}T\d{6}Z_[0-9a-f]{4}")
-_CELL_ID = re.compile(r"[a-z0-9_.]+")
+_CELL_ID = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 #: The word that means the newest run wherever a run id may stand.
 LATEST = "latest"
 
@@ -129,7 +129,9 @@ class Run:
     def raw_dir(self, cell_id: str) -> Path:
         """The folder for one cell's files as they were pulled; made when it is missing."""
         if not _CELL_ID.fullmatch(cell_id):
-            raise StoreError(f"{cell_id!r} cannot be a cell's folder: expected lower-case letters, digits, _ and dots")
+            raise StoreError(
+                f"{cell_id!r} cannot be a cell's folder: expected words of a-z, 0-9 and _ with dots between"
+            )
         path = self.path / "raw" / cell_id
         try:
             path.mkdir(parents=True, exist_ok=True)

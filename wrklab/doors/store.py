@@ -71,18 +71,27 @@ class Store:
         if not path.is_file():
             raise StoreError(f"{path} is not there: this folder holds no run that was begun properly; remove it")
         store = cls(path, _connect(path))
-        with store._reading() as connection:
+        try:
+            store._check()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _check(self) -> None:
+        with self._reading() as connection:
             application_id = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             connection.execute("SELECT count(*) FROM cell").fetchone()  # a file cut short shows itself here
         if application_id != APPLICATION_ID:
-            raise StoreError(f"{path} was not written by wrklab; remove the folder, or point to another results folder")
+            raise StoreError(
+                f"{self.path} was not written by wrklab; remove the folder, or name another results folder"
+            )
         if version > SCHEMA_VERSION:
             raise StoreError(
-                f"{path} has schema {version}, written by a newer wrklab; this one reads up to {SCHEMA_VERSION}: "
+                f"{self.path} has schema {version}, written by a newer wrklab; this one reads up to {SCHEMA_VERSION}: "
                 "read it with the checkout that wrote it (environment.json names its commit), or update this one"
             )
-        return store
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -217,6 +226,4 @@ def _next_step(text: str) -> str:
         return "make room on its disk; the cells that were committed are whole"
     if "readonly" in text or "unable to open" in text:
         return "try again as the user who ran the bench"
-    return (
-        "the file is damaged or is no store: the raw files beside it are untouched; remove the run or take a copy of it"
-    )
+    return "the file is damaged or no store: the raw files beside it are untouched; put back a copy or remove the run"

@@ -1,0 +1,173 @@
+"""Small builders of plans and cells for tests: handmade, not captured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wrklab.model.record import (
+    CellRecord,
+    Errors,
+    Failure,
+    GeneratorRecord,
+    HostEnvironment,
+    Latency,
+    Measurement,
+    PlannedCell,
+    RunEnvironment,
+    RunPlan,
+    ServerRecord,
+)
+from wrklab.model.scenario import Scenario
+
+RUN_ID = "20261121T003012Z_ab12"
+
+
+def handmade_scenario(**changes: Any) -> Scenario:  # noqa: ANN401  keys of the card
+    """The shape of `standard`: 2,000 connections for 4 s, three rounds."""
+    values: dict[str, Any] = {
+        "name": "standard",
+        "description": "Short rounds at the articles' load",
+        "threads": 4,
+        "connections": 2000,
+        "duration_s": 4,
+        "compares_with": "article",
+    }
+    return Scenario.model_validate(values | changes)
+
+
+def handmade_latency(**changes: Any) -> Latency:  # noqa: ANN401
+    """Latencies near the hold of 100 ms."""
+    values: dict[str, Any] = {
+        "count": 60_000,
+        "mean_us": 126_000.0,
+        "stdev_us": 9_000.0,
+        "p50_us": 125_000.0,
+        "p90_us": 135_000.0,
+        "p99_us": 150_000.0,
+        "p999_us": 170_000.0,
+        "max_us": 200_000.0,
+    }
+    return Latency.model_validate(values | changes)
+
+
+def handmade_measurement(**changes: Any) -> Measurement:  # noqa: ANN401
+    """A window without any fault: 15,000 requests/s, all connections open. `server`, `generator`: keys to change."""
+    server = {
+        "cpus_count": 1,
+        "cpu_percent": 97.0,
+        "host_cpu_percent": 99.0,
+        "neighbours_cpu_percent": 0.5,
+        "steal_percent": 0.0,
+        "memory_max_bytes": 200 * 1024 * 1024,
+        "processes_max": 5,
+        "threads_max": 9,
+        "backlog": 2048,
+        "listen_overflows": 0,
+        "argv": ("/opt/wrklab/stacks/flask/venv/bin/gunicorn", "-w", "4", "app:app"),
+        "unit_state": "active/success",
+    } | changes.pop("server", {})
+    generator = {
+        "host": "loadgen",
+        "wrk_processes": 1,
+        "requests": 60_000,
+        "connections_asked": 2000,
+        "connections_open": 2000,
+        "wrk_cpu_percent_of_one": 45.0,
+        "cpus_count": 1,
+        "cpu_percent": 45.0,
+        "host_cpu_percent": 50.0,
+    } | changes.pop("generator", {})
+    values: dict[str, Any] = {
+        "duration_s": 4.0,
+        "window_start_s": 1000.0,
+        "window_end_s": 1004.0,
+        "requests": 60_000,
+        "requests_per_s": 15_000.0,
+        "bytes_read": 9_000_000,
+        "latency": handmade_latency(),
+        "wrk_latency": handmade_latency(),
+        "errors": Errors(),
+        "connections_asked": 2000,
+        "connections_open": 2000,
+        "busy_ratio": 0.95,
+        "server": ServerRecord.model_validate(server),
+        "generators": (GeneratorRecord.model_validate(generator),),
+    }
+    return Measurement.model_validate(values | changes)
+
+
+def handmade_cell(
+    variant: str = "flask_gunicorn_gevent",
+    scenario: str = "standard",
+    round_number: int = 1,
+    *,
+    measurement: Measurement | None = None,
+    **changes: Any,  # noqa: ANN401
+) -> CellRecord:
+    """One measured cell; with `failure=...` a failed one."""
+    failed = "failure" in changes
+    values: dict[str, Any] = {
+        "cell_id": f"{scenario}.{variant}.{round_number}",
+        "position": round_number - 1,
+        "variant": variant,
+        "stack": variant.split("_", maxsplit=1)[0],
+        "scenario": scenario,
+        "round_number": round_number,
+        "state": "failed" if failed else "measured",
+        "started_at_s": 990.0,
+        "finished_at_s": 1005.0,
+        "startup_s": None if failed else 0.8,
+        "harness_s": None if failed else 0.4,
+        "phases_s": {"start": 0.1, "ready": 0.7, "window": 4.0},
+        "measurement": None if failed else measurement or handmade_measurement(),
+        "published_row": "flask-gunicorn-gevent" if variant == "flask_gunicorn_gevent" else None,
+        "hold_ms": 100,
+    }
+    return CellRecord.model_validate(values | changes)
+
+
+def handmade_failure(**changes: Any) -> Failure:  # noqa: ANN401
+    """A server that never became ready."""
+    values: dict[str, Any] = {"phase": "ready", "text": "no right answer in 20 s; found 500 Internal Server Error"}
+    return Failure.model_validate(values | changes)
+
+
+def handmade_plan(cells: list[CellRecord], *, scenarios: list[Scenario] | None = None, **changes: Any) -> RunPlan:  # noqa: ANN401
+    """A plan of just these cells."""
+    values: dict[str, Any] = {
+        "run_id": RUN_ID,
+        "lab": "container",
+        "created_at_s": 1_795_221_012.0,
+        "seed": 7,
+        "command": "invoke bench --variant all",
+        "scenarios": {scenario.name: scenario for scenario in scenarios or [handmade_scenario()]},
+        "cells": tuple(handmade_planned(cell) for cell in cells),
+        "server_cpus_count": 1,
+        "generator_cpus_count": 1,
+    }
+    return RunPlan.model_validate(values | changes)
+
+
+def handmade_planned(cell: CellRecord) -> PlannedCell:
+    """The plan's entry of a cell."""
+    return PlannedCell(
+        cell_id=cell.cell_id,
+        variant=cell.variant,
+        stack=cell.stack,
+        scenario=cell.scenario,
+        round_number=cell.round_number,
+        hold_ms=cell.hold_ms,
+        in_flight_limit=cell.in_flight_limit,
+        published_row=cell.published_row,
+    )
+
+
+def handmade_environment() -> RunEnvironment:
+    """Two hosts with a few facts each."""
+    return RunEnvironment(
+        hosts=(
+            HostEnvironment(host="server", group="server", facts={"kernel": "6.1.0-25-amd64", "wrk": None}),
+            HostEnvironment(host="loadgen", group="loadgen", facts={"kernel": "6.1.0-25-amd64"}),
+        ),
+        controller={"wrklab": "0.1.0"},
+    )
