@@ -19,6 +19,8 @@ Result = TypeVar("Result")
 #: The exit status of a process that Ctrl-C ended, as shells give it.
 INTERRUPTED = 130
 
+_PLAIN_WIDTH = 160
+
 #: Progress and remarks go to stderr, so that stdout holds results alone.
 console = Console(stderr=True, highlight=False)
 
@@ -36,6 +38,12 @@ def verb(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]
             raise Exit("interrupted", code=INTERRUPTED) from None
 
     return wrapped
+
+
+def results() -> Console:
+    """A console for results, on stdout; not cut to 80 columns where that is a pipe or a file."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
 
 
 def print_json(data: Any) -> None:  # noqa: ANN401  whatever JSON can hold

@@ -71,7 +71,7 @@ def run_playbook(
         subprocess.Popen(
             command,
             cwd=PROJECT_DIR,
-            env=_environment(),
+            env=tool_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -112,7 +112,7 @@ def _program() -> str:
     return str(beside) if beside.exists() else "ansible-playbook"
 
 
-def _environment() -> dict[str, str]:
+def tool_environment() -> dict[str, str]:
     # Ansible refuses to start under a locale that is not UTF-8; a bare Debian has none but C.UTF-8.
     return os.environ | {
         "ANSIBLE_CONFIG": str(PROJECT_DIR / "ansible.cfg"),

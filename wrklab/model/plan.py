@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from wrklab.errors import UsageError
 from wrklab.model.catalogue import Catalogue
-from wrklab.model.scenario import Scenario
+from wrklab.model.scenario import Scenario, override
 from wrklab.model.stack import Variant
+from wrklab.model.suite import Suite
+
+#: What `bench` runs when nobody says otherwise.
+DEFAULT_SCENARIO = "standard"
+
+Pair = tuple[Variant, Scenario]
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """What was asked of `bench`, as it was typed."""
+
+    variants: tuple[str, ...] = ()
+    scenario: str | None = None
+    suite: str | None = None
+    lab: str = "container"
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -24,21 +43,68 @@ class Cell:
         """Its name within the run, fit for a folder: `standard.flask_dev_sync.2`."""
         return f"{self.scenario.name}.{self.variant.name}.{self.round_number}"
 
+    @property
+    def hold_ms(self) -> int:
+        """How long GET /health holds in this cell; other paths answer at once."""
+        if self.scenario.path != "/health":
+            return 0
+        return self.variant.hold_ms if self.scenario.hold_ms is None else self.scenario.hold_ms
 
-def pairs_of(catalogue: Catalogue, variants: Sequence[Variant], scenario: Scenario) -> list[tuple[Variant, Scenario]]:
+    @property
+    def planned_s(self) -> float:
+        """What it will take, about: a start, the warm-up, the window."""
+        return 1.5 + self.scenario.warmup_s + self.scenario.duration_s
+
+
+def resolve(catalogue: Catalogue, request: BenchRequest) -> list[Pair]:
+    """The variants and scenarios that a request means. Raises UsageError, UnknownNameError; nothing is touched."""
+    if request.suite is not None:
+        pairs = _pairs_of_suite(catalogue, catalogue.suite(request.suite), request)
+    elif request.variants:
+        scenario = override(catalogue.scenario(request.scenario or DEFAULT_SCENARIO), dict(request.overrides))
+        pairs = _pairs_of_scenario(catalogue, catalogue.select_variants(request.variants), scenario)
+    else:
+        raise UsageError("nothing to bench: give --variant NAME (or all), or --suite NAME. `invoke list` shows them.")
+    if not pairs:
+        raise UsageError("nothing to bench: no variant is left of what was asked. `invoke list` shows all.")
+    return pairs
+
+
+def _pairs_of_scenario(catalogue: Catalogue, variants: Sequence[Variant], scenario: Scenario) -> list[Pair]:
     """Each variant under the scenario, and under those companions where it has a published row to answer to."""
     companions = [catalogue.scenario(name) for name in scenario.companions]
-    pairs = [(variant, scenario) for variant in variants]
-    pairs += [
-        (variant, companion)
+    timing = scenario.model_dump(include={"duration_s", "warmup_s", "rounds"})
+    return [(variant, scenario) for variant in variants] + [
+        (variant, override(companion, timing))
         for companion in companions
         for variant in variants
         if catalogue.published_row(variant, companion) is not None
     ]
+
+
+def _pairs_of_suite(catalogue: Catalogue, suite: Suite, request: BenchRequest) -> list[Pair]:
+    """A suite's rows, under its own scenarios or the short ones that compare with them (`--scenario standard`)."""
+    chosen = {variant.name for variant in catalogue.select_variants(request.variants)} if request.variants else None
+    stand_ins: dict[str, Scenario] = {}
+    if request.scenario is not None:
+        first = catalogue.scenario(request.scenario)
+        family = [first, *(catalogue.scenario(name) for name in first.companions)]
+        stand_ins = {scenario.published_scenario: scenario for scenario in reversed(family)}
+    pairs = []
+    for row in suite.rows:
+        scenario = catalogue.scenario(row.scenario)
+        if stand_ins and scenario.published_scenario not in stand_ins:
+            raise UsageError(
+                f"suite {suite.name} has rows under {scenario.name}, and neither {request.scenario} nor its companions "
+                "compare with that. Leave --scenario out to run the suite's own."
+            )
+        scenario = stand_ins.get(scenario.published_scenario, scenario)
+        if chosen is None or row.variant in chosen:
+            pairs.append((catalogue.variants[row.variant], override(scenario, dict(request.overrides))))
     return pairs
 
 
-def order_cells(pairs: Iterable[tuple[Variant, Scenario]], seed: int) -> list[Cell]:
+def order_cells(pairs: Iterable[Pair], seed: int) -> list[Cell]:
     """Rounds outside, variants inside, each round in an order of its own drawn from the seed (stored with the run)."""
     chosen = list(pairs)
     last_round = max((scenario.rounds for _, scenario in chosen), default=0)

@@ -1,0 +1,229 @@
+"""The verbs of wrklab: `invoke --list` shows them, `invoke --help VERB` explains one. The package does the work."""
+
+from __future__ import annotations
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import task
+
+from wrklab.cli.verbs import verb
+
+_SCENARIO_HELP = {
+    "connections": "wrk's -c, over all its processes (500)",
+    "duration": "length of the measured window (5s, 1m)",
+    "rounds": "measurements of each variant, each on a fresh server (3)",
+    "threads": "wrk's -t; connections must be a multiple of it",
+    "warmup": "length of the warm-up that is thrown away (1s)",
+    "timeout": "wrk's --timeout in whole seconds (default: longer than the window)",
+    "path": "the path that is requested (/health)",
+    "hold_ms": "how long GET /health holds, for every variant (100)",
+    "set": "any key of the scenario as KEY=VALUE; may be given several times",
+}
+_LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this machine)"}
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["variant", "set"],
+    help={
+        "variant": "names, stacks, globs, `all`; commas between, or given several times",
+        "scenario": "file of scenarios/ without .yml (default: standard)",
+        "suite": "file of suites/ without .yml: an article's table",
+        "seed": "order of the cells (default: drawn, and stored)",
+        "json": "print the report's rows as JSON",
+        **_SCENARIO_HELP,
+        **_LAB_HELP,
+    },
+)
+@verb
+def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
+    c: Context,
+    variant: list[str],
+    set: list[str],  # noqa: A002  the flag's name
+    scenario: str = "",
+    suite: str = "",
+    lab: str = "container",
+    seed: str = "",
+    connections: str = "",
+    duration: str = "",
+    rounds: str = "",
+    threads: str = "",
+    warmup: str = "",
+    timeout: str = "",
+    path: str = "",
+    hold_ms: str = "",
+    json: bool = False,
+) -> None:
+    """Measure variants with wrk from the other host, and report. Brings lab and servers up first.
+
+    invoke bench --variant all
+    invoke bench --variant flask_gunicorn_gevent,go_net_http --connections 500 --duration 5s --rounds 1
+    invoke bench --suite flask_gunicorn_article
+    """
+    from wrklab.cli import benching
+
+    flags = {
+        "connections": connections,
+        "duration_s": duration,
+        "rounds": rounds,
+        "threads": threads,
+        "warmup_s": warmup,
+        "timeout_s": timeout,
+        "path": path,
+        "hold_ms": hold_ms,
+    }
+    benching.bench(variant, scenario, suite, lab, seed, flags, set, as_json=json)
+
+
+@task(help={"json": "print as JSON", **_LAB_HELP})
+@verb
+def doctor(c: Context, lab: str = "container", json: bool = False) -> None:
+    """Say what this machine can do, what is missing, and the command that mends it."""
+    from wrklab.cli import doctor as examination
+
+    examination.doctor(lab, as_json=json)
+
+
+@task(name="list", help={"json": "print as JSON"})
+@verb
+def list_(c: Context, json: bool = False) -> None:
+    """Show labs, stacks, variants with the published rows they answer to, scenarios and suites."""
+    from wrklab.cli import listing
+
+    listing.show_catalogue(as_json=json)
+
+
+@task(help={"json": "print as JSON"})
+@verb
+def runs(c: Context, json: bool = False) -> None:
+    """List the runs in results/."""
+    from wrklab.cli import listing
+
+    listing.show_runs(as_json=json)
+
+
+@task(
+    positional=["run"], optional=["run"], help={"run": "a run's id (default: latest)", "json": "print the rows as JSON"}
+)
+@verb
+def report(c: Context, run: str = "latest", json: bool = False) -> None:
+    """Write and print a run's report again, from its store alone."""
+    from wrklab.cli import reporting
+
+    reporting.report(run, as_json=json)
+
+
+@task(
+    positional=["run"],
+    optional=["run"],
+    help={"run": "a run's id (default: latest)", "json": "print the paths as JSON"},
+)
+@verb
+def export(c: Context, run: str = "latest", json: bool = False) -> None:
+    """Write a run's cells, samples and histograms as Parquet and CSV, for pandas and DuckDB."""
+    from wrklab.cli import reporting
+
+    reporting.export(run, as_json=json)
+
+
+@task(help=_LAB_HELP)
+@verb
+def provision(c: Context, lab: str = "container") -> None:
+    """Bring a lab's hosts to the state that benches need (limits, wrk, runtimes). A second time changes nothing."""
+    from wrklab.cli import provisioning
+
+    provisioning.provision(lab)
+
+
+@task(iterable=["variant"], help={"variant": "as for bench (default: all)", **_LAB_HELP})
+@verb
+def deploy(c: Context, variant: list[str], lab: str = "container") -> None:
+    """Put stacks and one systemd unit a variant on the server. A second time changes nothing."""
+    from wrklab.cli import provisioning
+
+    provisioning.deploy(lab, variant)
+
+
+@task(help=_LAB_HELP)
+@verb
+def reset(c: Context, lab: str = "container") -> None:
+    """Put back every value that provisioning changed on a lab's hosts."""
+    from wrklab.cli import provisioning
+
+    provisioning.reset(lab)
+
+
+@task(help=_LAB_HELP)
+@verb
+def cleanup(c: Context, lab: str = "container") -> None:
+    """End whatever a dead bench left running on a lab's hosts."""
+    from wrklab.cli import provisioning
+
+    provisioning.clean_up(lab)
+
+
+@task(name="up", help={"json": "print the hosts as JSON"})
+@verb
+def lab_up(c: Context, json: bool = False) -> None:
+    """Bring up the container lab: two Debian 12 nodes on this machine."""
+    from wrklab.cli import labs
+
+    labs.up(as_json=json)
+
+
+@task(name="down", help={"purge": "drop the cached base system and package caches too"})
+@verb
+def lab_down(c: Context, purge: bool = False) -> None:
+    """Put the container lab down; nothing of it is left but its cache."""
+    from wrklab.cli import labs
+
+    labs.down(purge=purge)
+
+
+@task(name="status", help={"json": "print as JSON", **_LAB_HELP})
+@verb
+def lab_status(c: Context, lab: str = "container", json: bool = False) -> None:
+    """Say which hosts a lab has and whether they can be reached. Exit status 1 when one cannot."""
+    from wrklab.cli import labs
+
+    labs.status(lab, as_json=json)
+
+
+@task(name="ssh", positional=["host"], help={"host": "a host's name: server, loadgen", **_LAB_HELP})
+@verb
+def lab_ssh(c: Context, host: str, lab: str = "container") -> None:
+    """Open a shell on a host of a lab."""
+    from wrklab.cli import labs
+
+    labs.ssh(lab, host)
+
+
+@task(help={"unit": "only what needs no lab"})
+@verb
+def test(c: Context, unit: bool = False) -> None:  # noqa: PT028  a verb, not a test
+    """Lint, type-check and test everything; the lab tests run on real nodes (root and Linux needed)."""
+    from wrklab.cli import checks
+
+    checks.test(unit_only=unit)
+
+
+@task
+@verb
+def lint(c: Context) -> None:
+    """Ruff, mypy --strict, ansible-lint (production profile), yamllint."""
+    from wrklab.cli import checks
+
+    checks.lint()
+
+
+@task
+@verb
+def lock(c: Context) -> None:
+    """Lock every requirements file anew, newest stable versions with hashes."""
+    from wrklab.cli import checks
+
+    checks.lock()
+
+
+_lab = Collection("lab", lab_up, lab_down, lab_status, lab_ssh)
+ns = Collection(bench, doctor, list_, runs, report, export, provision, deploy, reset, cleanup, test, lint, lock, _lab)

@@ -1,0 +1,100 @@
+"""`invoke list` and `invoke runs`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.table import Table
+
+from wrklab.cli.verbs import print_json, results
+from wrklab.doors.ansible import known_labs
+from wrklab.doors.results import RunInfo, list_runs
+from wrklab.model.catalogue import Catalogue, read_catalogue
+from wrklab.paths import RESULTS_DIR
+
+
+def show_catalogue(*, as_json: bool) -> None:
+    """Everything that can be named on a command line."""
+    catalogue = read_catalogue()
+    if as_json:
+        print_json(catalogue_data(catalogue))
+        return
+    out = results()
+    out.print(_variants_table(catalogue))
+    out.print(_described("scenario", {name: card.description for name, card in catalogue.scenarios.items()}))
+    out.print(_described("suite", {name: card.description for name, card in catalogue.suites.items()}))
+    out.print(f"labs: {', '.join(known_labs())}")
+
+
+def catalogue_data(catalogue: Catalogue) -> dict[str, Any]:
+    """The catalogue as plain data, for programs."""
+    return {
+        "labs": known_labs(),
+        "stacks": {name: {"description": s.description, "runtime": s.runtime} for name, s in catalogue.stacks.items()},
+        "variants": [
+            {
+                "variant": variant.name,
+                "stack": variant.stack,
+                "description": variant.description,
+                "command": variant.command,
+                "hold_ms": variant.hold_ms,
+                "in_flight_limit": variant.in_flight_limit,
+                "published": variant.published,
+            }
+            for variant in catalogue.variants.values()
+        ],
+        "scenarios": {name: card.model_dump() for name, card in catalogue.scenarios.items()},
+        "suites": {name: card.model_dump() for name, card in catalogue.suites.items()},
+    }
+
+
+def _variants_table(catalogue: Catalogue) -> Table:
+    table = Table(title="variants", title_justify="left", box=None, pad_edge=False)
+    table.add_column("stack", no_wrap=True)
+    table.add_column("variant", no_wrap=True)
+    table.add_column("published rows (scenario: row)", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for variant in catalogue.variants.values():
+        rows = "\n".join(f"{scenario}: {row}" for scenario, row in variant.published.items())
+        table.add_row(variant.stack, variant.name, rows, variant.description)
+    return table
+
+
+def _described(noun: str, found: dict[str, str]) -> Table:
+    table = Table(title=f"{noun}s", title_justify="left", box=None, pad_edge=False)
+    table.add_column(noun, no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for name, description in found.items():
+        table.add_row(name, description)
+    return table
+
+
+def show_runs(*, as_json: bool) -> None:
+    """The runs in results/, oldest first."""
+    found = list_runs(RESULTS_DIR)
+    if as_json:
+        print_json([asdict(info) | {"path": str(info.path)} for info in found])
+        return
+    out = results()
+    if not found:
+        out.print("no runs yet: invoke bench --variant all")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("run", "begun (UTC)", "lab", "state", "cells", "command"):
+        table.add_column(heading, overflow="fold")
+    for info in found:
+        table.add_row(info.run_id, _time(info.created_at_s), info.lab, info.state, _cells(info), info.command)
+    out.print(table)
+
+
+def _time(at_s: float) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M}" if at_s else ""
+
+
+def _cells(info: RunInfo) -> str:
+    if info.problem:
+        return info.problem
+    failed = f", {info.failed_count} failed" if info.failed_count else ""
+    return f"{info.measured_count}/{info.planned_count}{failed}"

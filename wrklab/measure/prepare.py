@@ -1,0 +1,54 @@
+"""Before a bench: the lab is up, its hosts are provisioned, what the catalogue says is deployed."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+
+from wrklab.doors import container_lab
+from wrklab.doors.ansible import PlaybookResult, run_playbook
+from wrklab.doors.remote import RemoteHost
+from wrklab.measure.session import Session
+from wrklab.model.fingerprint import fingerprint
+from wrklab.progress import doing
+
+DEPLOYED_FILE = "/opt/wrklab/deployed.json"
+_READ_LIMIT_S = 10.0
+
+
+def ensure_lab(lab: str, kind: str, console: Console) -> None:
+    """Bring the container lab up when it is down; other labs are not ours to start here. Raises LabError."""
+    if kind != "container" or container_lab.status().is_up:
+        return
+    with doing(console, f"lab {lab}: up") as step:
+        container_lab.up(on_task=step.at)
+
+
+def ensure_deployed(session: Session, console: Console) -> None:
+    """Provision and deploy unless the server holds just what this checkout would put there. Raises ProvisionError."""
+    if deployed_fingerprint(session.server) == fingerprint():
+        console.print("deploy: as this checkout has it already")
+        return
+    for name in ("provision", "deploy"):
+        play(name, session.hosts.lab, console)
+
+
+def play(name: str, lab: str, console: Console, extra_vars: dict[str, object] | None = None) -> PlaybookResult:
+    """Run one playbook and say what it changed. Raises ProvisionError."""
+    with doing(console, name) as step:
+        result = run_playbook(name, lab, extra_vars=extra_vars, on_task=step.at)
+        step.outcome = f"changed={result.changed_count}"
+    return result
+
+
+def deployed_fingerprint(server: RemoteHost) -> str | None:
+    """What the server says was deployed there; None where nothing was, or only a part."""
+    result = server.run(["cat", DEPLOYED_FILE], limit_s=_READ_LIMIT_S, check=False)
+    if result.exit_code != 0:
+        return None
+    try:
+        found = json.loads(result.stdout).get("fingerprint")
+    except ValueError:
+        return None
+    return str(found) if found else None
