@@ -32,15 +32,15 @@ def serve_dev(port: int, view: str) -> None:
 
 
 def serve_gevent(port: int, patch: str) -> None:
-    """gevent's WSGI server. `from time import sleep` in app.py takes the cooperative sleep only if patched first."""
-    from gevent import monkey  # noqa: PLC0415  not for the dev server
+    """gevent.pywsgi. `from time import sleep` in app.py takes the cooperative sleep only if patched first."""
+    from gevent import monkey
 
     if patch == "first":
         monkey.patch_all()
     app = importlib.import_module("app")
     if patch == "late":
         monkey.patch_all()
-    from gevent.pywsgi import WSGIServer  # noqa: PLC0415  the article imports it before patching; it makes no difference
+    from gevent.pywsgi import WSGIServer  # before or after patching: no difference
 
     WSGIServer(("0.0.0.0", port), app.sync_app).serve_forever()
 
