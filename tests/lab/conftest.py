@@ -1,0 +1,82 @@
+"""The lab that these tests share. They need root and Linux; elsewhere they skip, and say so."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wrklab.doors import container_lab
+from wrklab.doors.ansible import run_playbook
+from wrklab.measure.session import Session, open_session
+from wrklab.model.catalogue import Catalogue, read_catalogue
+from wrklab.paths import PROJECT_DIR
+
+LAB = "container"
+
+
+def why_not_here() -> str:
+    """Why the lab cannot be made on this machine; empty where it can."""
+    if platform.system() != "Linux":
+        return f"the container lab needs Linux, this is {platform.system()}"
+    if os.geteuid() != 0:
+        return "the container lab needs root: run `sudo ./inv test`"
+    return ""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Everything below tests/lab is a lab test, and is skipped loudly where no lab can be made."""
+    reason = why_not_here()
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def lab() -> str:
+    """The container lab, up."""
+    if not container_lab.status().is_up:
+        container_lab.up()
+    return LAB
+
+
+@pytest.fixture(scope="session")
+def deployed_lab(lab: str) -> str:
+    """The container lab, provisioned, with every stack deployed."""
+    run_playbook("provision", lab)
+    run_playbook("deploy", lab)
+    return lab
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    """What this checkout offers."""
+    return read_catalogue()
+
+
+@pytest.fixture
+def session(deployed_lab: str, catalogue: Catalogue) -> Iterator[Session]:
+    """Open connections to the deployed lab, with nothing of an earlier test left running."""
+    with open_session(catalogue, deployed_lab) as found:
+        found.clean_up()
+        yield found
+        found.clean_up()
+
+
+def invoke(*words: str, limit_s: float = 300) -> subprocess.CompletedProcess[str]:
+    """`invoke WORDS` as a user runs it; never raises on an exit status."""
+    return subprocess.run(
+        [Path(sys.executable).parent / "invoke", *words],
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        timeout=limit_s,
+        check=False,
+    )
