@@ -102,11 +102,9 @@ def runs(c: Context, json: bool = False) -> None:
     listing.show_runs(as_json=json)
 
 
-@task(
-    positional=["run"], optional=["run"], help={"run": "a run's id (default: latest)", "json": "print the rows as JSON"}
-)
+@task(help={"run": "a run's id, or `latest`", "json": "print the rows as JSON"})
 @verb
-def report(c: Context, run: str = "latest", json: bool = False) -> None:
+def report(c: Context, run: str, json: bool = False) -> None:
     """Write and print a run's report again, from its store alone."""
     from wrklab.cli import reporting
 
@@ -116,10 +114,10 @@ def report(c: Context, run: str = "latest", json: bool = False) -> None:
 @task(
     positional=["run"],
     optional=["run"],
-    help={"run": "a run's id (default: latest)", "json": "print the paths as JSON"},
+    help={"run": "a run's id, or `latest`", "json": "print the paths as JSON"},
 )
 @verb
-def export(c: Context, run: str = "latest", json: bool = False) -> None:
+def export(c: Context, run: str, json: bool = False) -> None:
     """Write a run's cells, samples and histograms as Parquet and CSV, for pandas and DuckDB."""
     from wrklab.cli import reporting
 
