@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
-from wrklab.errors import CardError
+from wrklab.errors import CardError, UnknownNameError
 
 #: A name of ours: lower case, digits, underscores; it becomes a file name, a unit name and a column's value.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -20,6 +20,9 @@ class Card(BaseModel):
     """The base of every card: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+    #: Keys that no file may give, because the card's place (its file's or its entry's name) does.
+    given_by_place: ClassVar[frozenset[str]] = frozenset()
 
 
 def parse_duration_s(value: object) -> float:
@@ -51,12 +54,18 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], yaml.Node]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise CardError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise CardError(f"{path}:{line}: not UTF-8: {error.reason}") from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise CardError(f"{path}:{line}: not YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise CardError(f"{path}:{line}: not YAML: {error.reason}") from error
     if not isinstance(data, dict) or node is None:
         raise CardError(f"{path}:1: a mapping was expected, found {type(data).__name__}")
     _refuse_duplicate_keys(path, node)
@@ -94,18 +103,26 @@ def line_of(node: yaml.Node, location: tuple[int | str, ...]) -> int:
     return line
 
 
+def place(path: Path, location: tuple[int | str, ...]) -> str:
+    """`file:line: key` of a part of a card, for an error about it. Raises CardError as read_yaml."""
+    _, node = read_yaml(path)
+    return f"{path}:{line_of(node, location)}: {'.'.join(str(part) for part in location)}"
+
+
 def read_card(path: Path, model: type[CardType], **extra: object) -> CardType:
     """The card in a YAML file. `extra` are values that the file's place gives (its name). Raises CardError."""
     data, node = read_yaml(path)
-    clash = sorted(set(data) & set(extra))
-    if clash:
-        raise CardError(
-            f"{path}:{line_of(node, (clash[0],))}: {clash[0]!r} comes from the file's place; remove the key"
-        )
+    refuse_given_by_place(path, data, model, ())
     try:
         return model.model_validate({**data, **extra})
     except ValidationError as error:
         raise CardError(explain(error, f"{path}", model, node)) from error
+
+
+def refuse_given_by_place(path: Path, data: object, model: type[Card], location: tuple[int | str, ...]) -> None:
+    """Keys stay out of a file which its place gives. Raises CardError."""
+    for key in sorted(model.given_by_place & set(data)) if isinstance(data, dict) else []:
+        raise CardError(f"{place(path, (*location, key))}: its place gives this; remove the key")
 
 
 def explain(error: ValidationError, where: str, model: type[Card], node: yaml.Node | None) -> str:
@@ -117,7 +134,7 @@ def explain(error: ValidationError, where: str, model: type[Card], node: yaml.No
         key = ".".join(str(part) for part in location)
         message = found["msg"].removeprefix("Value error, ")
         if found["type"] == "extra_forbidden":
-            message = f"unknown key; known here: {', '.join(known_keys(model, location))}"
+            message = str(UnknownNameError("key", str(location[-1]), known_keys(model, location)))
         elif found["type"] != "missing" and found["type"] != "value_error":
             message = f"{message}; found {found['input']!r}"
         lines.append(f"{where}{line}: {key or 'the file'}: {message}")
@@ -134,7 +151,8 @@ def known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[
         inner = _model_within(field.annotation)
         if inner is not None:
             current = inner
-    return [field.alias or name for name, field in current.model_fields.items()]
+    given = current.given_by_place if issubclass(current, Card) else frozenset()
+    return [field.alias or name for name, field in current.model_fields.items() if name not in given]
 
 
 def _model_within(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401  a type expression has no narrower type

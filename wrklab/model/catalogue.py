@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wrklab.errors import CardError, UnknownNameError
+from wrklab.model.cards import place
 from wrklab.model.published import PublishedRow, read_published
 from wrklab.model.scenario import Scenario, read_scenario
 from wrklab.model.stack import Stack, Variant, read_stack
 from wrklab.model.suite import Suite, read_suite
 from wrklab.paths import PROJECT_DIR
+
+_ROW = "row of reference/wrk-*.csv"
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def read_catalogue(project: Path = PROJECT_DIR) -> Catalogue:
     for stack in stacks.values():
         for name, variant in stack.variants.items():
             if name in variants:
-                raise CardError(f"servers/{stack.name}/stack.yml: variant {name} is in {variants[name].stack} already")
+                where = place(_stack_file(project, stack.name), ("variants", name))
+                raise CardError(f"{where}: the stack {variants[name].stack} has a variant of this name already")
             variants[name] = variant
     catalogue = Catalogue(
         stacks=stacks,
@@ -84,32 +88,41 @@ def read_catalogue(project: Path = PROJECT_DIR) -> Catalogue:
         suites={path.stem: read_suite(path) for path in sorted(project.glob("suites/*.yml"))},
         published=read_published(project / "reference"),
     )
-    _check_references(catalogue)
+    _check_references(project, catalogue)
     return catalogue
 
 
-def _check_references(catalogue: Catalogue) -> None:
+def _stack_file(project: Path, stack: str) -> Path:
+    return project / "servers" / stack / "stack.yml"
+
+
+def _check_references(project: Path, catalogue: Catalogue) -> None:
     """Names that one card uses of another exist. Raises CardError."""
     for variant in catalogue.variants.values():
-        where = f"servers/{variant.stack}/stack.yml: {variant.name}: published"
-        for scenario, row in variant.published.items():
-            _check_known(where, "scenario", scenario, catalogue.scenarios)
-            _check_known(where, "row of reference/wrk-*.csv", row, catalogue.published)
-        if variant.name in catalogue.stacks and variant.stack != variant.name:
-            raise CardError(f"{where}: {variant.name} is the name of another stack; choose another name")
-    for scenario_card in catalogue.scenarios.values():
-        where = f"scenarios/{scenario_card.name}.yml"
-        for name in (*scenario_card.companions, scenario_card.published_scenario):
-            _check_known(where, "scenario", name, catalogue.scenarios)
+        _check_variant(_stack_file(project, variant.stack), variant, catalogue)
+    for scenario in catalogue.scenarios.values():
+        path = project / "scenarios" / f"{scenario.name}.yml"
+        for i, name in enumerate(scenario.companions):
+            _check_known(path, ("companions", i), "scenario", name, catalogue.scenarios)
+        _check_known(path, ("compares_with",), "scenario", scenario.published_scenario, catalogue.scenarios)
     for suite in catalogue.suites.values():
-        where = f"suites/{suite.name}.yml: rows"
-        for entry in suite.rows:
-            _check_known(where, "variant", entry.variant, catalogue.variants)
-            _check_known(where, "scenario", entry.scenario, catalogue.scenarios)
-            if entry.published is not None:
-                _check_known(where, "row of reference/wrk-*.csv", entry.published, catalogue.published)
+        path = project / "suites" / f"{suite.name}.yml"
+        for i, row in enumerate(suite.rows):
+            _check_known(path, ("rows", i, "variant"), "variant", row.variant, catalogue.variants)
+            _check_known(path, ("rows", i, "scenario"), "scenario", row.scenario, catalogue.scenarios)
+            if row.published is not None:
+                _check_known(path, ("rows", i, "published"), _ROW, row.published, catalogue.published)
 
 
-def _check_known(where: str, noun: str, name: str, known: Iterable[str]) -> None:
+def _check_variant(path: Path, variant: Variant, catalogue: Catalogue) -> None:
+    here = ("variants", variant.name)
+    for scenario, row in variant.published.items():
+        _check_known(path, (*here, "published", scenario), "scenario", scenario, catalogue.scenarios)
+        _check_known(path, (*here, "published", scenario), _ROW, row, catalogue.published)
+    if variant.name in catalogue.stacks and variant.stack != variant.name:
+        raise CardError(f"{place(path, here)}: this is the name of another stack; choose another name")
+
+
+def _check_known(path: Path, location: tuple[int | str, ...], noun: str, name: str, known: Iterable[str]) -> None:
     if name not in known:
-        raise CardError(f"{where}: {UnknownNameError(noun, name, known)}")
+        raise CardError(f"{place(path, location)}: {UnknownNameError(noun, name, known)}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import ClassVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from wrklab.errors import UsageError
 from wrklab.model.cards import Card, DurationS, Name, explain, read_card
@@ -17,6 +17,8 @@ DURATION_MAX_S = 3600.0
 
 class Scenario(Card):
     """One load shape: the file's name is the scenario's name."""
+
+    given_by_place: ClassVar[frozenset[str]] = frozenset({"name"})
 
     name: Name
     description: str = Field(min_length=10)
@@ -43,15 +45,17 @@ class Scenario(Card):
     #: Scenarios that run too for those variants which have a published row there.
     companions: tuple[Name, ...] = ()
 
-    @model_validator(mode="after")
-    def _connections_divide(self) -> Self:
-        if self.connections % self.threads:
-            lower = self.connections - self.connections % self.threads
+    @field_validator("connections")
+    @classmethod
+    def _connections_divide(cls, connections: int, info: ValidationInfo) -> int:
+        threads = info.data.get("threads")  # missing when it is wrong itself
+        if threads and connections % threads:
+            lower = connections - connections % threads
             raise ValueError(
-                f"connections ({self.connections}) must be a multiple of threads ({self.threads}): wrk opens "
-                f"floor(c/t) a thread and never the rest; {max(lower, self.threads)} would do"
+                f"connections ({connections}) must be a multiple of threads ({threads}): wrk opens floor(c/t) a thread "
+                f"and never the rest; {max(lower, threads)} would do"
             )
-        return self
+        return connections
 
     @property
     def published_scenario(self) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from wrklab.errors import CardError
-from wrklab.model.cards import Card, DurationS, Name, read_card
+from wrklab.model.cards import Card, DurationS, Name, place, read_card, read_yaml, refuse_given_by_place
 
 #: Where a stack lives on the server host; the roles install to just these places.
 STACKS_DIR = "/opt/wrklab/stacks"
@@ -30,6 +30,8 @@ class Variant(Card):
     and `{cpus}` (the number of CPUs that the inventory gives to the server) filled in.
     """
 
+    given_by_place: ClassVar[frozenset[str]] = frozenset({"name", "stack"})
+
     name: Name
     stack: Name
     description: str = Field(min_length=10)
@@ -48,19 +50,20 @@ class Variant(Card):
     #: RLIMIT_NOFILE of the unit; None takes the host's ceiling.
     descriptors_count: int | None = Field(default=None, ge=64)
 
-    @model_validator(mode="after")
-    def _command_can_be_filled_in(self) -> Self:
-        unknown = sorted(set(_PLACEHOLDER.findall(self.command)) - set(_KNOWN_PLACEHOLDERS))
+    @field_validator("command")
+    @classmethod
+    def _command_can_be_filled_in(cls, command: str) -> str:
+        unknown = sorted(set(_PLACEHOLDER.findall(command)) - set(_KNOWN_PLACEHOLDERS))
         if unknown:
             known = ", ".join(f"{{{name}}}" for name in _KNOWN_PLACEHOLDERS)
-            raise ValueError(f"command has the unknown placeholder {{{unknown[0]}}}; known: {known}")
+            raise ValueError(f"unknown placeholder {{{unknown[0]}}}; known: {known}")
         try:
-            words = shlex.split(self.command)
+            words = shlex.split(command)
         except ValueError as error:
-            raise ValueError(f"command is not a line that a shell would split: {error}") from None
-        if not words[0].startswith(("/", "{")):
-            raise ValueError(f"command must start with an absolute path or a placeholder, found {words[0]!r}")
-        return self
+            raise ValueError(f"not a line that a shell would split: {error}") from None
+        if not words or not words[0].startswith(("/", "{")):
+            raise ValueError(f"must start with an absolute path or a placeholder; found {command!r}")
+        return command
 
     @property
     def unit(self) -> str:
@@ -87,13 +90,15 @@ class Variant(Card):
 class Stack(Card):
     """An application with its dependencies: `servers/<stack>/stack.yml`."""
 
+    given_by_place: ClassVar[frozenset[str]] = frozenset({"name"})
+
     name: Name
     description: str = Field(min_length=10)
     runtime: Runtime
     #: Files of the stack's folder that are put into `{app_dir}` on the server host.
     files: tuple[str, ...] = Field(min_length=1)
     #: Locked, hashed requirements of a python stack; a file beside stack.yml.
-    requirements: str | None = None
+    requirements: str | None = Field(default=None, validate_default=True)
     #: TCP port that every variant of the stack listens on.
     port: int = Field(default=8080, ge=1024, le=65535)
     variants: dict[Name, Variant] = Field(min_length=1)
@@ -109,21 +114,28 @@ class Stack(Card):
         }
         return {**data, "variants": named}
 
-    @model_validator(mode="after")
-    def _runtime_has_what_it_needs(self) -> Self:
-        if self.runtime == "python" and self.requirements is None:
-            raise ValueError("a python stack needs `requirements` (a locked file beside stack.yml)")
-        if self.runtime != "python" and self.requirements is not None:
-            raise ValueError(f"`requirements` is for python stacks; this one's runtime is {self.runtime}")
-        return self
+    @field_validator("requirements")
+    @classmethod
+    def _runtime_has_what_it_needs(cls, requirements: str | None, info: ValidationInfo) -> str | None:
+        runtime = info.data.get("runtime")  # missing when it is wrong itself
+        if runtime == "python" and requirements is None:
+            raise ValueError("a python stack needs this key: a locked file beside stack.yml")
+        if runtime not in ("python", None) and requirements is not None:
+            raise ValueError(f"only for python stacks; this one's runtime is {runtime}")
+        return requirements
 
 
 def read_stack(folder: Path) -> Stack:
     """The stack in a folder of servers/. Raises CardError (file, line, key), also for files that are not there."""
     path = folder / "stack.yml"
+    variants = read_yaml(path)[0].get("variants")
+    for name, entry in variants.items() if isinstance(variants, dict) else []:
+        refuse_given_by_place(path, entry, Variant, ("variants", name))
     stack = read_card(path, Stack, name=folder.name)
-    listed = [*stack.files, *([stack.requirements] if stack.requirements else [])]
-    for name in listed:
+    listed: list[tuple[tuple[int | str, ...], str]] = [(("files", i), name) for i, name in enumerate(stack.files)]
+    if stack.requirements is not None:
+        listed.append((("requirements",), stack.requirements))
+    for location, name in listed:
         if not (folder / name).is_file():
-            raise CardError(f"{path}: {name!r} is listed but {folder / name} does not exist")
+            raise CardError(f"{place(path, location)}: {folder / name} does not exist")
     return stack

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -19,6 +20,8 @@ class SuiteRow(Card):
 
 class Suite(Card):
     """An article's table, or a list of your own."""
+
+    given_by_place: ClassVar[frozenset[str]] = frozenset({"name"})
 
     name: Name
     description: str = Field(min_length=10)
