@@ -1,0 +1,75 @@
+#!/usr/bin/python
+"""Ansible module: the container lab's base file system, in the cache."""
+
+from __future__ import annotations
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.container_lab import base
+from ansible.module_utils.container_lab.commands import ContainerLabError
+from ansible.module_utils.container_lab.lab import REQUEST, lock
+from ansible.module_utils.container_lab.plan import make_plan
+
+DOCUMENTATION = r"""
+module: container_base
+short_description: The container lab's base file system
+description:
+  - Builds Debian 12 with systemd and sshd by mmdebstrap into the cache, unless it is there for the same inputs.
+  - A build that is killed leaves no half base.
+options:
+  request:
+    description: What lab is wanted.
+    type: dict
+    required: true
+    suboptions:
+      network:
+        description: The first three numbers of the lab's network.
+        type: str
+        required: true
+      loadgens:
+        description: How many load generators there are.
+        type: int
+        default: 1
+      server_cpus:
+        description: CPU numbers for the server; half of the machine's when left out.
+        type: list
+        elements: int
+      loadgen_cpus:
+        description: CPU numbers for all generators together; the other half when left out.
+        type: list
+        elements: int
+      overrides:
+        description: Settings of this machine that are replaced in the nodes; a value of null keeps the machine's.
+        type: dict
+        default: {}
+author: wrklab
+"""
+
+EXAMPLES = r"""
+- name: Build the base file system
+  container_base:
+    request:
+      network: 10.86.77
+"""
+
+RETURN = r"""
+path:
+  description: Where the base is.
+  type: str
+  returned: always
+"""
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec={"request": REQUEST | {"required": True}})
+    try:
+        settings = make_plan(module.params["request"]).settings
+        with lock():
+            changed = base.build(settings)
+    except ContainerLabError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=changed, path=str(base.base_path(settings)))
+
+
+if __name__ == "__main__":
+    main()

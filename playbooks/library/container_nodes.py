@@ -1,0 +1,95 @@
+#!/usr/bin/python
+"""Ansible module: the container lab's nodes with their network, all there or all gone."""
+
+from __future__ import annotations
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.container_lab import lab
+from ansible.module_utils.container_lab.commands import ContainerLabError
+from ansible.module_utils.container_lab.plan import make_plan
+
+DOCUMENTATION = r"""
+module: container_nodes
+short_description: The container lab's nodes
+description:
+  - With O(state=present) every node answers ssh when it returns; what is half there is repaired.
+  - With O(state=absent) nothing of the lab is left but the caches.
+  - The nodes are handled all at once.
+options:
+  state:
+    description: Whether the lab is there.
+    type: str
+    choices: [present, absent]
+    default: present
+  purge:
+    description: With O(state=absent), remove the caches as well.
+    type: bool
+    default: false
+  request:
+    description: What lab is wanted. Needed with O(state=present).
+    type: dict
+    suboptions:
+      network:
+        description: The first three numbers of the lab's network.
+        type: str
+        required: true
+      loadgens:
+        description: How many load generators there are.
+        type: int
+        default: 1
+      server_cpus:
+        description: CPU numbers for the server; half of the machine's when left out.
+        type: list
+        elements: int
+      loadgen_cpus:
+        description: CPU numbers for all generators together; the other half when left out.
+        type: list
+        elements: int
+      overrides:
+        description: Settings of this machine that are replaced in the nodes; a value of null keeps the machine's.
+        type: dict
+        default: {}
+author: wrklab
+"""
+
+EXAMPLES = r"""
+- name: Bring the nodes up
+  container_nodes:
+    request:
+      network: 10.86.77
+
+- name: Remove the lab and its caches
+  container_nodes:
+    state: absent
+    purge: true
+"""
+
+RETURN = r"""
+lab_file:
+  description: The file that describes the lab.
+  type: str
+  returned: always
+"""
+
+
+def main() -> None:
+    """Run the module."""
+    arguments = {
+        "request": lab.REQUEST,
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "purge": {"type": "bool", "default": False},
+    }
+    module = AnsibleModule(argument_spec=arguments, required_if=[("state", "present", ["request"])])
+    try:
+        with lab.lock():
+            if module.params["state"] == "present":
+                changed = lab.up(make_plan(module.params["request"]))
+            else:
+                changed = lab.down(purge=module.params["purge"])
+    except ContainerLabError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=changed, lab_file=str(lab.LAB_FILE))
+
+
+if __name__ == "__main__":
+    main()

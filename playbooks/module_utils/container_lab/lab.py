@@ -1,0 +1,170 @@
+"""The whole lab: up (which also repairs) and down."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from . import base, cgroups, keys, network, node_files
+from .commands import ContainerLabError, run
+from .node import (
+    Record,
+    answers,
+    descriptor_ceiling,
+    is_alive,
+    launch,
+    read_record,
+    remove,
+    unit_node_names,
+    wait_for_ssh,
+    write_record,
+)
+from .plan import CACHE, STATE, LabPlan, Node
+
+LAB_FILE = STATE / "lab.json"
+# What each of the lab's modules is told: the plan must come out the same in all of them.
+REQUEST: dict[str, object] = {
+    "type": "dict",
+    "options": {
+        "network": {"type": "str", "required": True},
+        "loadgens": {"type": "int", "default": 1},
+        "server_cpus": {"type": "list", "elements": "int"},
+        "loadgen_cpus": {"type": "list", "elements": "int"},
+        "overrides": {"type": "dict", "default": {}},
+    },
+}
+
+
+@contextlib.contextmanager
+def lock() -> Iterator[None]:
+    """Hold the lab against another lab.up or lab.down. Raises ContainerLabError when one is at work."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(CACHE, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise ContainerLabError("another lab.up or lab.down is at work on this machine; wait for it") from error
+    finally:
+        os.close(descriptor)
+
+
+def up(plan: LabPlan) -> bool:
+    """Bring every planned node up and remove those not planned; whether anything changed."""
+    network.check_no_overlap(plan)
+    started = time.monotonic()
+    STATE.mkdir(parents=True, exist_ok=True)
+    STATE.chmod(0o755)
+    gone = _in_parallel(remove, [node for node in known_nodes() if node not in plan.nodes])
+    changed = [keys.make_keys(plan.nodes), network.set_up(plan), bool(gone)]
+    changed += _in_parallel(lambda node: _ensure(plan, node), plan.nodes)
+    if any(changed) or not LAB_FILE.exists():
+        _write_lab_file(plan, time.monotonic() - started)
+    return any(changed)
+
+
+def _ensure(plan: LabPlan, node: Node) -> bool:
+    file_system = base.base_path(plan.settings)
+    fingerprint = plan.node_fingerprint(node, file_system)
+    record = read_record(node)
+    if record and record.fingerprint == fingerprint and is_alive(record) and record.descriptor_ceiling and answers(node):
+        return False
+    remove(node)
+    clone = node_files.clone(node, file_system)
+    node_files.write_files(plan, node)
+    launch(node, fingerprint, clone)
+    wait_for_ssh(plan, node)
+    _complete_record(node)
+    return True
+
+
+def _complete_record(node: Node) -> None:
+    record = read_record(node)
+    if record is None:
+        raise ContainerLabError(f"node {node.name}: its record went away while it was booting: is a lab.down at work?")
+    ceiling = descriptor_ceiling(node, record.pid)
+    write_record(
+        node, Record(record.pid, record.start_ticks, record.fingerprint, record.clone, record.cpu_separation, ceiling)
+    )
+
+
+def _in_parallel(do: Callable[[Node], bool], nodes: Sequence[Node]) -> list[bool]:
+    if not nodes:
+        return []
+    with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
+        return list(pool.map(do, nodes))
+
+
+def known_nodes() -> list[Node]:
+    """The nodes that lab.json, a folder, a cgroup or a unit on this machine speaks of, complete or not."""
+    names = [place.name for place in (STATE / "nodes").glob("*")] + cgroups.node_names() + unit_node_names()
+    found = {name: Node(name, "", "", ()) for name in sorted(set(names))}
+    try:
+        hosts = json.loads(LAB_FILE.read_text())["hosts"]
+        for name, host in hosts.items():
+            found[name] = Node(name, host["group"], host["address"], tuple(host["cpus"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        # A controller that died half-way wrote none: the folders tell enough to remove them.
+        return list(found.values())
+    return list(found.values())
+
+
+def _write_lab_file(plan: LabPlan, took_s: float) -> None:
+    records = {node: read_record(node) for node in plan.nodes}
+    content = {
+        "network": str(plan.network),
+        "bridge_address": plan.bridge_address,
+        "hosts": {node.name: _host_entry(plan, node, record) for node, record in records.items()},
+        "cpus_shared": plan.cpus_shared,
+        "descriptor_ceiling": min(record.descriptor_ceiling for record in records.values() if record),
+        "created_at": time.time(),
+        "took_s": round(took_s, 3),
+        "request": plan.request,
+        "settings": plan.settings.summary(),
+        "base": str(base.base_path(plan.settings)),
+        "versions": {"kernel": platform.release(), "systemd_nspawn": run(["systemd-nspawn", "--version"]).splitlines()[0]},
+    }
+    new = LAB_FILE.with_suffix(".new")
+    new.write_text(json.dumps(content, indent=2))
+    new.chmod(0o644)
+    new.rename(LAB_FILE)
+
+
+def _host_entry(plan: LabPlan, node: Node, record: Record | None) -> dict[str, object]:
+    if record is None:
+        raise ContainerLabError(f"node {node.name}: its record is missing just after it came up")
+    return {
+        "address": node.address,
+        "group": node.group,
+        "cpus": list(node.cpus),
+        "cpu_separation": "shared" if plan.cpus_shared else record.cpu_separation,
+        "descriptor_ceiling": record.descriptor_ceiling,
+        "clone": record.clone,
+        "pid": record.pid,
+        "start_ticks": record.start_ticks,
+    }
+
+
+def down(*, purge: bool) -> bool:
+    """Remove every node, the network and the lab's files; with `purge` the caches too. Whether there was anything."""
+    nodes = known_nodes()
+    changed = _in_parallel(remove, nodes)
+    changed.append(network.take_down())
+    if STATE.exists():
+        node_files.remove(STATE)
+        changed.append(True)
+    if purge and CACHE.exists():
+        shutil.rmtree(CACHE)
+        changed.append(True)
+    for folder in (CACHE, STATE.parent):
+        # Others may keep things there.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    return any(changed)

@@ -1,0 +1,215 @@
+"""One node's life: launch, wait until it answers, power off, remove. What was launched is recorded beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import cgroups, keys, node_files
+from .commands import ContainerLabError, run, succeeds, wait_until
+from .cpus import format_cpu_list, parse_cpu_list
+from .network import raise_ports
+from .plan import BRIDGE, NODE_PREFIX, LabPlan, Node
+
+BOOT_LIMIT_S = 60.0
+POWER_OFF_LIMIT_S = 5.0
+SSH_PORT = 22
+SYSTEMD_IS_PID_1 = Path("/run/systemd/system")
+# Puts itself into each cgroup given before `--`, then becomes the command given after it.
+LAUNCHER = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
+
+
+@dataclass(frozen=True)
+class Record:
+    """What node.json says about a launched node. `start_ticks` tells its process from a later one of the same number."""
+
+    pid: int
+    start_ticks: int
+    fingerprint: str
+    clone: str
+    cpu_separation: str
+    descriptor_ceiling: int = 0
+
+
+def record_path(node: Node) -> Path:
+    """Where a node's record is."""
+    return node.place / "node.json"
+
+
+def read_record(node: Node) -> Record | None:
+    """The record of a node that was launched; None where there is none that can be read."""
+    try:
+        return Record(**json.loads(record_path(node).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_record(node: Node, record: Record) -> None:
+    """Write a node's record, whole or not at all."""
+    new = record_path(node).with_suffix(".new")
+    new.write_text(json.dumps(asdict(record)))
+    new.rename(record_path(node))
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None when it is gone or a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, *fields = text.rpartition(")")[2].split()
+    return None if state in "ZX" else int(fields[18])
+
+
+def is_alive(record: Record | None) -> bool:
+    """Whether the recorded process still runs."""
+    return record is not None and start_ticks(record.pid) == record.start_ticks
+
+
+def answers(node: Node, limit_s: float = 0.5) -> bool:
+    """Whether the node's sshd greets."""
+    try:
+        with socket.create_connection((node.address, SSH_PORT), timeout=limit_s) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def nspawn_command(node: Node) -> list[str]:
+    """The systemd-nspawn command that boots a node."""
+    command = ["systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit", "--settings=no", "--link-journal=no"]
+    command += [f"--machine={node.machine}", f"--directory={node.root}", f"--network-bridge={BRIDGE}"]
+    command += [f"--cpu-affinity={format_cpu_list(node.cpus)}", "--kill-signal=SIGRTMIN+4"]
+    # The node's own files say these.
+    command += ["--console=read-only", "--resolv-conf=off", "--timezone=off"]
+    return command + [f"--bind={here}:{there}" for here, there in node_files.binds(node).items()]
+
+
+def launch(node: Node, fingerprint: str, clone: str) -> None:
+    """Start a node whose root is ready, and record it; it boots on by itself."""
+    if SYSTEMD_IS_PID_1.is_dir():
+        pid, held = _launch_as_unit(node)
+    else:
+        pid, held = _launch_by_hand(node)
+    ticks = start_ticks(pid)
+    if ticks is None:
+        raise ContainerLabError(f"node {node.name}: ended as soon as it was started. {console_tail(node)}")
+    write_record(node, Record(pid, ticks, fingerprint, clone, "cpuset" if held else "affinity"))
+
+
+def _launch_as_unit(node: Node) -> tuple[int, bool]:
+    cpus = format_cpu_list(node.cpus)
+    settings = ["Delegate=yes", f"AllowedCPUs={cpus}", f"CPUAffinity={cpus}", "KillMode=mixed", "Type=exec"]
+    settings += [f"TimeoutStopSec={POWER_OFF_LIMIT_S:g}", "LimitNOFILE=infinity", "TasksMax=infinity"]
+    settings += [f"StandardOutput=truncate:{console_log(node)}", f"StandardError=append:{console_log(node)}"]
+    settings += ["SuccessExitStatus=133"]
+    command = ["systemd-run", "--quiet", "--collect", f"--unit={node.unit}", "--setenv=SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"]
+    run([*command, *(word for setting in settings for word in ("-p", setting)), "--", *nspawn_command(node)])
+    shown = run(["systemctl", "show", "--value", "-p", "MainPID", "-p", "ControlGroup", node.unit]).split()
+    pid = next((int(word) for word in shown if word.isdigit()), 0)
+    group = next((word for word in shown if word.startswith("/")), "/")
+    effective = Path(f"/sys/fs/cgroup{group}/cpuset.cpus.effective")
+    return pid, effective.exists() and parse_cpu_list(effective.read_text()) == node.cpus
+
+
+def _launch_by_hand(node: Node) -> tuple[int, bool]:
+    folders, held = cgroups.make(node)
+    command = ["sh", "-c", LAUNCHER, "wrklab", *map(str, folders), "--", *nspawn_command(node)]
+    with console_log(node).open("w") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd="/",
+            env=os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+        )
+    return process.pid, held
+
+
+def console_log(node: Node) -> Path:
+    """What nspawn and the node's console say."""
+    return node.place / "console.log"
+
+
+def console_tail(node: Node) -> str:
+    """The last lines of the console, for an error's text."""
+    log = console_log(node)
+    text = log.read_text(errors="replace").strip() if log.exists() else ""
+    return f"Its console ({log}) ends: {text[-1500:] or 'empty'}"
+
+
+def wait_for_ssh(plan: LabPlan, node: Node, limit_s: float = BOOT_LIMIT_S) -> None:
+    """Wait until the node answers a real ssh command, with its host key checked. Raises ContainerLabError."""
+
+    def settled() -> bool:
+        raise_ports()
+        if not is_alive(read_record(node)):
+            raise ContainerLabError(f"node {node.name}: ended while it was booting. {console_tail(node)}")
+        return answers(node)
+
+    if not wait_until(settled, limit_s):
+        raise ContainerLabError(f"node {node.name}: no ssh on {node.address} after {limit_s:g} s. {console_tail(node)}")
+    run(keys.ssh_command(node.address, "true"), limit_s=20)
+
+
+def leader(node: Node, pid: int) -> int | None:
+    """The node's own PID 1, as numbered here: the child of nspawn's process."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return None
+    return int(children[-1]) if children else None
+
+
+def descriptor_ceiling(node: Node, pid: int) -> int:
+    """The hard limit of open files that the node's PID 1 has, and so all that it starts."""
+    found = leader(node, pid)
+    text = Path(f"/proc/{found}/limits").read_text() if found else ""
+    limit = re.search(r"^Max open files\s+\S+\s+(\S+)", text, re.MULTILINE)
+    return int(limit[1]) if limit and limit[1].isdigit() else 0
+
+
+def power_off(node: Node) -> bool:
+    """End the node's processes, orderly where it still listens; whether there were any. Its root stays."""
+    if SYSTEMD_IS_PID_1.is_dir():
+        return _stop_unit(node)
+    record = read_record(node)
+    alive = is_alive(record)
+    if record and alive:
+        # nspawn passes it on to the node's PID 1 as SIGRTMIN+4: power off.
+        os.kill(record.pid, signal.SIGTERM)
+        wait_until(lambda: not is_alive(record), POWER_OFF_LIMIT_S)
+    lost = bool(cgroups.pids(node))
+    cgroups.kill(node)
+    return cgroups.remove(node) or alive or lost
+
+
+def _stop_unit(node: Node) -> bool:
+    if not succeeds(["systemctl", "is-active", "--quiet", node.unit]):
+        succeeds(["systemctl", "reset-failed", node.unit])
+        return False
+    run(["systemctl", "stop", node.unit], limit_s=POWER_OFF_LIMIT_S + 30)
+    return True
+
+
+def unit_node_names() -> list[str]:
+    """The names of the nodes that systemd has a unit of, running or failed."""
+    if not SYSTEMD_IS_PID_1.is_dir():
+        return []
+    listed = run(["systemctl", "list-units", "--all", "--plain", "--no-legend", f"{NODE_PREFIX}*.service"])
+    units = [line.split()[0] for line in listed.splitlines() if line.strip()]
+    return [unit.removeprefix(NODE_PREFIX).removesuffix(".service") for unit in units]
+
+
+def remove(node: Node) -> bool:
+    """Power off and delete a node with all that belongs to it; whether there was anything."""
+    ended = power_off(node)
+    return node_files.remove(node.place) or ended

@@ -1,0 +1,114 @@
+"""A node's file system: a clone of the base, and the few files that make it this node."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from .base import link, write
+from .commands import ContainerLabError, run, succeeds, wait_until
+from .keys import CLIENT_KEY, host_key
+from .network import default_route_mtu_bytes
+from .plan import CACHE, LabPlan, Node
+
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+UNMOUNT_LIMIT_S = 3.0
+
+
+def binds(node: Node) -> dict[Path, str]:
+    """Folders of the controller's cache and where the node sees them. APT locks its folder, so each node has its own."""
+    return {
+        CACHE / f"apt-{node.name}": "/var/cache/apt/archives",
+        CACHE / "uv": "/var/cache/wrklab/uv",
+        CACHE / "go": "/var/cache/wrklab/go",
+    }
+
+
+def clone(node: Node, base: Path) -> str:
+    """Make the node's root from the base; `overlay`, or `copy` where the file system below cannot carry an overlay."""
+    upper, work = node.place / "upper", node.place / "work"
+    for folder in (node.root, upper, work, *binds(node)):
+        folder.mkdir(parents=True, exist_ok=True)
+    options = f"lowerdir={base},upperdir={upper},workdir={work}"
+    if succeeds(["mount", "-t", "overlay", "wrklab", "-o", options, str(node.root)]):
+        # Some file systems mount an overlay read-only instead of refusing it.
+        if os.access(node.root, os.W_OK):
+            return "overlay"
+        run(["umount", str(node.root)])
+    run(["cp", "--archive", "--reflink=auto", f"{base}/.", str(node.root)], limit_s=300)
+    return "copy"
+
+
+def write_files(plan: LabPlan, node: Node) -> None:
+    """Write what makes the clone this node: name, address, keys, package index, proxies."""
+    root, settings = node.root, plan.settings
+    bundle = CA_BUNDLE if settings.ca_bundle else ""
+    write(root / "etc/hostname", f"{node.machine}\n")
+    write(root / "etc/hosts", _hosts_text(plan))
+    link(root / "etc/resolv.conf", "/dev/null")
+    (root / "etc/resolv.conf").unlink()
+    write(root / "etc/resolv.conf", settings.resolv_conf)
+    write(root / "etc/systemd/network/10-lab.network", _network_text(plan, node))
+    write(root / "etc/pip.conf", settings.package_index.pip_conf(bundle))
+    write(root / "etc/uv/uv.toml", settings.package_index.uv_toml())
+    write(root / "etc/environment", _environment_text(plan, bundle))
+    key = host_key(node)
+    write(root / "etc/ssh/ssh_host_ed25519_key", key.read_text(), mode=0o600)
+    write(root / "etc/ssh/ssh_host_ed25519_key.pub", key.with_name(f"{key.name}.pub").read_text())
+    write(root / "root/.ssh/authorized_keys", CLIENT_KEY.with_suffix(".pub").read_text(), mode=0o600)
+    (root / "root/.ssh").chmod(0o700)
+
+
+def _hosts_text(plan: LabPlan) -> str:
+    lines = ["127.0.0.1 localhost", "::1 localhost"]
+    lines += [" ".join(dict.fromkeys((node.address, node.machine, node.name))) for node in plan.nodes]
+    return "\n".join(lines) + "\n"
+
+
+def _network_text(plan: LabPlan, node: Node) -> str:
+    # Packets for the outside leave the controller by a link that may carry less than the lab's own.
+    mtu_bytes = default_route_mtu_bytes()
+    route = f"[Route]\nGateway={plan.bridge_address}\n" + (f"MTUBytes={mtu_bytes}\n" if mtu_bytes else "")
+    address = f"{node.address}/{plan.network.prefixlen}"
+    return f"[Match]\nName=host0\n[Network]\nAddress={address}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n{route}"
+
+
+def _environment_text(plan: LabPlan, bundle: str) -> str:
+    variables = dict(plan.settings.proxies)
+    if variables:
+        variables["no_proxy"] = ",".join(["localhost", "127.0.0.1", str(plan.network)])
+        variables |= {name.upper(): value for name, value in variables.items()}
+    if bundle:
+        variables |= {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle}
+    return "".join(f"{name}={value}\n" for name, value in variables.items())
+
+
+def parse_mounts_below(mountinfo: str, place: Path) -> list[Path]:
+    """Mount points at or below `place`, innermost first, of /proc/self/mountinfo's text."""
+    points = []
+    for line in mountinfo.splitlines():
+        # The kernel writes odd characters in octal.
+        point = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), line.split()[4]))
+        if point == place or place in point.parents:
+            points.append(point)
+    return points[::-1]
+
+
+def _mounts_below(place: Path) -> list[Path]:
+    return parse_mounts_below(Path("/proc/self/mountinfo").read_text(), place)
+
+
+def remove(place: Path) -> bool:
+    """Unmount what is mounted in a node's folder, then delete the folder; whether there was one."""
+    for point in _mounts_below(place):
+        # A dying container's processes hold the mount for a moment.
+        if not wait_until(lambda point=point: succeeds(["umount", str(point)]), UNMOUNT_LIMIT_S):  # type: ignore[misc]
+            run(["umount", "--lazy", str(point)])
+    if _mounts_below(place):
+        raise ContainerLabError(f"{place}: still mounted: {_mounts_below(place)}; nothing below it was deleted")
+    if not place.exists():
+        return False
+    shutil.rmtree(place)
+    return True
