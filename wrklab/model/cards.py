@@ -128,7 +128,11 @@ def refuse_given_by_place(path: Path, data: object, model: type[Card], location:
 def explain(error: ValidationError, where: str, model: type[Card], node: yaml.Node | None) -> str:
     """One line for each thing that pydantic found wrong: place, key, what was found, what is known."""
     lines = []
-    for found in error.errors():
+    wrong = error.errors()
+    for found in wrong:
+        # A list whose entries are wrong counts as empty to pydantic: only the entries are worth telling.
+        if found["type"] == "too_short" and any(_is_within(other["loc"], found["loc"]) for other in wrong):
+            continue
         location = tuple(part for part in found["loc"] if part != "[key]")
         line = f":{line_of(node, location)}" if node is not None else ""
         key = ".".join(str(part) for part in location)
@@ -139,6 +143,10 @@ def explain(error: ValidationError, where: str, model: type[Card], node: yaml.No
             message = f"{message}; found {found['input']!r}"
         lines.append(f"{where}{line}: {key or 'the file'}: {message}")
     return "\n".join(lines)
+
+
+def _is_within(location: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(location) > len(outer) and location[: len(outer)] == outer
 
 
 def known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

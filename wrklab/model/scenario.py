@@ -52,8 +52,8 @@ class Scenario(Card):
         if threads and connections % threads:
             lower = connections - connections % threads
             raise ValueError(
-                f"connections ({connections}) must be a multiple of threads ({threads}): wrk opens floor(c/t) a thread "
-                f"and never the rest; {max(lower, threads)} would do"
+                f"must be a multiple of threads ({threads}), found {connections}: wrk opens floor(c/t) a thread and "
+                f"never the rest; {max(lower, threads)} would do"
             )
         return connections
 

@@ -1,0 +1,243 @@
+"""The checkout's own cards load and answer every published row; names that cards use of each other are checked."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from wrklab.errors import CardError, UnknownNameError
+from wrklab.model.catalogue import Catalogue, read_catalogue
+from wrklab.paths import PROJECT_DIR
+
+STACK = """---
+description: A stack for tests
+runtime: go
+files: [main.go]
+variants:
+  one:
+    description: The first variant
+    command: "{app_dir}/server"
+    published:
+      standard: row-one
+  two:
+    description: The second variant
+    command: "{app_dir}/server"
+"""
+SCENARIO = """---
+description: A scenario for tests
+threads: 4
+connections: 2000
+duration_s: 4s
+companions: [standard]
+"""
+SUITE = """---
+description: A suite for tests
+rows:
+  - {variant: one, scenario: standard, published: row-one}
+"""
+PUBLISHED = """row,label,threads,connections,duration_s,hold_ms,requests,requests_per_s,latency_mean_ms,\
+latency_stdev_ms,latency_max_ms,err_connect,err_read,err_write,err_timeout,transfer,article_note
+row-one,One,4,2000,60,100,100,1.5,65.47,81.07,1990,0,114,0,144,388.86KB/s,note
+"""
+
+
+@pytest.fixture(scope="module")
+def real() -> Catalogue:
+    """The catalogue of this checkout."""
+    return read_catalogue()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A small checkout: one stack of two variants, one scenario, one suite, one published row."""
+    for path, text in {
+        "servers/shop/stack.yml": STACK,
+        "servers/shop/main.go": "",
+        "scenarios/standard.yml": SCENARIO,
+        "suites/mine.yml": SUITE,
+        "reference/wrk-mine.csv": PUBLISHED,
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    return tmp_path
+
+
+def test_every_published_row_is_answered_by_one_variant_under_one_scenario(real: Catalogue) -> None:
+    """Each `row` of reference/wrk-*.csv stands once among all `published:` entries, and nothing else does."""
+    rows = [
+        record["row"]
+        for path in sorted((PROJECT_DIR / "reference").glob("wrk-*.csv"))
+        for record in csv.DictReader(path.open(encoding="utf-8"))
+    ]
+    answered = Counter(row for variant in real.variants.values() for row in variant.published.values())
+
+    assert len(rows) == 17
+    assert answered == Counter(rows)
+
+
+def test_every_published_row_stands_in_the_suite_of_its_article(real: Catalogue) -> None:
+    """A suite is one article's table: the same rows, each by the variant that answers it under that scenario."""
+    suite_of = {
+        "wrk-flask-gunicorn": "flask_gunicorn_article",
+        "wrk-gunicorn-uvicorn": "gunicorn_fastapi_article",
+    }
+    for source, suite in suite_of.items():
+        in_csv = [row.row for row in real.published.values() if row.source == source]
+        assert [entry.published for entry in real.suites[suite].rows] == in_csv
+    for suite_card in real.suites.values():
+        for entry in suite_card.rows:
+            assert real.variants[entry.variant].published[entry.scenario] == entry.published
+
+
+def test_the_articles_scenarios_are_the_published_load(real: Catalogue) -> None:
+    """Threads, connections and seconds of a published row are those of the scenario that answers it."""
+    for variant in real.variants.values():
+        for name, key in variant.published.items():
+            scenario, row = real.scenarios[name], real.published[key]
+            assert (scenario.threads, scenario.connections, scenario.duration_s) == (
+                row.threads,
+                row.connections,
+                row.duration_s,
+            )
+            assert (variant.hold_ms if scenario.path == "/health" else 0) == row.hold_ms
+
+
+def test_standard_and_its_companions_compare_with_every_published_row(real: Catalogue) -> None:
+    """`bench --variant all` shows each article's row beside a measured one, at the same load."""
+    standard = real.scenario("standard")
+    family = [standard, *(real.scenario(name) for name in standard.companions)]
+    shown = {
+        row.row
+        for scenario in family
+        for variant in real.variants.values()
+        if (row := real.published_row(variant, scenario)) is not None
+    }
+
+    assert shown == set(real.published)
+    for scenario in family:
+        article = real.scenario(scenario.published_scenario)
+        assert (scenario.path, scenario.threads, scenario.connections) == (
+            article.path,
+            article.threads,
+            article.connections,
+        )
+
+
+def test_words_choose_variants(real: Catalogue) -> None:
+    """Names, several with commas, globs, stacks and `all`; in the catalogue's order, each once."""
+
+    def chosen(*words: str) -> list[str]:
+        return [variant.name for variant in real.select_variants(words)]
+
+    assert chosen("sanic_fast") == ["sanic_fast"]
+    assert chosen("sanic_fast", "flask_dev_sync, sanic_fast") == ["flask_dev_sync", "sanic_fast"]
+    assert chosen("fastapi_hypercorn_*") == [
+        "fastapi_hypercorn_asyncio",
+        "fastapi_hypercorn_uvloop",
+        "fastapi_hypercorn_trio",
+    ]
+    assert chosen("flask") == list(real.stacks["flask"].variants)
+    assert chosen("all") == list(real.variants)
+    assert len(chosen("all")) == 22
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("flask_gunicorn_gevnt", "unknown variant 'flask_gunicorn_gevnt'. Did you mean flask_gunicorn_gevent? Known: "),
+        ("flask_nothing_*", "unknown variant 'flask_nothing_*'"),
+    ],
+)
+def test_an_unknown_variant_is_answered_with_the_nearest(real: Catalogue, word: str, expected: str) -> None:
+    """The known names are listed, variants and stacks, and the nearest is suggested."""
+    with pytest.raises(UnknownNameError) as caught:
+        real.select_variants(["sanic_fast", word])
+
+    assert str(caught.value).startswith(expected)
+    assert "all, fastapi, fastapi_gunicorn_asgi" in str(caught.value)
+
+
+def test_unknown_scenarios_and_suites_are_answered_with_the_known(project: Path) -> None:
+    """A scenario or suite that is not there lists those that are."""
+    catalogue = read_catalogue(project)
+
+    with pytest.raises(
+        UnknownNameError, match=r"unknown scenario 'standart'\. Did you mean standard\? Known: standard"
+    ):
+        catalogue.scenario("standart")
+    with pytest.raises(UnknownNameError, match=r"unknown suite 'yours'\. Known: mine\."):
+        catalogue.suite("yours")
+
+
+BAD_REFERENCES = {
+    "unknown_scenario_in_published": (
+        ("servers/shop/stack.yml", "standard: row-one", "standrd: row-one"),
+        (
+            "servers/shop/stack.yml:10: variants.one.published.standrd: unknown scenario 'standrd'. "
+            "Did you mean standard? Known: standard."
+        ),
+    ),
+    "unknown_row_in_published": (
+        ("servers/shop/stack.yml", "row-one", "row-two"),
+        (
+            "servers/shop/stack.yml:10: variants.one.published.standard: unknown row of reference/wrk-*.csv 'row-two'. "
+            "Did you mean row-one? Known: row-one."
+        ),
+    ),
+    "variant_called_like_another_stack": (
+        ("servers/shop/stack.yml", "  two:", "  store:"),
+        "servers/shop/stack.yml:11: variants.store: this is the name of another stack; choose another name",
+    ),
+    "variant_of_another_stack": (
+        ("servers/shop/stack.yml", "  two:", "  store_one:"),
+        "servers/store/stack.yml:6: variants.store_one: the stack shop has a variant of this name already",
+    ),
+    "unknown_companion": (
+        ("scenarios/standard.yml", "[standard]", "[standard, rush]"),
+        "scenarios/standard.yml:6: companions.1: unknown scenario 'rush'. Known: standard.",
+    ),
+    "unknown_variant_in_a_suite": (
+        ("suites/mine.yml", "variant: one", "variant: oen"),
+        "suites/mine.yml:4: rows.0.variant: unknown variant 'oen'. Did you mean one? Known: one, store_one, two.",
+    ),
+    "unknown_scenario_in_a_suite": (
+        ("suites/mine.yml", "scenario: standard", "scenario: article"),
+        "suites/mine.yml:4: rows.0.scenario: unknown scenario 'article'. Known: standard.",
+    ),
+    "unreadable_number_in_a_published_row": (
+        ("reference/wrk-mine.csv", "65.47", "sixty"),
+        "reference/wrk-mine.csv:2: could not convert string to float: 'sixty'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "expected"), BAD_REFERENCES.values(), ids=BAD_REFERENCES)
+def test_a_wrong_name_is_refused_where_it_is_used(project: Path, edit: tuple[str, str, str], expected: str) -> None:
+    """File, line and key of the use, and the names that would do."""
+    store = project / "servers/store"
+    store.mkdir()
+    (store / "main.go").touch()
+    store_card = STACK[: STACK.index("    published:")].replace("one:", "store_one:")
+    (store / "stack.yml").write_text(store_card)
+    path, old, new = edit
+    assert old in (project / path).read_text()
+    (project / path).write_text((project / path).read_text().replace(old, new))
+
+    with pytest.raises(CardError) as caught:
+        read_catalogue(project)
+
+    assert str(caught.value).replace(f"{project}/", "") == expected
+
+
+def test_a_folder_is_a_stack_and_a_file_is_a_scenario(project: Path) -> None:
+    """Copying one is all that it takes to add one."""
+    (project / "scenarios/rush.yml").write_text(SCENARIO)
+
+    catalogue = read_catalogue(project)
+
+    assert list(catalogue.variants) == ["one", "two"]
+    assert list(catalogue.scenarios) == ["rush", "standard"]
+    assert catalogue.scenarios["rush"].name == "rush"
