@@ -1,0 +1,95 @@
+"""The columns of report.csv and of the JSON rows, in their order. What each means: docs/metrics.md."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from wrklab.analyse.rows import SummaryRow
+from wrklab.model.record import Errors, Latency
+from wrklab.report.contents import ReportRow
+
+Value: TypeAlias = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column; its name ends in its unit."""
+
+    name: str
+    value: Callable[[ReportRow], Value]
+
+
+def row_values(entry: ReportRow) -> dict[str, Value]:
+    """One line by column. Rates and times are rounded to what their measurement can carry."""
+    return {column.name: _rounded(column.value(entry)) for column in COLUMNS}
+
+
+def _rounded(value: Value) -> Value:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def _of_row(name: str) -> Column:
+    """A column that is the row's attribute of the same name."""
+
+    def value(entry: ReportRow) -> Value:
+        found: Value = getattr(entry.row, name)
+        return found
+
+    return Column(name, value)
+
+
+def _of_latency(name: str) -> Column:
+    """A column latency_X from the observed latencies' attribute X."""
+
+    def value(entry: ReportRow) -> Value:
+        latency: Latency | None = entry.row.latency
+        found: Value = getattr(latency, name) if latency else None
+        return found
+
+    return Column(f"latency_{name}", value)
+
+
+def _of_errors(kind: str) -> Column:
+    """A column errors_X from the errors' attribute X."""
+
+    def value(entry: ReportRow) -> Value:
+        errors: Errors | None = entry.row.errors
+        found: Value = getattr(errors, kind) if errors else None
+        return found
+
+    return Column(f"errors_{kind}", value)
+
+
+def _wrk_p99_us(entry: ReportRow) -> Value:
+    return entry.row.wrk_latency.p99_us if entry.row.wrk_latency else None
+
+
+def _command(row: SummaryRow) -> str:
+    return shlex.join(row.argv)
+
+
+COLUMNS: tuple[Column, ...] = (
+    *map(_of_row, ("variant", "scenario", "rounds", "requests")),
+    *map(_of_row, ("requests_per_s", "requests_per_s_min", "requests_per_s_max", "ideal_ratio")),
+    *map(_of_latency, ("mean_us", "p50_us", "p90_us", "p99_us", "p999_us", "max_us")),
+    Column("wrk_p99_us", _wrk_p99_us),
+    *map(_of_errors, ("connect", "read", "write", "status", "timeout", "body")),
+    *map(_of_row, ("connections_asked", "connections_open", "server_cpu_percent", "generator_cpu_percent")),
+    *map(_of_row, ("startup_s", "harness_s")),
+    *map(_of_row, ("published_row", "published_requests_per_s", "published_ratio")),
+    *map(_of_row, ("state", "stack", "path", "hold_ms", "threads", "duration_s", "timeout_s")),
+    *map(_of_row, ("rounds_planned", "rounds_failed", "spread_ratio")),
+    *map(_of_row, ("ideal_per_s", "in_flight_limit", "ceiling_per_s", "ceiling_ratio")),
+    *map(_of_latency, ("stdev_us", "count")),
+    *map(_of_row, ("busy_ratio", "server_cpu_us_per_request", "server_host_cpu_percent")),
+    *map(_of_row, ("generator_host_cpu_percent", "neighbours_cpu_percent", "steal_percent")),
+    *map(_of_row, ("processes_max", "threads_max", "memory_max_bytes")),
+    *map(_of_row, ("backlog", "accept_queue_max", "listen_overflows", "retransmits", "wrk_processes")),
+    Column("command", lambda entry: _command(entry.row)),
+    Column("doubts", lambda entry: " ".join(sorted(entry.doubts))),
+    Column("note_names", lambda entry: " ".join(note.rule for note in entry.notes)),
+    Column("note", lambda entry: " ".join(note.sentence for note in entry.notes)),
+)

@@ -1,0 +1,113 @@
+"""All that a report says, read once from a run's folder; the writers only lay it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wrklab.analyse.notes import Note, doubts, row_notes, run_notes
+from wrklab.analyse.published import Comparison, compare_published
+from wrklab.analyse.rows import SummaryRow, summarise
+from wrklab.analyse.rules import Doubt
+from wrklab.doors.results import Run, RunInfo
+from wrklab.model.published import PublishedRow, read_published
+from wrklab.model.record import RunEnvironment, RunPlan
+from wrklab.paths import PROJECT_DIR
+
+
+@dataclass(frozen=True)
+class NoteGroup:
+    """One rule and every row that it applied to; tables refer to it by its number, from 1."""
+
+    number: int
+    rule: str
+    doubt: Doubt
+    next_step: str
+    #: (who, text): rows of the same text stand together.
+    entries: tuple[tuple[tuple[str, ...], str], ...]
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """A row, its notes and their numbers."""
+
+    row: SummaryRow
+    notes: tuple[Note, ...]
+    numbers: tuple[int, ...]
+
+    @property
+    def doubts(self) -> set[Doubt]:
+        """What the notes cast doubt on: a subset of {"rate", "latency"}."""
+        return doubts(self.notes)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A run as a report shows it."""
+
+    info: RunInfo
+    plan: RunPlan
+    environment: RunEnvironment
+    #: In the plan's order of scenarios, variants by name.
+    rows: tuple[ReportRow, ...]
+    run_notes: tuple[Note, ...]
+    groups: tuple[NoteGroup, ...]
+    #: By article, in the order of its CSV.
+    published: Mapping[str, tuple[Comparison, ...]]
+
+    def by_scenario(self) -> dict[str, list[ReportRow]]:
+        """The rows of each scenario, the highest rate first, those without one last."""
+        found: dict[str, list[ReportRow]] = {}
+        for entry in self.rows:
+            found.setdefault(entry.row.scenario, []).append(entry)
+        for entries in found.values():
+            entries.sort(key=lambda entry: (-(entry.row.requests_per_s or -1.0), entry.row.variant))
+        return found
+
+    @property
+    def doubtful_rows(self) -> tuple[ReportRow, ...]:
+        """The rows whose rate should not be believed as it stands."""
+        return tuple(entry for entry in self.rows if "rate" in entry.doubts)
+
+
+def read_contents(run: Run, published: Mapping[str, PublishedRow] | None = None) -> Contents:
+    """What a report on this run says. `published`: the articles' rows, the checkout's own by default."""
+    printed = read_published(PROJECT_DIR / "reference") if published is None else published
+    rows = summarise(run.plan, run.cells(), run.histograms, printed)
+    notes = [row_notes(row) for row in rows]
+    groups = group_notes([note for found in notes for note in found])
+    number = {group.rule: group.number for group in groups}
+    return Contents(
+        info=run.info(),
+        plan=run.plan,
+        environment=run.environment,
+        rows=tuple(
+            ReportRow(row, found, tuple(sorted({number[note.rule] for note in found})))
+            for row, found in zip(rows, notes, strict=True)
+        ),
+        run_notes=run_notes(run.plan, rows),
+        groups=groups,
+        published=compare_published(printed, rows),
+    )
+
+
+def group_notes(notes: Sequence[Note]) -> tuple[NoteGroup, ...]:
+    """Notes by rule: those that cast doubt on rates first, then on latencies, then the ones that explain."""
+    found: dict[str, list[Note]] = {}
+    for note in notes:
+        found.setdefault(note.rule, []).append(note)
+    gravity: dict[Doubt, int] = {"rate": 0, "latency": 1, "none": 2}
+    ordered = sorted(found.values(), key=lambda group: gravity[group[0].doubt])
+    return tuple(
+        NoteGroup(number, group[0].rule, group[0].doubt, group[0].next_step, _entries(group))
+        for number, group in enumerate(ordered, start=1)
+    )
+
+
+def _entries(notes: Sequence[Note]) -> tuple[tuple[tuple[str, ...], str], ...]:
+    by_text: dict[str, list[str]] = {}
+    scenarios = {note.scenario for note in notes}
+    for note in notes:
+        who = f"{note.variant}" if len(scenarios) == 1 else f"{note.variant} ({note.scenario})"
+        by_text.setdefault(note.text, []).append(who)
+    return tuple((tuple(who), text) for text, who in by_text.items())
