@@ -184,8 +184,8 @@ BAD_SCENARIOS = {
         SCENARIO + "conections: 4\n",
         (
             "rush.yml:6: conections: unknown key 'conections'. Did you mean connections? Known: companions, "
-            "compares_with, connections, description, duration_s, hold_ms, path, rounds, sample_interval_s, threads, timeout_s, "
-            "validate_bodies, warmup_connections, warmup_s."
+            "compares_with, connections, description, duration_s, hold_ms, path, rounds, sample_interval_s, threads, "
+            "timeout_s, validate_bodies, warmup_connections, warmup_s."
         ),
     ),
 }
