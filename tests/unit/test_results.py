@@ -11,7 +11,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from handmade_records import (
+from pydantic import ValidationError
+
+from tests.unit.handmade_records import (
     RUN_ID,
     handmade_cell,
     handmade_environment,
@@ -19,18 +21,17 @@ from handmade_records import (
     handmade_measurement,
     handmade_plan,
 )
-from pydantic import ValidationError
-
 from wrklab.doors.results import Run, list_runs, new_run_id, run_ids
 from wrklab.doors.store import SCHEMA_VERSION
 from wrklab.errors import StoreError, UnknownNameError
 from wrklab.model.record import StoredSample
+from wrklab.paths import PROJECT_DIR
 
 #: Writes cells without end: prints each cell's id once it is committed.
 WRITER = textwrap.dedent("""
     import sys
     from pathlib import Path
-    from handmade_records import handmade_cell
+    from tests.unit.handmade_records import handmade_cell
     from wrklab.doors.results import Run
     from wrklab.model.record import StoredSample
 
@@ -49,13 +50,11 @@ def new_run(results_dir: Path, rounds: int = 3) -> Run:
 
 
 def start_writer(results_dir: Path) -> subprocess.Popen[str]:
-    here = Path(__file__).resolve()
-    path = os.pathsep.join([str(here.parent), str(here.parents[2])])
     return subprocess.Popen(
         [sys.executable, "-c", WRITER, str(results_dir)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": str(PROJECT_DIR)},
     )
 
 

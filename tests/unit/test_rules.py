@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from handmade_records import handmade_cell, handmade_failure, handmade_latency, handmade_plan
 
+from tests.unit.handmade_records import handmade_cell, handmade_failure, handmade_latency, handmade_plan
 from wrklab.analyse.notes import doubts, row_notes, run_notes
 from wrklab.analyse.rows import SummaryRow
 from wrklab.analyse.rules import RULES
