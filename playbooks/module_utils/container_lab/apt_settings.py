@@ -55,7 +55,7 @@ def parse_one_line(text: str) -> list[AptEntry]:
 
 def parse_deb822(text: str) -> list[AptEntry]:
     """The binary archives of a `*.sources` file; disabled stanzas and `deb-src` are left out."""
-    entries = []
+    entries: list[AptEntry] = []
     for stanza in re.split(r"\n\s*\n", text):
         fields = _deb822_fields(stanza)
         if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in {"no", "false"}:

@@ -122,7 +122,10 @@ def _customise(root: Path, settings: MachineSettings) -> None:
     write(root / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", mode=0o755)
     for unit in MASKED:
         link(root / UNITS / unit, "/dev/null")
-    link(root / UNITS / "multi-user.target.wants/systemd-networkd.service", "/lib/systemd/system/systemd-networkd.service")
+    link(
+        root / UNITS / "multi-user.target.wants/systemd-networkd.service",
+        "/lib/systemd/system/systemd-networkd.service",
+    )
     link(root / "etc/localtime", "/usr/share/zoneinfo/Etc/UTC")
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
@@ -133,11 +136,19 @@ def _customise(root: Path, settings: MachineSettings) -> None:
         write(root / "etc/ssl/certs/ca-certificates.crt", settings.ca_bundle)
 
 
-def write(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a file with its folders; the mode is set whatever the umask."""
+def write(path: Path, text: str, mode: int = 0o644) -> bool:
+    """Write a file of a node with its folders, unless it is just so; whether it was written.
+
+    Written beside and renamed, so that a link which somebody put there in the node is replaced, never followed.
+    """
+    if path.is_file() and not path.is_symlink() and path.read_text(encoding="utf-8", errors="replace") == text:
+        return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    path.chmod(mode)
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.chmod(mode)
+    new.rename(path)
+    return True
 
 
 def link(path: Path, target: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 TOPOLOGY = Path("/sys/devices/system/cpu")
@@ -72,4 +73,4 @@ def share_out(cpus: Sequence[int], count: int) -> list[tuple[int, ...]]:
     if len(cpus) < count:
         return [tuple(cpus)] * count
     bounds = [len(cpus) * index // count for index in range(count + 1)]
-    return [tuple(cpus[start:end]) for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [tuple(cpus[start:end]) for start, end in pairwise(bounds)]

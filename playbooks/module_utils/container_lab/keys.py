@@ -1,4 +1,4 @@
-"""SSH keys, made here on the controller: the client's, and each node's host key, so that nothing is trusted on sight."""
+"""SSH keys, made on the controller: the client's, and each node's host key, so that nothing is trusted on sight."""
 
 from __future__ import annotations
 

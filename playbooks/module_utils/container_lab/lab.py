@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -11,9 +12,10 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 
 from . import base, cgroups, keys, network, node_files
-from .commands import ContainerLabError, run
+from .commands import ContainerLabError, run, succeeds
 from .node import (
     Record,
     answers,
@@ -29,6 +31,8 @@ from .node import (
 from .plan import CACHE, STATE, LabPlan, Node
 
 LAB_FILE = STATE / "lab.json"
+# How long a running node's sshd may take to greet before the node counts as broken: it may be under full load.
+BUSY_LIMIT_S = 5.0
 # What each of the lab's modules is told: the plan must come out the same in all of them.
 REQUEST: dict[str, object] = {
     "type": "dict",
@@ -65,34 +69,61 @@ def up(plan: LabPlan) -> bool:
     gone = _in_parallel(remove, [node for node in known_nodes() if node not in plan.nodes])
     changed = [keys.make_keys(plan.nodes), network.set_up(plan), bool(gone)]
     changed += _in_parallel(lambda node: _ensure(plan, node), plan.nodes)
+    if any(changed):
+        _check_generators_reach(plan.nodes[0], plan)
     if any(changed) or not LAB_FILE.exists():
         _write_lab_file(plan, time.monotonic() - started)
     return any(changed)
 
 
-def _ensure(plan: LabPlan, node: Node) -> bool:
-    file_system = base.base_path(plan.settings)
-    fingerprint = plan.node_fingerprint(node, file_system)
+def _fingerprint(plan: LabPlan, node: Node) -> str:
+    """Changes with whatever a running node would have to be made afresh for."""
+    made_of = [asdict(node), str(base.base_path(plan.settings)), str(plan.network), keys.host_key(node).read_text()]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+
+
+def _is_whole(node: Node, fingerprint: str) -> bool:
     record = read_record(node)
-    if record and record.fingerprint == fingerprint and is_alive(record) and record.descriptor_ceiling and answers(node):
+    if record is None or not is_alive(record):
         return False
+    return record.fingerprint == fingerprint and record.descriptor_ceiling > 0 and answers(node, BUSY_LIMIT_S)
+
+
+def _ensure(plan: LabPlan, node: Node) -> bool:
+    fingerprint = _fingerprint(plan, node)
+    if _is_whole(node, fingerprint):
+        return node_files.write_files(plan, node)
     remove(node)
-    clone = node_files.clone(node, file_system)
+    clone = node_files.clone(node, base.base_path(plan.settings))
     node_files.write_files(plan, node)
     launch(node, fingerprint, clone)
-    wait_for_ssh(plan, node)
+    wait_for_ssh(node)
     _complete_record(node)
     return True
+
+
+def _check_generators_reach(server: Node, plan: LabPlan) -> None:
+    """Raise ContainerLabError unless every generator gets a connection to the server: that is what the lab is for."""
+
+    def reaches(node: Node) -> bool:
+        return succeeds(keys.ssh_command(node.address, f"timeout 3 bash -c ': </dev/tcp/{server.address}/22'"))
+
+    generators = [node for node in plan.nodes if node != server]
+    for node, fine in zip(generators, _in_parallel(reaches, generators), strict=True):
+        if not fine:
+            raise ContainerLabError(
+                f"node {node.name} answers, but gets no connection to {server.name} ({server.address}): a firewall of "
+                "this machine drops what passes the bridge. Look at `iptables -S FORWARD` and `nft list ruleset`, and "
+                f"accept {plan.network} there"
+            )
 
 
 def _complete_record(node: Node) -> None:
     record = read_record(node)
     if record is None:
         raise ContainerLabError(f"node {node.name}: its record went away while it was booting: is a lab.down at work?")
-    ceiling = descriptor_ceiling(node, record.pid)
-    write_record(
-        node, Record(record.pid, record.start_ticks, record.fingerprint, record.clone, record.cpu_separation, ceiling)
-    )
+    ceiling = descriptor_ceiling(record.pid)
+    write_record(node, replace(record, descriptor_ceiling=ceiling))
 
 
 def _in_parallel(do: Callable[[Node], bool], nodes: Sequence[Node]) -> list[bool]:
@@ -129,7 +160,10 @@ def _write_lab_file(plan: LabPlan, took_s: float) -> None:
         "request": plan.request,
         "settings": plan.settings.summary(),
         "base": str(base.base_path(plan.settings)),
-        "versions": {"kernel": platform.release(), "systemd_nspawn": run(["systemd-nspawn", "--version"]).splitlines()[0]},
+        "versions": {
+            "kernel": platform.release(),
+            "systemd_nspawn": run(["systemd-nspawn", "--version"]).splitlines()[0],
+        },
     }
     new = LAB_FILE.with_suffix(".new")
     new.write_text(json.dumps(content, indent=2))

@@ -85,7 +85,9 @@ def _read_bundle(wanted: str | None) -> str:
     if wanted is None:
         return _text(CA_BUNDLE)
     if wanted and not Path(wanted).is_file():
-        raise ContainerLabError(f"lab_ca_bundle: {wanted}: no such file on this machine; give a PEM file, or '' for none")
+        raise ContainerLabError(
+            f"lab_ca_bundle: {wanted}: no such file on this machine; give a PEM file, or '' for none"
+        )
     return _text(Path(wanted)) if wanted else ""
 
 

@@ -52,6 +52,7 @@ def default_route_mtu_bytes() -> int | None:
 def set_up(plan: LabPlan) -> bool:
     """Bring up the bridge, forwarding and the nft table as planned; whether anything changed."""
     changed = [_set_up_bridge(plan), _set_up_forwarding(), _set_up_table(plan)]
+    raise_ports()
     return any(changed)
 
 
@@ -111,8 +112,8 @@ def _listed_table() -> str:
 
 
 def _set_up_table(plan: LabPlan) -> bool:
-    # nft lists rules in its own words, so the listings before and after are what can be compared. The three commands are
-    # one transaction: no packet sees the table missing.
+    # nft lists rules in its own words, so the listings before and after are what can be compared. The three commands
+    # are one transaction: no packet sees the table missing.
     before = _listed_table()
     run(["nft", "-f", "-"], stdin=f"add table ip {TABLE}\ndelete table ip {TABLE}\n{table_text(plan.network)}")
     return _listed_table() != before

@@ -15,19 +15,21 @@ from . import cgroups, keys, node_files
 from .commands import ContainerLabError, run, succeeds, wait_until
 from .cpus import format_cpu_list, parse_cpu_list
 from .network import raise_ports
-from .plan import BRIDGE, NODE_PREFIX, LabPlan, Node
+from .plan import BRIDGE, NODE_PREFIX, Node
 
 BOOT_LIMIT_S = 60.0
 POWER_OFF_LIMIT_S = 5.0
 SSH_PORT = 22
 SYSTEMD_IS_PID_1 = Path("/run/systemd/system")
+# The node runs on cgroup v2 alone, whatever this machine has: each unit then counts its own CPU time.
+PURE_V2 = "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"
 # Puts itself into each cgroup given before `--`, then becomes the command given after it.
 LAUNCHER = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
 
 
 @dataclass(frozen=True)
 class Record:
-    """What node.json says about a launched node. `start_ticks` tells its process from a later one of the same number."""
+    """What node.json says about a launched node; `start_ticks` tells its process from a later one of that number."""
 
     pid: int
     start_ticks: int
@@ -83,11 +85,19 @@ def answers(node: Node, limit_s: float = 0.5) -> bool:
 
 def nspawn_command(node: Node) -> list[str]:
     """The systemd-nspawn command that boots a node."""
-    command = ["systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit", "--settings=no", "--link-journal=no"]
+    command = [
+        "systemd-nspawn",
+        "--boot",
+        "--quiet",
+        "--register=no",
+        "--keep-unit",
+        "--settings=no",
+        "--link-journal=no",
+    ]
     command += [f"--machine={node.machine}", f"--directory={node.root}", f"--network-bridge={BRIDGE}"]
     command += [f"--cpu-affinity={format_cpu_list(node.cpus)}", "--kill-signal=SIGRTMIN+4"]
     # The node's own files say these.
-    command += ["--console=read-only", "--resolv-conf=off", "--timezone=off"]
+    command += ["--console=read-only", "--resolv-conf=off", "--timezone=off", "--link-journal=no"]
     return command + [f"--bind={here}:{there}" for here, there in node_files.binds(node).items()]
 
 
@@ -109,7 +119,13 @@ def _launch_as_unit(node: Node) -> tuple[int, bool]:
     settings += [f"TimeoutStopSec={POWER_OFF_LIMIT_S:g}", "LimitNOFILE=infinity", "TasksMax=infinity"]
     settings += [f"StandardOutput=truncate:{console_log(node)}", f"StandardError=append:{console_log(node)}"]
     settings += ["SuccessExitStatus=133"]
-    command = ["systemd-run", "--quiet", "--collect", f"--unit={node.unit}", "--setenv=SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"]
+    command = [
+        "systemd-run",
+        "--quiet",
+        "--collect",
+        f"--unit={node.unit}",
+        "--setenv=SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1",
+    ]
     run([*command, *(word for setting in settings for word in ("-p", setting)), "--", *nspawn_command(node)])
     shown = run(["systemctl", "show", "--value", "-p", "MainPID", "-p", "ControlGroup", node.unit]).split()
     pid = next((int(word) for word in shown if word.isdigit()), 0)
@@ -129,7 +145,7 @@ def _launch_by_hand(node: Node) -> tuple[int, bool]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd="/",
-            env=os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+            env=os.environ | dict([PURE_V2.split("=")]),
         )
     return process.pid, held
 
@@ -146,7 +162,7 @@ def console_tail(node: Node) -> str:
     return f"Its console ({log}) ends: {text[-1500:] or 'empty'}"
 
 
-def wait_for_ssh(plan: LabPlan, node: Node, limit_s: float = BOOT_LIMIT_S) -> None:
+def wait_for_ssh(node: Node, limit_s: float = BOOT_LIMIT_S) -> None:
     """Wait until the node answers a real ssh command, with its host key checked. Raises ContainerLabError."""
 
     def settled() -> bool:
@@ -160,21 +176,21 @@ def wait_for_ssh(plan: LabPlan, node: Node, limit_s: float = BOOT_LIMIT_S) -> No
     run(keys.ssh_command(node.address, "true"), limit_s=20)
 
 
-def leader(node: Node, pid: int) -> int | None:
-    """The node's own PID 1, as numbered here: the child of nspawn's process."""
+def descriptor_ceiling(pid: int) -> int:
+    """The hard limit of open files that a node's PID 1 has, and so all that it starts; `pid` is nspawn's.
+
+    Raises:
+        ContainerLabError: the node's PID 1, a child of nspawn's, is not there.
+    """
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return None
-    return int(children[-1]) if children else None
-
-
-def descriptor_ceiling(node: Node, pid: int) -> int:
-    """The hard limit of open files that the node's PID 1 has, and so all that it starts."""
-    found = leader(node, pid)
-    text = Path(f"/proc/{found}/limits").read_text() if found else ""
-    limit = re.search(r"^Max open files\s+\S+\s+(\S+)", text, re.MULTILINE)
-    return int(limit[1]) if limit and limit[1].isdigit() else 0
+        text = Path(f"/proc/{children[-1]}/limits").read_text()
+    except (OSError, IndexError) as error:
+        raise ContainerLabError(f"process {pid}: systemd-nspawn has no child: the node ended just now") from error
+    limit = re.search(r"^Max open files\s+\S+\s+(\d+)", text, re.MULTILINE)
+    if limit is None:
+        raise ContainerLabError(f"/proc/{children[-1]}/limits: no line of open files with a number: {text}")
+    return int(limit[1])
 
 
 def power_off(node: Node) -> bool:

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from .base import link, write
+from .base import write
 from .commands import ContainerLabError, run, succeeds, wait_until
 from .keys import CLIENT_KEY, host_key
 from .network import default_route_mtu_bytes
@@ -18,7 +18,7 @@ UNMOUNT_LIMIT_S = 3.0
 
 
 def binds(node: Node) -> dict[Path, str]:
-    """Folders of the controller's cache and where the node sees them. APT locks its folder, so each node has its own."""
+    """Folders of the controller's cache and where the node sees them; APT locks its own, so each node has one."""
     return {
         CACHE / f"apt-{node.name}": "/var/cache/apt/archives",
         CACHE / "uv": "/var/cache/wrklab/uv",
@@ -41,24 +41,31 @@ def clone(node: Node, base: Path) -> str:
     return "copy"
 
 
-def write_files(plan: LabPlan, node: Node) -> None:
-    """Write what makes the clone this node: name, address, keys, package index, proxies."""
-    root, settings = node.root, plan.settings
-    bundle = CA_BUNDLE if settings.ca_bundle else ""
-    write(root / "etc/hostname", f"{node.machine}\n")
-    write(root / "etc/hosts", _hosts_text(plan))
-    link(root / "etc/resolv.conf", "/dev/null")
-    (root / "etc/resolv.conf").unlink()
-    write(root / "etc/resolv.conf", settings.resolv_conf)
-    write(root / "etc/systemd/network/10-lab.network", _network_text(plan, node))
-    write(root / "etc/pip.conf", settings.package_index.pip_conf(bundle))
-    write(root / "etc/uv/uv.toml", settings.package_index.uv_toml())
-    write(root / "etc/environment", _environment_text(plan, bundle))
+def write_files(plan: LabPlan, node: Node) -> bool:
+    """Write what makes the clone this node (name, address, keys, proxies…); whether any file was not yet so.
+
+    A running node is brought up to date by it as well, so that another name server or index costs no new node.
+    """
+    bundle = CA_BUNDLE if plan.settings.ca_bundle else ""
     key = host_key(node)
-    write(root / "etc/ssh/ssh_host_ed25519_key", key.read_text(), mode=0o600)
-    write(root / "etc/ssh/ssh_host_ed25519_key.pub", key.with_name(f"{key.name}.pub").read_text())
-    write(root / "root/.ssh/authorized_keys", CLIENT_KEY.with_suffix(".pub").read_text(), mode=0o600)
-    (root / "root/.ssh").chmod(0o700)
+    texts = {
+        "etc/hostname": f"{node.machine}\n",
+        "etc/hosts": _hosts_text(plan),
+        "etc/resolv.conf": plan.settings.resolv_conf,
+        "etc/systemd/network/10-lab.network": _network_text(plan, node),
+        "etc/pip.conf": plan.settings.package_index.pip_conf(bundle),
+        "etc/uv/uv.toml": plan.settings.package_index.uv_toml(),
+        "etc/environment": _environment_text(plan, bundle),
+        "etc/ssh/ssh_host_ed25519_key.pub": key.with_name(f"{key.name}.pub").read_text(),
+    }
+    secrets = {
+        "etc/ssh/ssh_host_ed25519_key": key.read_text(),
+        "root/.ssh/authorized_keys": CLIENT_KEY.with_suffix(".pub").read_text(),
+    }
+    changed = [write(node.root / name, text) for name, text in texts.items()]
+    (node.root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
+    changed += [write(node.root / name, text, mode=0o600) for name, text in secrets.items()]
+    return any(changed)
 
 
 def _hosts_text(plan: LabPlan) -> str:

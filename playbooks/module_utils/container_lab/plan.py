@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +73,6 @@ class LabPlan:
     def bridge_address(self) -> str:
         """The controller's own address on the lab's network: the nodes' gateway."""
         return str(self.network[1])
-
-    def node_fingerprint(self, node: Node, base: Path) -> str:
-        """Changes with whatever a running node would have to be made afresh for."""
-        stuff = [asdict(node), str(base), asdict(self.settings), str(self.network)]
-        return hashlib.sha256(json.dumps(stuff, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def make_plan(request: Mapping[str, Any]) -> LabPlan:
