@@ -1,0 +1,285 @@
+"""One cell on a generator: ready, warm-up, settle, window, verify after. Writes result.json into the cell's folder.
+
+    load_cell.py <dir>          <dir>/spec.json says what to do; load_ctl.py runs this as wrklab-load.service
+
+SIGINT (or SIGTERM) ends wrk early, and the result is written all the same, with `failed` saying so.
+Each phase is announced in <dir>/phases.jsonl when it begins.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from types import FrameType
+from typing import Any, NoReturn
+
+sys.path.insert(0, __file__.rpartition("/")[0])
+
+import http_get
+import local_ports
+import node_io
+import sampler
+import sock_diag
+from wrk_process import Cancelled, Errand, WrkProcess, WrkRun, argv_for, raise_descriptor_limit
+
+_POLL_S = 0.01
+#: A server that starts may answer wrongly for a moment; one that does so for this long is wrong.
+_WRONG_FOR_S = 3.0
+_DRAIN_LIMIT_S = 60.0
+_DRAIN_POLL_S = 0.25
+#: From the last fork to the mark at which all wrk processes begin.
+_LEAD_S = 0.02
+#: Beyond duration and time-out, until wrk has ended by itself.
+_GRACE_S = 10.0
+_COUNT_AT = (0.5, 0.75, 0.95)
+
+
+class PhaseFailed(Exception):  # noqa: N818  it ends the cell in a controlled way
+    """The cell cannot go on; the text says what was found."""
+
+
+class LoadCell:
+    """One cell's load, phase by phase, and its result so far."""
+
+    def __init__(self, folder: str, spec: dict[str, Any]) -> None:
+        """`spec` as load_ctl.py wrote it; `folder` takes every output."""
+        self._folder = folder
+        self._spec = spec
+        target, expect = spec["target"], spec["expect"]
+        # One look-up for all: GETs, wrk and the counting of connections mean the same address.
+        self._address: str = str(socket.getaddrinfo(target["host"], target["port"], type=socket.SOCK_STREAM)[0][4][0])
+        self._port = int(target["port"])
+        self._path = str(target["path"])
+        self._expected = (int(expect["status"]), str(expect["body"]))
+        self._run: WrkRun | None = None
+        self.result: dict[str, Any] = {
+            "cell": spec["cell"],
+            "ready": None,
+            "warmup": None,
+            "settle": None,
+            "window": None,
+            "wrk": [],
+            "open_connections": [],
+            "verify_after": None,
+            "samples": [],
+            "phases": [],
+            "failed": None,
+        }
+
+    def measure(self) -> None:
+        """All phases in order. Raises PhaseFailed, Cancelled; the result holds what was found until then."""
+        _raise_limits(self._spec)
+        self._enter("ready")
+        self._become_ready()
+        if self._spec["warmup"]:
+            self._warm_up(self._spec["warmup"])
+            self._enter("settle")
+            self._settle()
+        self._wait_for_ports()
+        self._window()
+        self._enter("verify_after")
+        self._verify_after()
+
+    def close(self) -> None:
+        """End what still runs, and the last phase."""
+        if self._run:
+            self._run.kill()
+        if self.result["phases"]:
+            self.result["phases"][-1]["end"] = time.time()
+
+    @property
+    def phase(self) -> str:
+        """The phase that goes on."""
+        phases = self.result["phases"]
+        return str(phases[-1]["name"]) if phases else "ready"
+
+    def _enter(self, name: str, expected_s: float = 0.0) -> None:
+        """A new phase; a watcher may sleep for `expected_s`."""
+        now = time.time()
+        if self.result["phases"]:
+            self.result["phases"][-1]["end"] = now
+        self.result["phases"].append({"name": name, "start": now, "end": None})
+        with open(f"{self._folder}/phases.jsonl", "a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"phase": name, "at": now, "expected_end": now + expected_s}) + "\n")
+
+    def _get(self, limit_s: float) -> http_get.Finding:
+        return http_get.check((self._address, self._port), self._path, *self._expected, limit_s)
+
+    def _become_ready(self) -> None:
+        began = time.monotonic()
+        limit_s, attempts, wrong_since = float(self._spec["ready_limit_s"]), 0, None
+        while True:
+            left_s = limit_s - (time.monotonic() - began)
+            finding = self._get(max(0.05, min(float(self._spec["attempt_limit_s"]), left_s)))
+            attempts += 1
+            now = time.monotonic()
+            if finding.kind == "right":
+                break
+            wrong_since = (wrong_since or now - finding.took_s) if finding.kind == "wrong" else None
+            if wrong_since is not None and now - wrong_since >= _WRONG_FOR_S:
+                raise PhaseFailed(f"{self._url()}: {finding.found} (for {now - wrong_since:.1f} s)")
+            if now - began >= limit_s:
+                raise PhaseFailed(
+                    f"{self._url()}: not ready within {limit_s:g} s, {attempts} attempts: {finding.found}"
+                )
+            time.sleep(_POLL_S)
+        self.result["ready"] = {"at": time.time(), "attempts": attempts, "first_answer_s": finding.took_s}
+
+    def _url(self) -> str:
+        host = f"[{self._address}]" if ":" in self._address else self._address
+        return f"http://{host}:{self._port}{self._path}"
+
+    def _process(self, stem: str, load: dict[str, Any], *, validate: bool) -> WrkProcess:
+        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+        if validate:
+            environment["WRKLAB_EXPECT_BODY"] = self._expected[1]
+        script = self._spec.get("script", f"{node_io.NODE_DIR}/wrk_report.lua")
+        argv = argv_for(self._spec.get("wrk", "/usr/bin/wrk"), script, self._url(), load)
+        return WrkProcess(argv, environment, f"{self._folder}/{stem}")
+
+    def _warm_up(self, warmup: dict[str, Any]) -> None:
+        duration_s = float(warmup["duration_s"])
+        self._enter("warmup", duration_s)
+        load = {**warmup, "timeout_s": self._spec["timeout_s"]}
+        process = self._process("warmup", load, validate=False)
+        self._run = WrkRun([process], duration_s, self._limit_s(duration_s))
+        mark_s = time.time()
+        self._run.fork(mark_s)
+        self._run.follow(mark_s)
+        self.result["warmup"] = process.result()
+        if problem := self._run.problem():
+            raise PhaseFailed(problem)
+
+    def _limit_s(self, duration_s: float) -> float:
+        return duration_s + float(self._spec["timeout_s"]) + _GRACE_S
+
+    def _settle(self) -> None:
+        """Wait until a GET is answered about as fast as by the idle server: what the warm-up left queued is served."""
+        began, limit_s, attempts = time.monotonic(), float(self._spec["settle_limit_s"]), 0
+        calm_s = 2 * self.result["ready"]["first_answer_s"] + 0.25
+        while True:
+            left_s = limit_s - (time.monotonic() - began)
+            finding = self._get(max(0.05, left_s))
+            attempts += 1
+            calm = finding.kind == "right" and finding.took_s <= calm_s
+            if calm or time.monotonic() - began >= limit_s:
+                break
+            time.sleep(_POLL_S)
+        took_s = time.monotonic() - began
+        self.result["settle"] = {"took_s": took_s, "attempts": attempts, "answer_s": finding.took_s, "calm": calm}
+        if finding.kind != "right":
+            raise PhaseFailed(f"{self._url()}: after the warm-up: {finding.found}")
+
+    def _wait_for_ports(self) -> None:
+        """Old connections (TIME_WAIT) to the target hold local ports: wait until enough are free, or fail."""
+        needed = sum(int(process["connections"]) for process in self._spec["processes"])
+        free = local_ports.free_count(self._address, self._port)
+        if free >= needed:
+            return
+        self._enter("drain", _DRAIN_LIMIT_S)
+        deadline = time.monotonic() + _DRAIN_LIMIT_S
+        while free < needed:
+            if time.monotonic() > deadline or local_ports.all_count() < needed:
+                states = sock_diag.connection_states(self._address, self._port)
+                raise PhaseFailed(
+                    f"{needed} connections need as many local ports towards {self._address}:{self._port}; {free} of "
+                    f"{local_ports.all_count()} are free (ip_local_port_range; sockets by state: {states})"
+                )
+            time.sleep(_DRAIN_POLL_S)
+            free = local_ports.free_count(self._address, self._port)
+
+    def _window(self) -> None:
+        spec, duration_s = self._spec, float(self._spec["duration_s"])
+        loads = [{**load, "duration_s": duration_s, "timeout_s": spec["timeout_s"]} for load in spec["processes"]]
+        validate = bool(spec["validate_bodies"])
+        processes = [self._process(f"wrk{number}", load, validate=validate) for number, load in enumerate(loads)]
+        self._run = WrkRun(processes, duration_s, self._limit_s(duration_s))
+        mark_s = self._mark()
+        self._enter("window", mark_s - time.time() + duration_s)
+        self._run.fork(mark_s)
+        samples_path = f"{self._folder}/samples.jsonl"
+        thread = sampler.Sampler(self._sources(), sampler.own_cgroup(), samples_path, spec["sample_interval_s"])
+        thread.start()
+        try:
+            self._run.follow(mark_s, self._counts(duration_s))
+        finally:
+            thread.stop()
+            self.result["samples"] = (node_io.read_text(samples_path) or "").splitlines()
+            self.result["wrk"] = [process.result() for process in processes]
+            self.result["window"] = _window_of(self.result["wrk"], mark_s)
+        if problem := self._run.problem():
+            raise PhaseFailed(problem)
+
+    def _mark(self) -> float:
+        now = time.time()
+        if self._spec["start_at"] is None:
+            return now + _LEAD_S
+        mark_s = float(self._spec["start_at"])
+        if mark_s < now:
+            raise PhaseFailed(f"the common mark was {now - mark_s:.3f} s ago when this generator was ready for it")
+        if mark_s - now > 1:
+            self._enter("wait", mark_s - now)
+        return mark_s
+
+    def _sources(self) -> list[dict[str, Any]]:
+        return sampler.read_sources(self._spec.get("sources", f"{node_io.NODE_DIR}/sources.json"))
+
+    def _counts(self, duration_s: float) -> list[Errand]:
+        return [(share * duration_s, self._count_connections) for share in _COUNT_AT]
+
+    def _count_connections(self) -> None:
+        at = time.time()
+        states = sock_diag.connection_states(self._address, self._port)
+        self.result["open_connections"].append({"at": at, **states})
+
+    def _verify_after(self) -> None:
+        finding = self._get(2 * float(self._spec["attempt_limit_s"]))
+        right = finding.kind == "right"
+        self.result["verify_after"] = {"ok": right, "found": finding.found, "took_s": finding.took_s}
+
+
+def _raise_limits(spec: dict[str, Any]) -> None:
+    """Raise this process's descriptor limit, which wrk inherits. Raises PhaseFailed where the ceiling is too low."""
+    try:
+        raise_descriptor_limit(max(int(process["connections"]) for process in spec["processes"]))
+    except OSError as error:
+        raise PhaseFailed(str(error)) from error
+
+
+def _window_of(results: list[dict[str, Any]], mark_s: float) -> dict[str, float]:
+    """From the first wrk's start to the last one's end, as they told; where none did, from the mark until now."""
+    reports = [result["report"] for result in results if result["report"]]
+    starts = [report["started_at"] or mark_s for report in reports]
+    ends = [start + report["duration_us"] / 1e6 for start, report in zip(starts, reports, strict=True)]
+    return {"mark": mark_s, "start": min(starts, default=mark_s), "end": max(ends, default=time.time())}
+
+
+def _cancel(_number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Cancelled("cancelled by a signal")
+
+
+def main() -> None:
+    """Measure the cell; the result is written whatever happens."""
+    folder = sys.argv[1]
+    node_io.write_whole(f"{folder}/pid", f"{os.getpid()}\n")
+    with open(f"{folder}/spec.json", encoding="utf-8") as stream:
+        cell = LoadCell(folder, json.load(stream))
+    signal.signal(signal.SIGINT, _cancel)
+    signal.signal(signal.SIGTERM, _cancel)
+    try:
+        cell.measure()
+    except (PhaseFailed, Cancelled, OSError, ValueError) as error:
+        cell.result["failed"] = {"phase": cell.phase, "text": str(error)}
+    finally:
+        cell.close()
+    node_io.write_whole(f"{folder}/result.json", json.dumps(cell.result, separators=(",", ":")))
+
+
+if __name__ == "__main__":
+    main()

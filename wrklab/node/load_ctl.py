@@ -1,0 +1,173 @@
+"""Runs a cell's load on a generator as wrklab-load.service, and follows it.
+
+    load_ctl.py run <base64 spec>   start, then follow
+    load_ctl.py follow <cell>       follow a load that runs already, or hand out its result: after a lost connection
+    load_ctl.py cancel              tell a running load to end now, with its report
+
+Following prints {"phase": ..., "at": ...} as each phase begins and, as the last line, base64 of zlib of result.json.
+Exit 3: refused. Exit 4: the unit ended without a result. Both with {"error": ...} as the last line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+import zlib
+from binascii import b2a_base64
+
+sys.path.insert(0, __file__.rpartition("/")[0])
+
+import node_io
+
+UNIT = "wrklab-load.service"
+_START_LIMIT_S = 10.0
+_POLL_MS = 20
+_PROPERTIES = (
+    "KillSignal=SIGINT",
+    "KillMode=mixed",
+    "TimeoutStopSec=10",
+    "TasksMax=infinity",
+    "StandardOutput=null",
+    "CollectMode=inactive-or-failed",
+)
+
+
+def run(word: str) -> None:
+    """Start the unit and follow it."""
+    spec = node_io.read_spec(word)
+    folder = node_io.cell_dir(spec.get("cell"))
+    _refuse_second_load()
+    node_io.drop_other_cells(folder)
+    os.makedirs(folder, exist_ok=True)
+    for name in ("result.json", "phases.jsonl", "pid", "samples.jsonl"):
+        if os.path.exists(f"{folder}/{name}"):
+            os.unlink(f"{folder}/{name}")
+    node_io.write_whole(f"{folder}/spec.json", json.dumps(spec))
+    _start(folder, float(spec["deadline_s"]))
+    follow(str(spec["cell"]))
+
+
+def _refuse_second_load() -> None:
+    state = node_io.run(["systemctl", "show", "-p", "ActiveState", "--value", UNIT]).output.strip()
+    if state in ("active", "activating", "deactivating", "reloading"):
+        node_io.refuse(f"{UNIT} runs already ({state}): one load at a time (load_ctl.py cancel ends it)")
+    if state == "failed":
+        node_io.run(["systemctl", "reset-failed", UNIT])
+
+
+def _start(folder: str, deadline_s: float) -> None:
+    ceiling = descriptor_ceiling()
+    properties = [
+        *_PROPERTIES,
+        f"RuntimeMaxSec={deadline_s:g}",
+        f"LimitNOFILE={ceiling}",
+        f"StandardError=truncate:{folder}/stderr",
+    ]
+    started = node_io.run(
+        [
+            "systemd-run", "--quiet", "--no-block", f"--unit={UNIT}", "--service-type=exec",
+            *(f"--property={item}" for item in properties),
+            "/usr/bin/python3", "-I", "-S", f"{node_io.NODE_DIR}/load_cell.py", folder,
+        ]
+    )  # fmt: skip
+    if started.exit_code:
+        node_io.refuse(f"systemd-run could not start {UNIT}: {started.output.strip()}", node_io.EXIT_NO_RESULT)
+
+
+def descriptor_ceiling() -> int:
+    """The most descriptors that a unit may have here: what systemd itself was given, and fs.nr_open."""
+    limits = node_io.read_text("/proc/1/limits") or ""
+    row = next(line for line in limits.splitlines() if line.startswith("Max open files"))
+    most = int(node_io.read_text("/proc/sys/fs/nr_open") or 0)
+    hard = row.split()[4]
+    # As root with CAP_SYS_RESOURCE systemd may raise a unit's limit up to fs.nr_open; without, never above its own.
+    return most if hard == "unlimited" or _may_raise_limits() else min(int(hard), most)
+
+
+def _may_raise_limits() -> bool:
+    status = node_io.read_text("/proc/1/status") or ""
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> 24 & 1)
+
+
+def follow(cell: str) -> None:
+    """Tell the phases as they begin, then the result."""
+    folder = node_io.cell_dir(cell)
+    watcher = _open_watcher(folder)
+    told, sleep_until = 0, 0.0
+    while True:
+        wait_ms = max(_POLL_MS, int((sleep_until - time.time()) * 1000))
+        ended = watcher is None or bool(watcher.poll(wait_ms))
+        lines = (node_io.read_text(f"{folder}/phases.jsonl") or "").splitlines()
+        for line in lines[told:]:
+            sys.stdout.write(line + "\n")
+            sleep_until = float(json.loads(line)["expected_end"])
+        sys.stdout.flush()
+        told = len(lines)
+        if ended:
+            break
+    _tell_result(folder)
+
+
+def _open_watcher(folder: str) -> select.poll | None:
+    """Something to wait on for the end of load_cell.py; None where it has ended already."""
+    deadline = time.monotonic() + _START_LIMIT_S
+    while not os.path.exists(f"{folder}/result.json"):
+        pid = node_io.read_text(f"{folder}/pid")
+        if pid:
+            try:
+                descriptor = os.pidfd_open(int(pid))
+            except ProcessLookupError:
+                return None
+            watcher = select.poll()
+            watcher.register(descriptor, select.POLLIN)
+            return watcher
+        if time.monotonic() > deadline or not os.path.isdir(folder):
+            return None
+        time.sleep(0.003)
+    return None
+
+
+def _tell_result(folder: str) -> None:
+    try:
+        with open(f"{folder}/result.json", "rb") as stream:
+            result = stream.read()
+    except FileNotFoundError:
+        node_io.refuse(_why_no_result(folder), node_io.EXIT_NO_RESULT)
+    sys.stdout.write(b2a_base64(zlib.compress(result, 1), newline=False).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _why_no_result(folder: str) -> str:
+    shown = node_io.run(["systemctl", "show", "-p", "ActiveState,Result,ExecMainCode,ExecMainStatus", UNIT]).output
+    stderr = "\n".join(node_io.tail(f"{folder}/stderr", 20)) or "(nothing on stderr)"
+    return f"{UNIT} ended without a result in {folder}: {' '.join(shown.split())}; {stderr}"
+
+
+def cancel() -> None:
+    """SIGINT to the load; whoever follows it gets its result."""
+    shown = node_io.run(["systemctl", "show", "-p", "ActiveState", "--value", UNIT]).output.strip()
+    active = shown in ("active", "activating")
+    if active:
+        node_io.run(["systemctl", "kill", "--kill-whom=main", "--signal=SIGINT", UNIT])
+    node_io.answer({"cancelled": active})
+
+
+def main() -> None:
+    """The verb is the first word."""
+    verb, *words = sys.argv[1:] or [""]
+    if verb == "run" and len(words) == 1:
+        run(words[0])
+    elif verb == "follow" and len(words) == 1:
+        follow(words[0])
+    elif verb == "cancel" and not words:
+        cancel()
+    else:
+        node_io.refuse("load_ctl.py run <spec> | follow <cell> | cancel")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""What the scripts on a host share: specs in, one JSON object out, files written whole, commands with a deadline.
+
+Everything here is imported at each call within a cell, so it stays small: no argparse, no subprocess.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from typing import Any, NoReturn
+
+NODE_DIR = __file__.rpartition("/")[0]
+CELLS_DIR = "/var/lib/wrklab/cells"
+
+#: The caller asked for something that is refused; stdout holds {"error": ...}.
+EXIT_REFUSED = 3
+#: The load's unit ended without a result; stdout holds {"error": ...}.
+EXIT_NO_RESULT = 4
+
+COMMAND_LIMIT_S = 30.0
+_NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+
+
+class CommandResult:
+    """What a command came to."""
+
+    __slots__ = ("exit_code", "output")
+
+    def __init__(self, exit_code: int, output: str) -> None:
+        """`output` is stdout and stderr in one."""
+        self.exit_code = exit_code
+        self.output = output
+
+
+def refuse(text: str, exit_code: int = EXIT_REFUSED) -> NoReturn:
+    """End the script with {"error": text} on stdout."""
+    answer({"error": text})
+    sys.exit(exit_code)
+
+
+def answer(value: dict[str, Any]) -> None:
+    """The script's one JSON object on stdout."""
+    sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def read_spec(word: str) -> dict[str, Any]:
+    """A spec from its word on the command line: base64 of a JSON object. Ends the script where it is none."""
+    try:
+        spec = json.loads(a2b_base64(word.encode()))
+    except (ValueError, Base64Error) as error:
+        refuse(f"the spec is not base64 of JSON: {error}")
+    if not isinstance(spec, dict):
+        refuse(f"the spec is {type(spec).__name__}, an object was expected")
+    return spec
+
+
+def cell_dir(cell: object) -> str:
+    """The folder of a cell on this host. Ends the script where the name could leave the cells' folder."""
+    name = str(cell)
+    if not name or name.startswith(".") or not _NAME_LETTERS.issuperset(name):
+        refuse(f"cell {name!r}: letters, digits and _ . - make a cell's name")
+    return f"{CELLS_DIR}/{name}"
+
+
+def drop_other_cells(keep: str) -> None:
+    """Remove the folders of earlier cells: they were pulled, or nobody asks for them any more."""
+    try:
+        names = os.listdir(CELLS_DIR)
+    except FileNotFoundError:
+        return
+    for name in names:
+        path = f"{CELLS_DIR}/{name}"
+        if path != keep:
+            remove_folder(path)
+
+
+def remove_folder(path: str) -> None:
+    """Remove a folder of files (cells have no folders within). What is gone already is no error."""
+    try:
+        entries = list(os.scandir(path))
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        os.unlink(path)
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            remove_folder(entry.path)
+        else:
+            os.unlink(entry.path)
+    os.rmdir(path)
+
+
+def write_whole(path: str, text: str) -> None:
+    """A file that is there whole or not at all."""
+    part = f"{path}.part"
+    with open(part, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    os.rename(part, path)
+
+
+def read_text(path: str) -> str | None:
+    """A small file's text; None where there is no such file (or process)."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read().decode("utf-8", "replace")
+    except (FileNotFoundError, ProcessLookupError, NotADirectoryError):
+        return None
+
+
+def tail(path: str, lines_count: int, bytes_count: int = 65536) -> list[str]:
+    """The last lines of a file; none where there is no such file."""
+    try:
+        with open(path, "rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - bytes_count))
+            text = stream.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return []
+    return text.splitlines()[-lines_count:]
+
+
+def run(argv: list[str], limit_s: float = COMMAND_LIMIT_S) -> CommandResult:
+    """Run a command to its end. One that is not there ends with 127, one that takes too long with 124."""
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, write_end, 1),
+        (os.POSIX_SPAWN_DUP2, write_end, 2),
+    ]
+    try:
+        pid = os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions)
+    except FileNotFoundError:
+        os.close(read_end)
+        return CommandResult(127, f"{argv[0]}: no such program")
+    finally:
+        os.close(write_end)
+    output, ended = _read_until(read_end, time.monotonic() + limit_s)
+    if not ended:
+        os.kill(pid, signal.SIGKILL)
+    exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if not ended:
+        return CommandResult(124, f"{output}\n{argv[0]}: no end within {limit_s:g} s")
+    return CommandResult(exit_code, output)
+
+
+def _read_until(descriptor: int, deadline: float) -> tuple[str, bool]:
+    parts: list[bytes] = []
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    try:
+        while poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            part = os.read(descriptor, 65536)
+            if not part:
+                return b"".join(parts).decode("utf-8", "replace"), True
+            parts.append(part)
+        return b"".join(parts).decode("utf-8", "replace"), False
+    finally:
+        os.close(descriptor)

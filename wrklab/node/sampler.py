@@ -1,0 +1,163 @@
+"""Reads the sources of all collectors at an interval and keeps their raw text, one JSON line a sample.
+
+    sampler.py <base64 of {"out", "interval_s", "sources", "cgroup"}>
+
+runs until it is ended. Within load_cell.py it is a thread: `Sampler`. A line is
+{"at": epoch s, "mono": s, "cost_s": its CPU up to this line, "raw": {collector: text}, "errors": {collector: text}}.
+A source that is not there (yet) is left out of `raw`; one that cannot be read is in `errors`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+sys.path.insert(0, __file__.rpartition("/")[0])
+
+import node_io
+import sock_diag
+
+_READ_BYTES = 1 << 18
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Sampler:
+    """Samples a host into a file, from `start` to `stop`, with one sample at each of both ends."""
+
+    def __init__(self, sources: list[dict[str, Any]], cgroup: str, out_path: str, interval_s: float) -> None:
+        """`sources` as collectors.sources_json() gives them; `cgroup` stands in for {cgroup} in their paths."""
+        self._sources = [source | {"path": source.get("path", "").format(cgroup=cgroup)} for source in sources]
+        self._interval_s = interval_s
+        self._out = os.open(out_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._cost_s = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self.run, name="sampler", daemon=True)
+
+    def start(self) -> None:
+        """Sample in a thread from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take a last sample and end the thread."""
+        self._stop.set()
+        self._thread.join()
+        self._write_sample()
+        os.close(self._out)
+
+    def run(self) -> None:
+        """Sample until stopped, at equal distances whatever a sample takes."""
+        next_at = time.monotonic()
+        while not self._stop.is_set():
+            self._write_sample()
+            next_at += self._interval_s
+            wait_s = next_at - time.monotonic()
+            if wait_s < 0:
+                next_at -= wait_s
+            self._stop.wait(max(0.0, wait_s))
+
+    def _write_sample(self) -> None:
+        raw: dict[str, str] = {}
+        errors: dict[str, str] = {}
+        at, mono, began_s = time.time(), time.monotonic(), time.thread_time()
+        for source in self._sources:
+            try:
+                text = _read(source)
+            except OSError as error:
+                errors[source["name"]] = str(error)
+            else:
+                if text is not None:
+                    raw[source["name"]] = text
+        line = {"at": at, "mono": mono, "cost_s": self._cost_s, "raw": raw}
+        if errors:
+            line["errors"] = errors
+        # One write a line: a reader never sees half of one.
+        os.write(self._out, (json.dumps(line, separators=(",", ":")) + "\n").encode())
+        self._cost_s += time.thread_time() - began_s
+
+
+def _read(source: dict[str, Any]) -> str | None:
+    kind = source["kind"]
+    if kind == "listeners":
+        return sock_diag.listeners_text()
+    if kind == "per_process":
+        return _read_per_process(source["path"], source["file"])
+    text = _read_file(source["path"])
+    if text is None:
+        return None
+    if kind == "line_count":
+        return f"{text.count(chr(10))}\n"
+    prefixes = tuple(source["prefixes"])
+    if not prefixes:
+        return text
+    return "".join(line for line in text.splitlines(keepends=True) if line.startswith(prefixes))
+
+
+def _read_file(path: str) -> str | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    try:
+        parts = []
+        while part := os.read(descriptor, _READ_BYTES):
+            parts.append(part)
+        return b"".join(parts).decode("utf-8", "replace")
+    except (FileNotFoundError, ProcessLookupError, BlockingIOError):
+        return None
+    except OSError as error:
+        # A cgroup that was removed between open and read.
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _read_per_process(processes_path: str, file: str) -> str | None:
+    """A file of /proc of each process of a cgroup, a line each behind its pid; the host's page size first."""
+    pids = _read_file(processes_path)
+    if pids is None:
+        return None
+    lines = [f"page_bytes {_PAGE_BYTES}\n"]
+    for pid in pids.split():
+        text = _read_file(f"/proc/{pid}/{file}")
+        if text:  # a process may have ended meanwhile
+            lines.append(f"{pid} {text.strip()}\n")
+    return "".join(lines)
+
+
+def read_sources(path: str) -> list[dict[str, Any]]:
+    """The sources of all collectors, as deploy put them there. Raises OSError, ValueError."""
+    with open(path, encoding="utf-8") as stream:
+        sources = json.load(stream)["sources"]
+    if not isinstance(sources, list):
+        raise TypeError(f"{path}: `sources` is {type(sources).__name__}, a list was expected")
+    return sources
+
+
+def unified_root() -> str:
+    """Where cgroup v2 is mounted: at the root of /sys/fs/cgroup, or beside v1's controllers."""
+    return "/sys/fs/cgroup" if os.path.exists("/sys/fs/cgroup/cgroup.procs") else "/sys/fs/cgroup/unified"
+
+
+def own_cgroup() -> str:
+    """The cgroup (v2) that this process is in, as a path below /sys/fs/cgroup."""
+    text = node_io.read_text("/proc/self/cgroup") or ""
+    own = next((line[3:] for line in text.splitlines() if line.startswith("0::")), "/")
+    return unified_root() + own.rstrip("/")
+
+
+def main() -> None:
+    """Sample until the unit is stopped."""
+    spec = node_io.read_spec(sys.argv[1])
+    os.makedirs(spec["out"].rpartition("/")[0], exist_ok=True)
+    Sampler(read_sources(spec["sources"]), spec["cgroup"], spec["out"], spec["interval_s"]).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Sockets as the kernel tells of them by netlink (sock_diag): what `ss` shows, 30 times cheaper.
+
+Listening sockets with their accept queue and backlog, and the connections to one target by TCP state.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_SOCK_DIAG_BY_FAMILY = 20
+_NLM_F_REQUEST_DUMP = 0x301
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_NETLINK_SOCK_DIAG = 4
+_REQ_BYTECODE = 1
+_BC_D_COND = 8
+
+_HEADER = struct.Struct("=LHHLL")
+#: inet_diag_msg: family, state, timer, retrans; ports; addresses, interface, cookie; expires, queues, uid, inode.
+_MESSAGE = struct.Struct("=BBBB2s2s16s16s12sLLLLL")
+_REQUEST = struct.Struct("=BBBBL48x")
+
+_STATES = {
+    1: "ESTABLISHED",
+    2: "SYN_SENT",
+    3: "SYN_RECV",
+    4: "FIN_WAIT1",
+    5: "FIN_WAIT2",
+    6: "TIME_WAIT",
+    7: "CLOSE",
+    8: "CLOSE_WAIT",
+    9: "LAST_ACK",
+    10: "LISTEN",
+    11: "CLOSING",
+    12: "NEW_SYN_RECV",
+}
+_ALL_STATES = sum(1 << state for state in _STATES)
+_LISTEN = 1 << 10
+_STATE_OFFSET = _HEADER.size + 1
+
+
+class Listener(NamedTuple):
+    """One listening socket: connections that wait to be accepted, and how many may wait."""
+
+    family: str
+    port: int
+    queued_count: int
+    backlog: int
+    inode: int
+
+
+def listeners(port: int | None = None) -> list[Listener]:
+    """Listening TCP sockets (IPv4 and IPv6), of one port or of all.
+
+    Listeners of MPTCP (Go's, from 1.24 on) are among them, with queue and backlog: below each is a TCP socket.
+    """
+    return [
+        listener
+        for family in (socket.AF_INET, socket.AF_INET6)
+        for data in _dump(family, _LISTEN)
+        for listener in _listeners_in(data)
+        if port in (None, listener.port)
+    ]
+
+
+def listeners_text() -> str:
+    """The listening sockets as text, a line each: family, port, queued, backlog."""
+    return "".join(f"{item.family} {item.port} {item.queued_count} {item.backlog}\n" for item in listeners())
+
+
+def connection_states(address: str, port: int) -> dict[str, int]:
+    """How many of this host's TCP sockets are connected to address:port, by state (ESTABLISHED, TIME_WAIT, ...)."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    counts: dict[int, int] = {}
+    for data in _dump(family, _ALL_STATES, _destination_is(family, address, port)):
+        for state, count in _states_in(data).items():
+            counts[state] = counts.get(state, 0) + count
+    return {_STATES[state]: count for state, count in sorted(counts.items())}
+
+
+def _destination_is(family: int, address: str, port: int) -> bytes:
+    """A program for the kernel's filter: keep sockets whose other end is address:port."""
+    packed = socket.inet_pton(family, address)
+    condition = struct.pack("=BBxxi", family, len(packed) * 8, port) + packed
+    size = 4 + len(condition)
+    # Each operation names the offsets for yes and no; an offset past the program's end means no.
+    return struct.pack("=BBH", _BC_D_COND, size, size + 4) + condition
+
+
+def _dump(family: int, states: int, bytecode: bytes = b"") -> Iterator[bytes]:
+    """Messages of one dump, as they come. Nothing where the kernel does not know the family (IPv6)."""
+    request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, states)
+    if bytecode:
+        request += struct.pack("=HH", 4 + len(bytecode), _REQ_BYTECODE) + bytecode
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as link:
+        link.settimeout(5.0)
+        header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 1, 0)
+        link.send(header + request)
+        while True:
+            data = link.recv(1 << 17)
+            end = _end_of_dump(data)
+            if end:
+                yield data[:end] if end > 0 else b""
+                return
+            yield data
+
+
+def _end_of_dump(data: bytes) -> int:
+    """0 where more will come; else the length of what precedes the end mark (-1: nothing does). Raises OSError."""
+    position = 0
+    while position < len(data):
+        length, kind = struct.unpack_from("=LH", data, position)
+        if kind == _NLMSG_DONE:
+            return position or -1
+        if kind == _NLMSG_ERROR:
+            code = -struct.unpack_from("=i", data, position + _HEADER.size)[0]
+            if code in (errno.ENOENT, errno.EAFNOSUPPORT):
+                return position or -1
+            raise OSError(code, "sock_diag")
+        position += (length + 3) & ~3
+    return 0
+
+
+def _messages(data: bytes) -> Iterator[int]:
+    position = 0
+    while position < len(data):
+        yield position
+        position += (struct.unpack_from("=L", data, position)[0] + 3) & ~3
+
+
+def _states_in(data: bytes) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    for position in _messages(data):
+        state = data[position + _STATE_OFFSET]
+        counts[state] = counts.get(state, 0) + 1
+    return counts
+
+
+def _listeners_in(data: bytes) -> Iterator[Listener]:
+    for position in _messages(data):
+        fields = _MESSAGE.unpack_from(data, position + _HEADER.size)
+        family = "tcp6" if fields[0] == socket.AF_INET6 else "tcp4"
+        yield Listener(family, int.from_bytes(fields[4], "big"), fields[10], fields[11], fields[13])
