@@ -1,0 +1,89 @@
+"""Ansible filters: what the cards of this checkout come to on a host, read by the package itself.
+
+So a wrong card is refused with file, line and key under plain ansible-playbook as well.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from ansible.errors import AnsibleFilterError
+
+_PROJECT = Path(__file__).resolve().parents[2]
+if str(_PROJECT) not in sys.path:
+    sys.path.insert(0, str(_PROJECT))
+
+from wrklab.errors import WrklabError  # noqa: E402  the package is found only from here on
+from wrklab.model import deployment as deployments  # noqa: E402
+from wrklab.model.unit import HostGrant  # noqa: E402
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def _told_by_ansible(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """The function, with errors of ours as a filter's error: their text without a traceback."""
+
+    @functools.wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except WrklabError as error:
+            raise AnsibleFilterError(str(error)) from error
+
+    return call
+
+
+@_told_by_ansible
+def wrklab_port_ranges(project: str) -> str:
+    """The TCP ports that the stacks of a checkout listen on, as the kernel writes them."""
+    return deployments.port_ranges(Path(project))
+
+
+@_told_by_ansible
+def wrklab_node_files(project: str) -> list[dict[str, str]]:
+    """The scripts that run on hosts, as path and content."""
+    return deployments.node_files(Path(project))
+
+
+@_told_by_ansible
+def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where a value object cannot be written
+    project: str,
+    *,
+    variants: str | Sequence[str],
+    cpus: Sequence[int],
+    cpus_allowed: Sequence[int],
+    descriptors_count: int,
+    user: str,
+) -> dict[str, Any]:
+    """What the server host holds after a deploy; see wrklab.model.deployment."""
+    words = [variants] if isinstance(variants, str) else [str(word) for word in variants]
+    grant = HostGrant(
+        cpus_count=len(cpus) or len(cpus_allowed),
+        cpus=tuple(int(cpu) for cpu in cpus),
+        descriptors_count=int(descriptors_count),
+        user=user,
+    )
+    return deployments.deployment(Path(project), words, grant)
+
+
+def wrklab_masks(units: Sequence[str]) -> list[dict[str, str]]:
+    """The links that mask units, as file_set takes them."""
+    return [{"path": f"etc/systemd/system/{unit}", "link": "/dev/null"} for unit in units]
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters by the names that playbooks use."""
+        return {
+            "wrklab_deployment": wrklab_deployment,
+            "wrklab_masks": wrklab_masks,
+            "wrklab_node_files": wrklab_node_files,
+            "wrklab_port_ranges": wrklab_port_ranges,
+        }

@@ -1,0 +1,82 @@
+#!/usr/bin/python
+"""Ansible module: what a host is and what it allows, in one call that changes nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: host_ceilings
+short_description: Reads a host's distribution, CPUs and the descriptors that a unit may have
+description:
+  - A quick stand-in for gathering facts, which cannot tell the descriptor ceiling.
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Read what the host allows
+  host_ceilings:
+  register: host
+"""
+
+RETURN = r"""
+distribution: {description: 'ID and VERSION_ID of os-release, as in C(debian 12).', type: str, returned: always}
+cpus: {description: Numbers of the CPUs that a program may run on., type: list, elements: int, returned: always}
+descriptors_count: {description: Highest RLIMIT_NOFILE that a systemd unit gets., type: int, returned: always}
+init: {description: Name of the program that runs as PID 1., type: str, returned: always}
+package_lists_age_s: {description: Since apt's lists were fetched; null without any., type: int, returned: always}
+"""
+
+_MAX_OPEN_FILES = re.compile(r"^Max open files\s+\S+\s+(?P<hard>\d+|unlimited)", re.MULTILINE)
+
+
+def distribution() -> str:
+    """`debian 12` of os-release."""
+    values = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    return " ".join(values.get(key, "").strip('"') for key in ("ID", "VERSION_ID")).strip()
+
+
+def descriptors_count() -> int:
+    """fs.nr_open where root may raise its limit so far, else the hard limit of PID 1, which its units cannot exceed."""
+    nr_open = int(Path("/proc/sys/fs/nr_open").read_text())
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (nr_open, nr_open))
+    except (ValueError, PermissionError):
+        found = _MAX_OPEN_FILES.search(Path("/proc/1/limits").read_text())
+        if found is None:
+            raise ValueError("/proc/1/limits has no line 'Max open files'") from None
+        return nr_open if found["hard"] == "unlimited" else int(found["hard"])
+    return nr_open
+
+
+def package_lists_age_s() -> int | None:
+    """How long ago the newest of apt's package lists was put there; None where there is none."""
+    # The time of the file's data is the archive's; that of the inode is ours.
+    put_at = [path.stat().st_ctime for path in Path("/var/lib/apt/lists").glob("*_Packages*")]
+    return int(time.time() - max(put_at)) if put_at else None
+
+
+def main() -> None:
+    """Read and tell."""
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    try:
+        module.exit_json(
+            changed=False,
+            distribution=distribution(),
+            cpus=sorted(os.sched_getaffinity(0)),
+            descriptors_count=descriptors_count(),
+            package_lists_age_s=package_lists_age_s(),
+            init=Path("/proc/1/comm").read_text().strip(),
+        )
+    except (OSError, ValueError) as error:
+        module.fail_json(msg=f"host_ceilings: {error}")
+
+
+if __name__ == "__main__":
+    main()
