@@ -49,11 +49,16 @@ def seconds(value_s: float | None) -> str:
     return NONE if value_s is None else f"{value_s:.2f}" if abs(value_s) < _TWO_DECIMALS_BELOW else f"{value_s:.1f}"
 
 
-def percent(value_percent: float | None) -> str:
-    """97 % from 97.2; 0.4 % from 0.4."""
+def percent_number(value_percent: float | None) -> str:
+    """Percent without the sign, for columns that have it in their header: 97 or 0.4."""
     if value_percent is None:
         return NONE
-    return f"{value_percent:.1f} %" if 0 < value_percent < 1 else f"{value_percent:.0f} %"
+    return f"{value_percent:.1f}" if 0 < value_percent < 1 else f"{value_percent:.0f}"
+
+
+def percent(value_percent: float | None) -> str:
+    """97 % from 97.2; 0.4 % from 0.4."""
+    return NONE if value_percent is None else f"{percent_number(value_percent)} %"
 
 
 def ratio_percent(value_ratio: float | None) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from wrklab.measure.histogram import Histogram
+
 from wrklab.model.record import (
     CellRecord,
     Errors,
@@ -171,3 +174,11 @@ def handmade_environment() -> RunEnvironment:
         ),
         controller={"wrklab": "0.1.0"},
     )
+
+
+def handmade_histogram(counts_by_us: dict[int, int]) -> bytes:
+    """The stored form of a histogram from {value in µs: count}."""
+    values = sorted(counts_by_us)
+    return Histogram(
+        np.array(values, dtype=np.int64), np.array([counts_by_us[value] for value in values], dtype=np.int64)
+    ).to_bytes()

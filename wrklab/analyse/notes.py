@@ -17,21 +17,24 @@ class Note:
 
     rule: str
     doubt: Doubt
+    #: The figures that it rests on.
     text: str
-    next_step: str
+    meaning: str = ""
+    next_step: str = ""
     variant: str | None = None
     scenario: str | None = None
 
     @property
     def sentence(self) -> str:
-        """The note in full: what was found, what to do."""
-        return f"{self.text}. {self.next_step}." if self.next_step else f"{self.text}."
+        """The note in full: figures, what they mean, what to do."""
+        found = f"{self.text}: {self.meaning}" if self.meaning else self.text
+        return f"{found}. {self.next_step}." if self.next_step else f"{found}."
 
 
 def row_notes(row: SummaryRow) -> tuple[Note, ...]:
     """Every note on one row, the gravest first as the rules stand."""
     return tuple(
-        Note(rule.name, rule.doubt, rule.says(row), rule.next_step, row.variant, row.scenario)
+        Note(rule.name, rule.doubt, rule.figures(row), rule.meaning, rule.next_step, row.variant, row.scenario)
         for rule in RULES
         if rule.applies(row)
     )
@@ -39,13 +42,14 @@ def row_notes(row: SummaryRow) -> tuple[Note, ...]:
 
 def run_notes(plan: RunPlan, rows: Sequence[SummaryRow]) -> tuple[Note, ...]:
     """What concerns the whole run: its lab, what is missing, what failed."""
-    found = [Note("lab", "none", text.rstrip("."), "") for text in plan.notes]
+    found = [Note("lab", "none", text.rstrip(".")) for text in plan.notes]
     if plan.cpus_shared:
         found.append(
             Note(
                 "cpus_shared",
                 "rate",
-                "Server and generator share their CPUs: what wrk takes the server lacks; no rate is the server's own",
+                "Server and generator share their CPUs",
+                "what wrk takes the server lacks, so no rate is the server's own",
                 "Compare variants of this run with each other only, or use hosts with CPUs of their own",
             )
         )
@@ -56,7 +60,8 @@ def run_notes(plan: RunPlan, rows: Sequence[SummaryRow]) -> tuple[Note, ...]:
                 "unfinished",
                 "none",
                 f"{missing_count:,} of {figures.plural(len(plan.cells), 'cell')} were not measured",
-                "The run ended early, and figures rest on fewer rounds than planned",
+                "the run ended early",
+                "Figures rest on the rounds that were",
             )
         )
     return tuple(found)

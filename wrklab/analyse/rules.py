@@ -1,4 +1,4 @@
-"""The rules by which a row is doubted or explained, as data: name, doubt, condition, figures, next step."""
+"""The rules by which a row is doubted or explained, as data: condition, figures, what they mean, next step."""
 
 from __future__ import annotations
 
@@ -22,155 +22,109 @@ class Rule:
     name: str
     doubt: Doubt
     applies: Callable[[SummaryRow], bool]
-    #: The figures that it rests on, as a sentence.
-    says: Callable[[SummaryRow], str]
+    #: The figures that it rests on; what differs from row to row.
+    figures: Callable[[SummaryRow], str]
+    #: What such figures mean, the same for every row.
+    meaning: str
     next_step: str
 
 
 def _failed(row: SummaryRow) -> str:
-    return f"{plural(row.rounds_failed, 'round')} of {row.rounds_planned} failed: {'; '.join(row.failures)}"
-
-
-def _not_open(row: SummaryRow) -> str:
-    return (
-        f"{count(row.connections_open)} of {row.connections_asked:,} connections were open in the worst round: the "
-        "others never opened, died, or were just being opened anew (a server that closes after each answer)"
-    )
-
-
-def _connect_errors(row: SummaryRow) -> str:
-    return f"{errors_of(row).connect:,} connections could not be opened; wrk never tries those again"
-
-
-def _wrong_status(row: SummaryRow) -> str:
-    return (
-        f"{errors_of(row).status:,} of {count(row.requests)} answers had a status above 399, and the rate counts them"
-    )
-
-
-def _wrong_body(row: SummaryRow) -> str:
-    return f"{errors_of(row).body:,} of {count(row.requests)} answers had a wrong body, and the rate counts them"
+    return f"{row.rounds_failed} of {plural(row.rounds_planned, 'round')} failed: {'; '.join(row.failures)}"
 
 
 def _errors(row: SummaryRow) -> str:
     found = errors_of(row)
-    return (
-        f"{found.read:,} read and {found.write:,} write errors on {count(row.requests)} answers: connections were "
-        "reset, closed or refused"
-    )
+    return f"{found.read:,} read and {found.write:,} write errors on {plural(row.requests or 0, 'answer')}"
 
 
-def _above_ideal(row: SummaryRow) -> str:
-    return (
-        f"{rate(row.requests_per_s)} requests/s is above the {rate(row.ideal_per_s)} that {row.connections_asked:,} "
-        f"connections held {row.hold_ms} ms can give: impossible"
-    )
-
-
-def _above_ceiling(row: SummaryRow) -> str:
-    return (
-        f"{rate(row.requests_per_s)} requests/s is above the {rate(row.ceiling_per_s)} that "
-        f"{count(row.in_flight_limit)} requests in flight can give"
-    )
+def _wrong_answers(row: SummaryRow, number: int) -> str:
+    return f"{number:,} of {plural(row.requests or 0, 'answer')}"
 
 
 def _generator(row: SummaryRow) -> str:
+    server = percent(row.server_cpu_percent)
     return (
-        f"wrk took {percent(row.generator_cpu_percent)} of the generator's CPUs, the server's unit "
-        f"{percent(row.server_cpu_percent)} of its own: the rate may be wrk's, not the server's"
+        f"wrk took {percent(row.generator_cpu_percent)} of the generator's CPUs, the server's unit {server} of its own"
     )
 
 
 def _starved(row: SummaryRow) -> str:
     return (
-        f"answers account for {ratio_percent(row.busy_ratio)} of the connections' time, with the generator at "
-        f"{percent(row.generator_cpu_percent)} and the server's unit at {percent(row.server_cpu_percent)} CPU: most "
-        "connections hung, starved, were being opened anew, or waited past the end of the window"
+        f"answers account for {ratio_percent(row.busy_ratio)} of the connections' time, generator at "
+        f"{percent(row.generator_cpu_percent)} CPU, server's unit at {percent(row.server_cpu_percent)}"
     )
 
 
 def _spread(row: SummaryRow) -> str:
-    return (
-        f"rounds range over {ratio_percent(row.spread_ratio)} of their median "
-        f"({rate_range(row.requests_per_s_min, row.requests_per_s_max)} requests/s)"
-    )
+    low_to_high = rate_range(row.requests_per_s_min, row.requests_per_s_max)
+    return f"rounds range over {ratio_percent(row.spread_ratio)} of their median ({low_to_high} requests/s)"
 
 
-def _timeouts(row: SummaryRow) -> str:
-    return (
-        f"{errors_of(row).timeout:,} answers came after wrk's {row.timeout_s} s time-out: they count in the rate and "
-        "are missing from the latencies"
-    )
+def _in_flight(row: SummaryRow) -> str:
+    return f"{plural(row.in_flight_limit or 0, 'request')} in flight held {row.hold_ms} ms"
 
 
-def _cut_off(row: SummaryRow) -> str:
-    p99 = duration_us(row.latency.p99_us if row.latency else None)
-    return f"p99 is {p99} in a window of {row.duration_s:g} s: slower answers had no time to be counted"
-
-
-def _few_answers(row: SummaryRow) -> str:
-    return (
-        f"the latencies rest on {count(row.latency.count if row.latency else None)} answers: p99.9 is the slowest one"
-    )
-
-
-def _hold_bound(row: SummaryRow) -> str:
-    return (
-        f"{ratio_percent(row.ideal_ratio)} of what {row.connections_asked:,} connections held {row.hold_ms} ms can "
-        "give: the load, not the server, sets this rate"
-    )
-
-
-def _limit_bound(row: SummaryRow) -> str:
-    return (
-        f"{ratio_percent(row.ceiling_ratio)} of what {count(row.in_flight_limit)} requests in flight held "
-        f"{row.hold_ms} ms can give: the variant's own limit sets this rate"
-    )
+def _held(row: SummaryRow) -> str:
+    return f"{row.connections_asked:,} connections held {row.hold_ms} ms"
 
 
 #: The gravest first: this order is the order of a row's notes.
 RULES: tuple[Rule, ...] = (
-    Rule("failed", "rate", conditions.failed, _failed, "The server's last log lines stand in the store and in raw/"),
+    Rule(
+        "failed",
+        "rate",
+        conditions.failed,
+        _failed,
+        "figures, where there are any, are of the other rounds",
+        "The server's last log lines stand below and in raw/",
+    ),
     Rule(
         "failed_as_expected",
         "none",
         conditions.failed_as_expected,
-        lambda row: f"as expected, {_failed(row)}",
-        "This variant is here to show that it does not work",
+        _failed,
+        "it was expected to",
+        "The variant is here to show that it does not work",
     ),
     Rule(
         "without_answers",
         "rate",
         conditions.without_answers,
-        lambda row: f"not one answer in {plural(row.rounds, 'window')} of {row.duration_s:g} s",
-        "Look at the server's log in raw/, and at connections open",
+        lambda row: f"{plural(row.rounds, 'window')} of {row.duration_s:g} s",
+        "not one answer came",
+        "Look at the server's log in raw/, and at the connections open",
     ),
     Rule(
         "connections_not_open",
         "rate",
         conditions.connections_not_open,
-        _not_open,
+        lambda row: f"{count(row.connections_open)} of {row.connections_asked:,} open in the worst round",
+        "the other connections never opened, died, or were being opened anew (a server that closes after each answer)",
         "Compare the listen backlog and its overflows; ask for fewer connections to see the server without this",
     ),
     Rule(
         "connect_errors",
         "rate",
         lambda row: errors_of(row).connect > 0,
-        _connect_errors,
+        lambda row: f"{errors_of(row).connect:,} of {row.connections_asked:,} a round",
+        "connections could not be opened, and wrk never tries those again",
         "Check descriptors and ports of the generator (invoke doctor), or ask for fewer connections",
     ),
     Rule(
         "wrong_status",
         "rate",
         lambda row: errors_of(row).status > 0,
-        _wrong_status,
+        lambda row: _wrong_answers(row, errors_of(row).status),
+        "answers had a status above 399, and the rate counts them",
         "Read the server's log in raw/: a rate of error pages says nothing of the server's work",
     ),
     Rule(
         "wrong_body",
         "rate",
         lambda row: errors_of(row).body > 0,
-        _wrong_body,
+        lambda row: _wrong_answers(row, errors_of(row).body),
+        "answers had a wrong body, and the rate counts them",
         "With read errors beside it, a cut answer may have spoilt the next one; else read the log in raw/",
     ),
     Rule(
@@ -178,28 +132,39 @@ RULES: tuple[Rule, ...] = (
         "rate",
         conditions.many_errors,
         _errors,
-        "The server cannot hold this load; ask for fewer connections or raise its backlog",
+        "connections were reset, closed or refused",
+        "The server cannot hold this load: ask for fewer connections or raise its backlog",
     ),
-    Rule("some_errors", "none", conditions.some_errors, _errors, "Too few to move the rate"),
+    Rule(
+        "some_errors",
+        "none",
+        conditions.some_errors,
+        _errors,
+        "connections were reset, closed or refused, too few to move the rate",
+        "Nothing needs to be done",
+    ),
     Rule(
         "above_ideal",
         "rate",
         conditions.above_ideal,
-        _above_ideal,
-        "The hold is not in effect: look at the answers and at WRKLAB_HOLD_MS",
+        lambda row: f"{rate(row.requests_per_s)} requests/s, where {_held(row)} give {rate(row.ideal_per_s)} at most",
+        "more than connections / hold is impossible: the hold is not in effect",
+        "Look at the answers and at WRKLAB_HOLD_MS",
     ),
     Rule(
         "above_ceiling",
         "none",
         conditions.above_ceiling,
-        _above_ceiling,
-        "The card's in_flight_limit is too low for this command line",
+        lambda row: f"{rate(row.requests_per_s)} requests/s, where {_in_flight(row)} give {rate(row.ceiling_per_s)}",
+        "the in_flight_limit of the variant's card is too low for its command line",
+        "Correct it in stack.yml",
     ),
     Rule(
         "generator_busy",
         "rate",
         conditions.generator_busy,
         _generator,
+        "the rate may be wrk's, not the server's",
         "Give the generator more CPUs or add a generator; checking every body costs it 12-16 % CPU an answer",
     ),
     Rule(
@@ -207,6 +172,7 @@ RULES: tuple[Rule, ...] = (
         "rate",
         conditions.disturbed,
         lambda row: f"others took {percent(row.neighbours_cpu_percent)} of the server's CPUs in the worst round",
+        "the server did not have the CPUs that were given to it",
         "End what else runs on that machine and measure again",
     ),
     Rule(
@@ -214,82 +180,121 @@ RULES: tuple[Rule, ...] = (
         "rate",
         conditions.stolen,
         lambda row: f"the hypervisor took {percent(row.steal_percent)} of the server's CPU time in the worst round",
+        "the server did not have the CPUs that were given to it",
         "Measure again on a quieter machine",
     ),
-    Rule("starved", "rate", conditions.starved, _starved, "A longer window tells slow from hung (--duration 60s)"),
+    Rule(
+        "starved",
+        "rate",
+        conditions.starved,
+        _starved,
+        "most connections hung, starved, were being opened anew, or waited past the end of the window",
+        "A longer window tells slow from hung (--duration 60s)",
+    ),
     Rule(
         "unit_ended",
         "rate",
         lambda row: bool(row.units_ended),
-        lambda row: f"the server was not running at the end of a window: {'; '.join(row.units_ended)}",
+        lambda row: "; ".join(row.units_ended),
+        "the server was not running at the end of a window",
         "Read its log in raw/",
     ),
     Rule(
         "wrong_after",
         "rate",
         lambda row: bool(row.verify_after),
-        lambda row: f"right after a window the server did not answer as it should: {'; '.join(row.verify_after)}",
-        "The load overran, hung or broke it: read its log in raw/",
+        lambda row: "; ".join(row.verify_after),
+        "right after a window the server did not answer as it should: the load overran, hung or broke it",
+        "Read its log in raw/",
     ),
-    Rule("spread", "rate", conditions.spread, _spread, "Measure more or longer rounds, and look for neighbours"),
+    Rule(
+        "spread",
+        "rate",
+        conditions.spread,
+        _spread,
+        "the rounds do not agree",
+        "Measure more or longer rounds, and look for neighbours",
+    ),
     Rule(
         "rounds_missing",
         "none",
         conditions.rounds_missing,
-        lambda row: (
-            f"{row.rounds_planned - row.rounds - row.rounds_failed} of {plural(row.rounds_planned, 'round')} missing"
-        ),
-        "The run ended early",
+        lambda row: f"{row.rounds_planned - row.rounds - row.rounds_failed} of {plural(row.rounds_planned, 'round')}",
+        "rounds were not reached: the run ended early",
+        "Measure again for all rounds",
     ),
     Rule(
         "timeouts",
         "latency",
         lambda row: errors_of(row).timeout > 0,
-        _timeouts,
+        lambda row: f"{plural(errors_of(row).timeout, 'answer')} after {row.timeout_s} s",
+        "answers that came after wrk's time-out count in the rate and are missing from the latencies",
         "For true latencies take a scenario whose time-out is longer than its window (standard is one)",
     ),
     Rule(
         "cut_off",
         "latency",
         conditions.cut_off,
-        _cut_off,
+        lambda row: (
+            f"p99 is {duration_us(row.latency.p99_us if row.latency else None)}, windows are {row.duration_s:g} s"
+        ),
+        "slower answers had no time to be counted",
         "The rate stands; for the latencies measure longer windows (--duration 60s)",
     ),
     Rule(
         "not_observed",
         "latency",
         lambda row: bool(row.correction_notes),
-        lambda row: f"wrk's own correction could not be undone: {'; '.join(row.correction_notes)}",
-        "The latencies hold answers that wrk made up: do not compare them",
+        lambda row: "; ".join(row.correction_notes),
+        "wrk's own correction could not be undone, so the latencies hold answers that wrk made up",
+        "Do not compare them",
     ),
-    Rule("few_answers", "latency", conditions.few_answers, _few_answers, "Measure longer windows or more rounds"),
+    Rule(
+        "few_answers",
+        "latency",
+        conditions.few_answers,
+        lambda row: plural(row.latency.count if row.latency else 0, "answer"),
+        "p99.9 is just the slowest answer, and p99 rests on a handful",
+        "Measure longer windows or more rounds",
+    ),
     Rule(
         "overflows",
         "none",
         conditions.overflowed,
-        lambda row: f"the accept queue (backlog {count(row.backlog)}) overflowed {count(row.listen_overflows)} times",
+        lambda row: f"{plural(row.listen_overflows or 0, 'time')} with a backlog of {count(row.backlog)}",
+        "the accept queue was full",
         "Raise the server's backlog to let all connections in at once",
     ),
     Rule(
         "hold_bound",
         "none",
         conditions.hold_bound,
-        _hold_bound,
-        "Variants with this note are equal here; more connections would tell them apart",
+        lambda row: f"{ratio_percent(row.ideal_ratio)} of what {_held(row)} can give",
+        "the load, not the server, sets the rate, and variants with this note are equal here",
+        "More connections would tell them apart",
     ),
-    Rule("limit_bound", "none", conditions.limit_bound, _limit_bound, "More workers or threads would raise it"),
+    Rule(
+        "limit_bound",
+        "none",
+        conditions.limit_bound,
+        lambda row: f"{ratio_percent(row.ceiling_ratio)} of what {_in_flight(row)} can give",
+        "the variant's own limit sets the rate",
+        "More workers or threads would raise it",
+    ),
     Rule(
         "one_round",
         "none",
         conditions.one_round,
-        lambda _: "one round only: how far rounds differ cannot be said",
+        lambda row: f"one window of {row.duration_s:g} s",
+        "how far rounds differ cannot be said",
         "Take differences below 10 % for nothing",
     ),
     Rule(
         "shorter_than_published",
         "none",
         conditions.shorter_than_published,
-        lambda row: f"windows of {row.duration_s:g} s against the article's {row.published_duration_s:g} s",
+        lambda row: f"{row.duration_s:g} s here, {row.published_duration_s:g} s there",
+        "the article's windows were longer",
         "The scenario `article` measures as long as the article did",
     ),
 )

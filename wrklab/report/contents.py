@@ -11,7 +11,7 @@ from wrklab.analyse.rows import SummaryRow, summarise
 from wrklab.analyse.rules import Doubt
 from wrklab.doors.results import Run, RunInfo
 from wrklab.model.published import PublishedRow, read_published
-from wrklab.model.record import RunEnvironment, RunPlan
+from wrklab.model.record import CellRecord, RunEnvironment, RunPlan
 from wrklab.paths import PROJECT_DIR
 
 
@@ -22,6 +22,7 @@ class NoteGroup:
     number: int
     rule: str
     doubt: Doubt
+    meaning: str
     next_step: str
     #: (who, text): rows of the same text stand together.
     entries: tuple[tuple[tuple[str, ...], str], ...]
@@ -54,6 +55,8 @@ class Contents:
     groups: tuple[NoteGroup, ...]
     #: By article, in the order of its CSV.
     published: Mapping[str, tuple[Comparison, ...]]
+    #: With their evidence.
+    failed_cells: tuple[CellRecord, ...] = ()
 
     def by_scenario(self) -> dict[str, list[ReportRow]]:
         """The rows of each scenario, the highest rate first, those without one last."""
@@ -73,7 +76,8 @@ class Contents:
 def read_contents(run: Run, published: Mapping[str, PublishedRow] | None = None) -> Contents:
     """What a report on this run says. `published`: the articles' rows, the checkout's own by default."""
     printed = read_published(PROJECT_DIR / "reference") if published is None else published
-    rows = summarise(run.plan, run.cells(), run.histograms, printed)
+    cells = run.cells()
+    rows = summarise(run.plan, cells, run.histograms, printed)
     notes = [row_notes(row) for row in rows]
     groups = group_notes([note for found in notes for note in found])
     number = {group.rule: group.number for group in groups}
@@ -88,6 +92,7 @@ def read_contents(run: Run, published: Mapping[str, PublishedRow] | None = None)
         run_notes=run_notes(run.plan, rows),
         groups=groups,
         published=compare_published(printed, rows),
+        failed_cells=tuple(cell for cell in cells if cell.failure is not None),
     )
 
 
@@ -99,7 +104,7 @@ def group_notes(notes: Sequence[Note]) -> tuple[NoteGroup, ...]:
     gravity: dict[Doubt, int] = {"rate": 0, "latency": 1, "none": 2}
     ordered = sorted(found.values(), key=lambda group: gravity[group[0].doubt])
     return tuple(
-        NoteGroup(number, group[0].rule, group[0].doubt, group[0].next_step, _entries(group))
+        NoteGroup(number, group[0].rule, group[0].doubt, group[0].meaning, group[0].next_step, _entries(group))
         for number, group in enumerate(ordered, start=1)
     )
 

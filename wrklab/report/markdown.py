@@ -23,6 +23,8 @@ from wrklab.report.tables import (
     scenario_line,
 )
 
+#: Of a failed cell's log; all that was kept is in the store.
+LOG_LINES = 15
 #: What Markdown would read as more than text.
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
 
@@ -36,6 +38,7 @@ def to_markdown(contents: Contents) -> str:
         *_results(contents),
         "## Notes",
         *_notes(contents),
+        *_failed_cells(contents),
         "## The articles beside this run",
         *_published(contents),
         "## What the harness cost",
@@ -84,8 +87,7 @@ def _result_cells(entry: ReportRow, columns: Sequence[TableColumn]) -> list[str]
     cells = [_escape(entry.row.variant)]
     for column in columns:
         text = _escape(column.text(entry))
-        is_doubtful = ("rate" in entry.doubts or column.half in entry.doubts) and text != figures.NONE
-        cells.append(f"*{text}*" if is_doubtful else text)
+        cells.append(f"*{text}*" if column.is_doubtful(entry) and text != figures.NONE else text)
     return [*cells, note_numbers(entry)]
 
 
@@ -94,6 +96,20 @@ def _notes(contents: Contents) -> Iterator[str]:
         yield "None: no rule found anything to say."
     for number, heading, lines in note_lines(contents):
         yield "\n".join([f"{number}. **{_escape(heading)}**", *(f"   - {_escape(line)}" for line in lines)])
+
+
+def _failed_cells(contents: Contents) -> Iterator[str]:
+    if contents.failed_cells:
+        yield "## Failed cells"
+    for cell in contents.failed_cells:
+        failure = cell.failure
+        if failure is not None:
+            unit = f" Unit: {_escape(failure.unit_state)}." if failure.unit_state else ""
+            yield f"**{_escape(cell.cell_id)}** in {_escape(failure.phase)}: {_escape(failure.text)}.{unit}"
+            evidence = [*failure.log_tail[-LOG_LINES:], *failure.generator_stderr.splitlines()[-LOG_LINES:]]
+            if evidence:
+                # Indented, not fenced: no line of a log can end the block.
+                yield "\n".join(f"    {line}" for line in evidence)
 
 
 def _published(contents: Contents) -> Iterator[str]:

@@ -10,20 +10,27 @@ from typing import Literal
 from wrklab import figures
 from wrklab.analyse.published import NOT_MEASURED, Comparison
 from wrklab.analyse.rows import SummaryRow
+from wrklab.analyse.rules import Doubt
 from wrklab.model.scenario import Scenario
 from wrklab.report.contents import Contents, ReportRow
 
-#: The two halves of the main table; a wide terminal shows them as one.
+#: The two halves of the main table: the load and its answers, the latencies and the server's size.
 Half = Literal["rate", "latency"]
 
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column of the main table. `half` is also what a doubt must concern for the figure to be shown as doubtful."""
+    """A column of the main table."""
 
     header: str
     half: Half
+    #: The doubt that makes its figure doubtful; `none`: it stands whatever the load did.
+    doubt: Doubt
     text: Callable[[ReportRow], str]
+
+    def is_doubtful(self, entry: ReportRow) -> bool:
+        """A doubtful rate spoils the latencies too; doubtful latencies leave the rate."""
+        return self.doubt != "none" and ("rate" in entry.doubts or self.doubt in entry.doubts)
 
 
 def _errors(row: SummaryRow) -> str:
@@ -48,30 +55,38 @@ def _requests_per_s(entry: ReportRow) -> str:
     return "failed" if entry.row.state == "failed" else figures.rate(entry.row.requests_per_s)
 
 
+def _ideal_percent(entry: ReportRow) -> str:
+    ratio = entry.row.ideal_ratio
+    return figures.percent_number(None if ratio is None else ratio * 100)
+
+
 MAIN_COLUMNS: tuple[TableColumn, ...] = (
-    TableColumn("requests/s", "rate", _requests_per_s),
+    TableColumn("requests per s", "rate", "rate", _requests_per_s),
     TableColumn(
-        "rounds' range", "rate", lambda e: figures.rate_range(e.row.requests_per_s_min, e.row.requests_per_s_max)
+        "rounds from-to",
+        "rate",
+        "rate",
+        lambda e: figures.rate_range(e.row.requests_per_s_min, e.row.requests_per_s_max),
     ),
-    TableColumn("of ideal", "rate", lambda e: figures.ratio_percent(e.row.ideal_ratio)),
-    TableColumn("of published", "rate", lambda e: figures.times(e.row.published_ratio)),
-    TableColumn("conn. open", "rate", lambda e: figures.count(e.row.connections_open)),
-    TableColumn("errors", "rate", lambda e: _errors(e.row)),
-    TableColumn("server CPU", "rate", lambda e: figures.percent(e.row.server_cpu_percent)),
-    TableColumn("wrk CPU", "rate", lambda e: figures.percent(e.row.generator_cpu_percent)),
-    TableColumn("start s", "rate", lambda e: figures.seconds(e.row.startup_s)),
-    TableColumn("procs", "rate", lambda e: figures.count(e.row.processes_max)),
-    TableColumn("threads", "rate", lambda e: figures.count(e.row.threads_max)),
-    TableColumn("requests", "latency", lambda e: figures.count(e.row.requests)),
-    TableColumn("mean ms", "latency", _latency("mean_us")),
-    TableColumn("p50 ms", "latency", _latency("p50_us")),
-    TableColumn("p90 ms", "latency", _latency("p90_us")),
-    TableColumn("p99 ms", "latency", _latency("p99_us")),
-    TableColumn("p99.9 ms", "latency", _latency("p999_us")),
-    TableColumn("max ms", "latency", _latency("max_us")),
-    TableColumn("wrk's p99 ms", "latency", _wrk_p99),
-    TableColumn("memory MiB", "latency", lambda e: figures.mib(e.row.memory_max_bytes)),
-    TableColumn("harness s", "latency", lambda e: figures.seconds(e.row.harness_s)),
+    TableColumn("of ideal %", "rate", "rate", _ideal_percent),
+    TableColumn("ours / publ.", "rate", "rate", lambda e: figures.times(e.row.published_ratio)),
+    TableColumn("conn. open", "rate", "rate", lambda e: figures.count(e.row.connections_open)),
+    TableColumn("errors", "rate", "rate", lambda e: _errors(e.row)),
+    TableColumn("server CPU %", "rate", "rate", lambda e: figures.percent_number(e.row.server_cpu_percent)),
+    TableColumn("wrk CPU %", "rate", "rate", lambda e: figures.percent_number(e.row.generator_cpu_percent)),
+    TableColumn("start s", "rate", "none", lambda e: figures.seconds(e.row.startup_s)),
+    TableColumn("requests", "latency", "rate", lambda e: figures.count(e.row.requests)),
+    TableColumn("mean ms", "latency", "latency", _latency("mean_us")),
+    TableColumn("p50 ms", "latency", "latency", _latency("p50_us")),
+    TableColumn("p90 ms", "latency", "latency", _latency("p90_us")),
+    TableColumn("p99 ms", "latency", "latency", _latency("p99_us")),
+    TableColumn("p99.9 ms", "latency", "latency", _latency("p999_us")),
+    TableColumn("max ms", "latency", "latency", _latency("max_us")),
+    TableColumn("wrk's p99 ms", "latency", "latency", _wrk_p99),
+    TableColumn("procs", "latency", "none", lambda e: figures.count(e.row.processes_max)),
+    TableColumn("threads", "latency", "none", lambda e: figures.count(e.row.threads_max)),
+    TableColumn("memory MiB", "latency", "none", lambda e: figures.mib(e.row.memory_max_bytes)),
+    TableColumn("harness s", "latency", "none", lambda e: figures.seconds(e.row.harness_s)),
 )
 
 
@@ -109,14 +124,15 @@ PUBLISHED_HEADERS = (
 )
 
 
-def published_cells(comparison: Comparison) -> tuple[str, ...]:
+def published_cells(comparison: Comparison, *, with_scenario: bool = True) -> tuple[str, ...]:
     """One line of a published table, by PUBLISHED_HEADERS."""
     printed, row = comparison.published, comparison.ours
     latency = row.latency if row else None
+    ours = NOT_MEASURED if row is None else f"{row.variant} ({row.scenario})" if with_scenario else row.variant
     remarks = list(comparison.remarks) + ([f"article: {printed.note}"] if printed.note else [])
     return (
         printed.row,
-        f"{row.variant} ({row.scenario})" if row else NOT_MEASURED,
+        ours,
         figures.rate(printed.requests_per_s),
         figures.rate(row.requests_per_s if row else None),
         figures.times(comparison.requests_per_s_ratio),
@@ -156,8 +172,8 @@ def harness_line(contents: Contents) -> str:
 
 
 def note_lines(contents: Contents) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    """(number, heading, lines) of every group: 1, `spread (rate doubtful): next step.`, [`variant, variant: text`]."""
+    """(number, heading, lines) of every group: 1, `spread (rate doubtful): meaning. Next step.`, [`variant: text`]."""
     doubtful = {"rate": " (rate doubtful)", "latency": " (latencies doubtful)", "none": ""}
     for group in contents.groups:
-        heading = f"{group.rule}{doubtful[group.doubt]}: {group.next_step}."
+        heading = f"{group.rule}{doubtful[group.doubt]}: {group.meaning}. {group.next_step}."
         yield group.number, heading, tuple(f"{', '.join(who)}: {text}" for who, text in group.entries)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
-from rich.padding import Padding
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -23,9 +22,11 @@ from wrklab.report.tables import (
 )
 
 #: From this width on, both halves of the main table stand side by side.
-WIDE_COLUMNS = 210
+WIDE_COLUMNS = 200
+#: From this width on, columns stand two spaces apart.
+ROOMY_COLUMNS = 140
 #: Columns of the published table that only report.md has room for.
-_PUBLISHED_SHOWN = (0, 1, 2, 3, 4, 5, 6, 9, 11, 12)
+_PUBLISHED_SHOWN = (0, 1, 2, 3, 4, 5, 6, 8, 9, 11)
 _DOUBTFUL = "dim"
 
 
@@ -36,7 +37,7 @@ def render(contents: Contents, console: Console) -> None:
         console.print()
         console.print(Text(title, style="bold"))
         for columns in _halves(console.width):
-            console.print(_main_table(columns, entries))
+            console.print(_main_table(columns, entries, console.width))
             console.print()
     _render_notes(contents, console)
     _render_published(contents, console)
@@ -50,37 +51,41 @@ def _halves(width: int) -> list[list[TableColumn]]:
     return [[column for column in MAIN_COLUMNS if column.half == half] for half in ("rate", "latency")]
 
 
-def _main_table(columns: Sequence[TableColumn], entries: Sequence[ReportRow]) -> Table:
-    table = _table()
+def _main_table(columns: Sequence[TableColumn], entries: Sequence[ReportRow], width: int) -> Table:
+    table = _table(width)
+    with_notes = columns[0].half == "rate"
     table.add_column("variant", no_wrap=True)
     for column in columns:
-        # Errors of several kinds take a line each; every other figure stays on one.
-        table.add_column(_stacked(column.header), justify="right", no_wrap=column.header != "errors")
-    table.add_column("notes", no_wrap=False, min_width=5)
+        table.add_column(_stacked(column.header), justify="right", no_wrap=True)
+    if with_notes:
+        table.add_column("notes", no_wrap=True)
     for entry in entries:
-        is_doubtful = "rate" in entry.doubts
-        table.add_row(
-            Text(entry.row.variant, style=_DOUBTFUL if is_doubtful else ""),
-            *(Text(column.text(entry).replace(", ", "\n"), style=_style(entry, column)) for column in columns),
-            Text(note_numbers(entry), style="cyan"),
-        )
+        cells = [Text(entry.row.variant, style=_DOUBTFUL if "rate" in entry.doubts else "")]
+        cells += [Text(_each_on_its_line(column.text(entry)), style=_style(entry, column)) for column in columns]
+        table.add_row(*cells, *([Text(note_numbers(entry), style="cyan")] if with_notes else []))
     return table
 
 
 def _style(entry: ReportRow, column: TableColumn) -> str:
-    """A doubtful rate greys the whole row, doubtful latencies only themselves."""
-    if "rate" in entry.doubts:
-        return "red" if entry.row.state == "failed" and column.header == "requests/s" else _DOUBTFUL
-    return _DOUBTFUL if column.half in entry.doubts else ""
+    if entry.row.state == "failed" and column.text(entry) == "failed":
+        return "red"
+    return _DOUBTFUL if column.is_doubtful(entry) else ""
+
+
+def _each_on_its_line(errors: str) -> str:
+    """Errors of several kinds take a line each; other figures have no comma with a space."""
+    return errors.replace(", ", "\n")
 
 
 def _render_notes(contents: Contents, console: Console) -> None:
     for note in contents.run_notes:
         console.print(Text.assemble(("! ", "yellow"), note.sentence))
+    grid = Table.grid(padding=(0, 1, 0, 0))
     for number, heading, lines in note_lines(contents):
-        console.print(Text.assemble((f"{number:>2} ", "cyan"), heading))
+        grid.add_row(Text(str(number), style="cyan"), Text(heading))
         for line in lines:
-            console.print(Padding(Text(line, style=_DOUBTFUL), (0, 0, 0, 3)))
+            grid.add_row("", Text(line, style=_DOUBTFUL))
+    console.print(grid)
     console.print()
 
 
@@ -90,21 +95,24 @@ def _render_published(contents: Contents, console: Console) -> None:
             console.print(Text(f"{source}: none of its {len(comparisons)} rows was measured in this run"))
             continue
         console.print(Text(f"{source}: the article beside this run", style="bold"))
-        table = _table()
+        table = _table(console.width)
         for place in _PUBLISHED_SHOWN:
-            is_text = place in {0, 1}
-            header = PUBLISHED_HEADERS[place]
-            table.add_column(_stacked(header), justify="left" if is_text else "right", overflow="fold")
+            is_name = place in {0, 1}
+            justify: JustifyMethod = "left" if is_name else "right"
+            header = _stacked(PUBLISHED_HEADERS[place])
+            table.add_column(header, justify=justify, no_wrap=not is_name, overflow="fold")
         for comparison in comparisons:
-            cells = published_cells(comparison)
+            cells = published_cells(comparison, with_scenario=len(contents.plan.scenarios) > 1)
             style = _DOUBTFUL if comparison.ours is None else ""
-            table.add_row(*(Text(cells[place].replace(", ", "\n"), style=style) for place in _PUBLISHED_SHOWN))
+            table.add_row(*(Text(_each_on_its_line(cells[place]), style=style) for place in _PUBLISHED_SHOWN))
         console.print(table)
         console.print()
 
 
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+def _table(width: int) -> Table:
+    """A table with two spaces between its columns where there is room for them, one where there is not."""
+    gap = 1 if width >= ROOMY_COLUMNS else 0
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
 
 
 def _stacked(header: str) -> str:
