@@ -72,8 +72,8 @@ def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where
 
 
 def wrklab_masks(units: Sequence[str]) -> list[dict[str, str]]:
-    """The links that mask units, as file_set takes them."""
-    return [{"path": f"etc/systemd/system/{unit}", "link": "/dev/null"} for unit in units]
+    """The links that mask units below /etc/systemd/system, as file_set takes them."""
+    return [{"path": unit, "link": "/dev/null"} for unit in units]
 
 
 class FilterModule:
