@@ -166,13 +166,15 @@ def handmade_planned(cell: CellRecord) -> PlannedCell:
 
 
 def handmade_environment() -> RunEnvironment:
-    """Two hosts with a few facts each."""
+    """Two hosts with a few facts each, and one stack."""
+    stacks = {"flask": {"packages": {"werkzeug": "3.1.3", "flask": "3.1.2"}, "python": "3.11.2"}}
+    server = {"kernel": "6.1.0-25-amd64", "cpu": {"model": "EPYC", "governors": []}, "stacks": stacks}
     return RunEnvironment(
         hosts=(
-            HostEnvironment(host="server", group="server", facts={"kernel": "6.1.0-25-amd64", "wrk": None}),
-            HostEnvironment(host="loadgen", group="loadgen", facts={"kernel": "6.1.0-25-amd64"}),
+            HostEnvironment(host="server", group="server", facts=server),
+            HostEnvironment(host="loadgen", group="loadgen", facts={"kernel": "6.1.0-25-amd64", "stacks": {}}),
         ),
-        controller={"wrklab": "0.1.0"},
+        controller={"git": {"commit": "0123abc", "is_dirty": False}},
     )
 
 

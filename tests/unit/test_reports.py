@@ -22,6 +22,7 @@ from tests.unit.handmade_records import (
     handmade_plan,
     handmade_scenario,
 )
+from wrklab.analyse.rules import RULES
 from wrklab.doors.results import Run
 from wrklab.model.published import read_published
 from wrklab.model.record import CellRecord, Errors
@@ -30,7 +31,8 @@ from wrklab.report.contents import read_contents
 from wrklab.report.export import export
 from wrklab.report.reports import render_terminal, report_rows, write_report
 
-#: The columns that issue 2 names, in its order; further ones follow.
+METRICS = PROJECT_DIR / "docs" / "metrics.md"
+#: The columns that programs rely on, in their order; further ones follow.
 FIRST_COLUMNS = re.split(
     r"\s+",
     "variant scenario rounds requests requests_per_s requests_per_s_min requests_per_s_max ideal_ratio latency_mean_us "
@@ -126,6 +128,9 @@ def test_the_markdown_tells_what_was_measured_on_what_and_how_often(run: Run) ->
     assert "seed 7" in text
     assert "GET /health held 100 ms, 2,000 connections, 4 threads of wrk, 3 rounds of 4 s, time-out 6 s" in text
     assert "| kernel | 6.1.0-25-amd64 | 6.1.0-25-amd64 |" in text
+    assert "| cpu.model | EPYC | - |" in text
+    assert "| flask | python 3.11.2, flask 3.1.2, werkzeug 3.1.3 |" in text
+    assert "| git.commit | 0123abc |" in text
     assert "One wrk process may open only 1,024 descriptors." in text
     assert "0.40 s in the middle" in text
 
@@ -142,6 +147,20 @@ def test_the_markdown_marks_what_is_doubtful(run: Run) -> None:
     for number in numbers:
         assert re.search(rf"^{number}\. \*\*", text, re.MULTILINE)
     assert "flask\\_dev\\_sync: 300 of 2,000 open in the worst round" in text
+
+
+def test_a_failed_cell_shows_its_evidence(tmp_path: Path) -> None:
+    """Phase, what was found, the unit's state and the server's last lines stand in report.md."""
+    failure = handmade_failure(log_tail=("Traceback", "TypeError: `send`"), unit_state="failed/exit-code")
+    cell = handmade_cell("fastapi_gunicorn_sync", failure=failure)
+    with Run.create(tmp_path, handmade_plan([cell]), handmade_environment()) as run:
+        run.add_cell(cell, {})
+        text = write_report(run).markdown.read_text(encoding="utf-8")
+        shown = printed(run, 120)
+
+    assert "no right answer in 20 s; found 500 Internal Server Error. Unit: failed/exit-code." in text
+    assert "    Traceback\n    TypeError: `send`\n" in text
+    assert "1 of 1 round failed: ready: no right answer" in shown
 
 
 def test_every_table_of_the_markdown_is_even(run: Run) -> None:
@@ -266,7 +285,17 @@ def test_every_column_has_its_definition() -> None:
     """docs/metrics.md defines each column of report.csv."""
     from wrklab.report.columns import COLUMNS
 
-    text = (PROJECT_DIR / "docs" / "metrics.md").read_text(encoding="utf-8")
-    defined = set(re.findall(r"^\| `([a-z0-9_]+)` \|", text, re.MULTILINE))
+    assert {column.name for column in COLUMNS} - set(defined_names()) == set()
 
-    assert {column.name for column in COLUMNS} - defined == set()
+
+def test_every_rule_has_its_line_in_the_docs() -> None:
+    """docs/metrics.md lists each rule with what it doubts, in the order of the rules."""
+    text = METRICS.read_text(encoding="utf-8").split("## Notes")[1].split("## What is stored")[0]
+    listed = re.findall(r"^\| `([a-z_]+)` \| (\w*) ?\|", text, re.MULTILINE)
+
+    assert listed == [(rule.name, "" if rule.doubt == "none" else rule.doubt) for rule in RULES]
+
+
+def defined_names() -> list[str]:
+    """The first column of the tables in docs/metrics.md."""
+    return re.findall(r"^\| `([a-z0-9_]+)` \|", METRICS.read_text(encoding="utf-8"), re.MULTILINE)
