@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def lab() -> str:
     """The container lab, up."""
-    if not container_lab.status().is_up:
+    if not container_lab.status().up:
         container_lab.up()
     return LAB
 

@@ -74,7 +74,7 @@ def test_many_connections_go_over_several_wrk_processes(deployed_lab: str) -> No
     row = rows["fastapi_uvicorn_workers"]
     with Run.open(RESULTS_DIR) as run:
         record = run.cells()[0]
-        ceilings = {host.host: host.facts["descriptors_ceiling"] for host in run.environment.hosts}
+        ceilings = {host.host: host.facts["limits"]["unit_descriptors_max"] for host in run.environment.hosts}
     assert record.measurement is not None
     generator = record.measurement.generators[0]
     expected_processes = -(-22_000 // (ceilings["loadgen"] - 100))

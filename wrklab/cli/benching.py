@@ -46,7 +46,8 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     if result.failed_cells:
         raise Exit(f"failed: {', '.join(result.failed_cells)}", code=1)
     if doubtful_count:
-        raise Exit(code=1)
+        rows = "1 row is" if doubtful_count == 1 else f"{doubtful_count} rows are"
+        raise Exit(f"measured whole; {rows} doubtful: see the notes", code=1)
 
 
 def _report(result: BenchResult, *, as_json: bool) -> int:

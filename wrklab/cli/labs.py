@@ -30,7 +30,7 @@ class HostStatus:
 
 def up(*, as_json: bool) -> None:
     """The container lab, up."""
-    if container_lab.status().is_up:
+    if container_lab.status().up:
         console.print("lab container: up already")
     else:
         with doing(console, "lab container: up") as step:

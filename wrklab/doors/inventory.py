@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +76,15 @@ def _resolve(lab: str) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
     """Host names with their variables, Jinja filled in, by group. Ansible's own classes do it: one truth."""
     from ansible.inventory.manager import InventoryManager
     from ansible.parsing.dataloader import DataLoader
+    from ansible.plugins.loader import init_plugin_loader
     from ansible.template import Templar
     from ansible.vars.manager import VariableManager
 
+    init_plugin_loader()
     loader = DataLoader()
-    inventory = InventoryManager(loader=loader, sources=[str(inventory_path(lab))])
+    # Ansible warns of hosts that are called like their groups; here that is meant: two machines, two roles.
+    with contextlib.redirect_stderr(io.StringIO()):
+        inventory = InventoryManager(loader=loader, sources=[str(inventory_path(lab))])
     variables = VariableManager(loader=loader, inventory=inventory)
     found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for group in (SERVER_GROUP, LOADGEN_GROUP):

@@ -184,7 +184,8 @@ def one_line(record: CellRecord) -> str:
         return f"{name}  [red]failed[/red] {text[:120]}"
     measured = record.measurement
     errors = f"  {measured.errors.total} errors" if measured.errors.total else ""
+    p99 = f"  p99 {measured.latency.p99_us / 1000:,.1f} ms" if measured.latency else ""
     return (
-        f"{name}  {measured.requests_per_s:,.0f} requests/s  p99 {measured.latency.p99_us / 1000:,.1f} ms  "
+        f"{name}  {measured.requests_per_s:,.0f} requests/s{p99}  "
         f"{measured.connections_open}/{measured.connections_asked} open{errors}"
     )

@@ -19,7 +19,7 @@ _READ_LIMIT_S = 10.0
 
 def ensure_lab(lab: str, kind: str, console: Console) -> None:
     """Bring the container lab up when it is down; other labs are not ours to start here. Raises LabError."""
-    if kind != "container" or container_lab.status().is_up:
+    if kind != "container" or container_lab.status().up:
         return
     with doing(console, f"lab {lab}: up") as step:
         container_lab.up(on_task=step.at)

@@ -76,7 +76,7 @@ def open_session(catalogue: Catalogue, lab: str) -> Iterator[Session]:
 def limits_of(host: str, environment: dict[str, Any]) -> HostLimits:
     """A host's ceilings from its environment. Raises ParseError where they are not in it."""
     try:
-        first, last = environment["port_range"]
-        return HostLimits(host, int(environment["descriptors_ceiling"]), int(last) - int(first) + 1)
+        limits = environment["limits"]
+        return HostLimits(host, int(limits["unit_descriptors_max"]), int(limits["local_ports_count"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ParseError(f"{host}: environment.py gave no ceilings: {error!r}") from error

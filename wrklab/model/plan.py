@@ -61,8 +61,8 @@ def resolve(catalogue: Catalogue, request: BenchRequest) -> list[Pair]:
     if request.suite is not None:
         pairs = _pairs_of_suite(catalogue, catalogue.suite(request.suite), request)
     elif request.variants:
-        scenario = override(catalogue.scenario(request.scenario or DEFAULT_SCENARIO), dict(request.overrides))
-        pairs = _pairs_of_scenario(catalogue, catalogue.select_variants(request.variants), scenario)
+        scenario = catalogue.scenario(request.scenario or DEFAULT_SCENARIO)
+        pairs = _pairs_of_scenario(catalogue, catalogue.select_variants(request.variants), scenario, request.overrides)
     else:
         raise UsageError("nothing to bench: give --variant NAME (or all), or --suite NAME. `invoke list` shows them.")
     if not pairs:
@@ -70,12 +70,14 @@ def resolve(catalogue: Catalogue, request: BenchRequest) -> list[Pair]:
     return pairs
 
 
-def _pairs_of_scenario(catalogue: Catalogue, variants: Sequence[Variant], scenario: Scenario) -> list[Pair]:
+def _pairs_of_scenario(
+    catalogue: Catalogue, variants: Sequence[Variant], scenario: Scenario, changes: Mapping[str, object]
+) -> list[Pair]:
     """Each variant under the scenario, and under those companions where it has a published row to answer to."""
-    companions = [catalogue.scenario(name) for name in scenario.companions]
-    timing = scenario.model_dump(include={"duration_s", "warmup_s", "rounds"})
-    return [(variant, scenario) for variant in variants] + [
-        (variant, override(companion, timing))
+    chosen = override(scenario, dict(changes))
+    companions = [override(catalogue.scenario(name), dict(changes)) for name in chosen.companions]
+    return [(variant, chosen) for variant in variants] + [
+        (variant, companion)
         for companion in companions
         for variant in variants
         if catalogue.published_row(variant, companion) is not None

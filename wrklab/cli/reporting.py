@@ -1,0 +1,39 @@
+"""`invoke report` and `invoke export`, and the end of `invoke bench`."""
+
+from __future__ import annotations
+
+from wrklab.cli.verbs import console, print_json, results
+from wrklab.doors.results import Run
+from wrklab.paths import RESULTS_DIR
+from wrklab.report.contents import read_contents
+from wrklab.report.reports import render_terminal, report_rows, write_report
+
+
+def report(run_id: str, *, as_json: bool) -> None:
+    """A run's report, written and shown again."""
+    with Run.open(RESULTS_DIR, run_id) as run:
+        show_report(run, as_json=as_json)
+
+
+def export(run_id: str, *, as_json: bool) -> None:
+    """A run as Parquet and CSV."""
+    from wrklab.report.export import export as write_export
+
+    with Run.open(RESULTS_DIR, run_id) as run:
+        paths = [str(path) for path in write_export(run).paths]
+    if as_json:
+        print_json(paths)
+    else:
+        results().print("\n".join(paths))
+
+
+def show_report(run: Run, *, as_json: bool) -> int:
+    """Writes report.md and report.csv, shows the report; how many rows are doubtful."""
+    contents = read_contents(run)
+    paths = write_report(run, contents)
+    if as_json:
+        print_json({"run": run.plan.run_id, "rows": report_rows(run, contents)})
+    else:
+        render_terminal(run, results(), contents)
+    console.print(f"{paths.markdown}\n{paths.csv}")
+    return len(contents.doubtful_rows)
