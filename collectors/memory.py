@@ -1,0 +1,28 @@
+"""Memory of the unit's processes: resident pages of each, added. Pages that forked workers share count for each."""
+
+from __future__ import annotations
+
+from collectors.base import Sample, Source, whole_number
+from wrklab.errors import ParseError
+
+NAME = "memory"
+SOURCE = Source(kind="per_process", path="{cgroup}/cgroup.procs", file="statm")
+
+_RESIDENT = 2
+_FIELDS = 3
+
+
+def parse(text: str) -> tuple[Sample, ...]:
+    """memory.rss in bytes (0 where no process was left). Raises ParseError."""
+    head, *lines = text.splitlines() or [""]
+    name, _, number = head.partition(" ")
+    if name != "page_bytes":
+        raise ParseError(f"begins with {head[:40]!r}; `page_bytes N` was expected")
+    page_bytes = whole_number(number, "page_bytes")
+    pages = 0
+    for line in lines:
+        words = line.split()
+        if len(words) < _FIELDS:
+            raise ParseError(f"{line[:40]!r}: a pid and what statm says were expected")
+        pages += whole_number(words[_RESIDENT], f"resident pages of process {words[0]}")
+    return (Sample("memory.rss", pages * page_bytes, "bytes"),)
