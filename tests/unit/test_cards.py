@@ -62,8 +62,10 @@ BAD_STACKS = {
     "unknown_key": (
         STACK + "    comand: x\n",
         (
-            "shop/stack.yml:10: variants.one.comand: unknown key 'comand'. Did you mean command? Known: body, command, "
-            "description, descriptors_count, environment, hold_ms, in_flight_limit, published, start_limit_s."
+            "shop/stack.yml:10: variants.one.comand: unknown key 'comand'. Did you mean command? Known: benched, body, "
+            "capacity_setting, command, description, descriptors_count, environment, expect_failure, hold_ms, "
+            "in_flight_limit, probe_requests_count, published, published_probe, queue_setting, start_limit_s, "
+            "tasks_max."
         ),
     ),
     "unknown_key_at_the_top": (
@@ -114,6 +116,42 @@ BAD_STACKS = {
     "bad_duration": (
         STACK + "    start_limit_s: soon\n",
         "shop/stack.yml:10: variants.one.start_limit_s: 'soon' is not a duration: write 5, 2.5s, 500ms or 1m",
+    ),
+    "failure_that_is_no_expression": (
+        STACK + "    benched: false\n    expect_failure: 'TypeError: (self'\n",
+        (
+            "shop/stack.yml:11: variants.one.expect_failure: not a regular expression: missing ), unterminated "
+            "subpattern at position 11; found 'TypeError: (self'"
+        ),
+    ),
+    "failure_that_is_benched": (
+        STACK + "    expect_failure: TypeError\n",
+        (
+            "shop/stack.yml:6: variants.one: a variant with expect_failure needs `benched: false`: there is nothing to "
+            "measure"
+        ),
+    ),
+    "tasks_too_few_to_start": (
+        STACK + "    tasks_max: 4\n",
+        "shop/stack.yml:10: variants.one.tasks_max: Input should be greater than or equal to 8; found 4",
+    ),
+    "probe_too_large": (
+        STACK + "    probe_requests_count: 1000000\n",
+        (
+            "shop/stack.yml:10: variants.one.probe_requests_count: Input should be less than or equal to 100000; "
+            "found 1000000"
+        ),
+    ),
+    "benched_is_neither_true_nor_false": (
+        STACK + "    benched: later\n",
+        (
+            "shop/stack.yml:10: variants.one.benched: Input should be a valid boolean, unable to interpret input; "
+            "found 'later'"
+        ),
+    ),
+    "setting_without_words": (
+        STACK + "    queue_setting: ''\n",
+        "shop/stack.yml:10: variants.one.queue_setting: String should have at least 4 characters; found ''",
     ),
     "unknown_runtime": (
         STACK.replace("runtime: go", "runtime: ruby"),
@@ -183,7 +221,7 @@ BAD_SCENARIOS = {
     "unknown_key": (
         SCENARIO + "conections: 4\n",
         (
-            "rush.yml:6: conections: unknown key 'conections'. Did you mean connections? Known: companions, "
+            "rush.yml:6: conections: unknown key 'conections'. Did you mean connections? Known: body, companions, "
             "compares_with, connections, description, duration_s, hold_ms, path, rounds, sample_interval_s, threads, "
             "timeout_s, validate_bodies, warmup_connections, warmup_s."
         ),
@@ -219,6 +257,20 @@ def test_a_suite_names_the_row_that_is_wrong(tmp_path: Path) -> None:
         "mine.yml:5: rows.1.publish: unknown key 'publish'. Did you mean published? "
         "Known: published, scenario, variant."
     )
+
+
+def test_a_suite_of_nothing_is_refused(tmp_path: Path) -> None:
+    """Rows may be empty where there are probes, and the other way round; not both."""
+    path = tmp_path / "mine.yml"
+    head = "---\ndescription: A suite for tests\n"
+    path.write_text(head + "probes:\n  - {variant: a}\n")
+    assert [probe.variant for probe in read_suite(path).probes] == ["a"]
+    path.write_text(head + "rows: []\n")
+
+    with pytest.raises(
+        CardError, match=r"a suite needs `rows` \(variants to bench\) or `probes` \(variants to probe\)"
+    ):
+        read_suite(path)
 
 
 def test_a_list_of_wrong_entries_is_not_called_empty(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ variants:
     command: "{app_dir}/server"
     published:
       standard: row-one
+    published_probe: probe-one
   two:
     description: The second variant
     command: "{app_dir}/server"
@@ -37,10 +38,19 @@ SUITE = """---
 description: A suite for tests
 rows:
   - {variant: one, scenario: standard, published: row-one}
+probes:
+  - {variant: one, published: probe-one}
+  - {variant: two}
 """
 PUBLISHED = """row,label,threads,connections,duration_s,hold_ms,requests,requests_per_s,latency_mean_ms,\
 latency_stdev_ms,latency_max_ms,err_connect,err_read,err_write,err_timeout,transfer,article_note
 row-one,One,4,2000,60,100,100,1.5,65.47,81.07,1990,0,114,0,144,388.86KB/s,note
+"""
+PUBLISHED_PROBE = """row,label,requests,rate_per_s,hold_s,in_flight,established,queued,overflow,worker_reuse,\
+serving_worker,article_note
+probe-one,One,1000,3.33,800,unbounded,,0,none seen,no (a new thread per request),Thread-N,note
+probe-two,Two,,,,40,1000,960,queued,yes,AnyIO worker thread,
+probe-three,Three,1,,,0,,,"500, TypeError",,,
 """
 
 
@@ -59,6 +69,7 @@ def project(tmp_path: Path) -> Path:
         "scenarios/standard.yml": SCENARIO,
         "suites/mine.yml": SUITE,
         "reference/wrk-mine.csv": PUBLISHED,
+        "reference/probe-mine.csv": PUBLISHED_PROBE,
     }.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
@@ -139,9 +150,43 @@ def test_words_choose_variants(real: Catalogue) -> None:
         "fastapi_hypercorn_uvloop",
         "fastapi_hypercorn_trio",
     ]
-    assert chosen("flask") == list(real.stacks["flask"].variants)
-    assert chosen("all") == list(real.variants)
     assert len(chosen("all")) == 22
+    assert chosen("go_net_http", "openresty") == ["go_net_http", "openresty_lua"]
+
+
+def test_collective_words_mean_what_is_benched_and_names_reach_everything(project: Path) -> None:
+    """A variant with `benched: false` stays out of `all` and of its stack, unless asked for by name, glob or probe."""
+    card = project / "servers/shop/stack.yml"
+    card.write_text(card.read_text() + "    benched: false\n")
+    catalogue = read_catalogue(project)
+
+    def chosen(word: str, *, with_unbenched: bool = False) -> list[str]:
+        return [variant.name for variant in catalogue.select_variants([word], with_unbenched=with_unbenched)]
+
+    assert (chosen("all"), chosen("shop")) == (["one"], ["one"])
+    assert (chosen("two"), chosen("tw*"), chosen("*")) == (["two"], ["two"], ["one", "two"])
+    assert chosen("all", with_unbenched=True) == ["one", "two"]
+    assert chosen("shop", with_unbenched=True) == ["one", "two"]
+
+
+def test_published_probes_are_read_as_values(project: Path) -> None:
+    """Empty columns are None, `unbounded` is no limit; the words on reuse are a yes, a no or nothing."""
+    catalogue = read_catalogue(project)
+    first, second, third = catalogue.published_probes.values()
+
+    assert catalogue.published_probe(catalogue.variants["one"]) == first
+    assert catalogue.published_probe(catalogue.variants["two"]) is None
+    assert (first.row, first.source, first.requests_count, first.rate_per_s, first.hold_s) == (
+        "probe-one",
+        "probe-mine",
+        1000,
+        3.33,
+        800.0,
+    )
+    assert [probe.in_flight for probe in (first, second, third)] == [None, 40, 0]
+    assert (second.requests_count, second.established, second.queued) == (None, 1000, 960)
+    assert [probe.reused for probe in (first, second, third)] == [False, True, None]
+    assert third.overflow == "500, TypeError"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +234,7 @@ BAD_REFERENCES = {
     ),
     "variant_called_like_another_stack": (
         ("servers/shop/stack.yml", "  two:", "  store:"),
-        "servers/shop/stack.yml:11: variants.store: this is the name of another stack; choose another name",
+        "servers/shop/stack.yml:12: variants.store: this is the name of another stack; choose another name",
     ),
     "variant_of_another_stack": (
         ("servers/shop/stack.yml", "  two:", "  store_one:"),
@@ -206,6 +251,36 @@ BAD_REFERENCES = {
     "unknown_scenario_in_a_suite": (
         ("suites/mine.yml", "scenario: standard", "scenario: article"),
         "suites/mine.yml:4: rows.0.scenario: unknown scenario 'article'. Known: standard.",
+    ),
+    "unknown_published_probe": (
+        ("servers/shop/stack.yml", "probe-one", "probe-on"),
+        (
+            "servers/shop/stack.yml:11: variants.one.published_probe: unknown row of reference/probe-*.csv 'probe-on'. "
+            "Did you mean probe-one? Known: probe-one, probe-three, probe-two."
+        ),
+    ),
+    "unknown_variant_in_a_suites_probes": (
+        ("suites/mine.yml", "{variant: two}", "{variant: six}"),
+        "suites/mine.yml:7: probes.1.variant: unknown variant 'six'. Known: one, store_one, two.",
+    ),
+    "unknown_row_in_a_suites_probes": (
+        ("suites/mine.yml", "probe-one", "row-one"),
+        (
+            "suites/mine.yml:6: probes.0.published: unknown row of reference/probe-*.csv 'row-one'. "
+            "Did you mean probe-one? Known: probe-one, probe-three, probe-two."
+        ),
+    ),
+    "unreadable_number_in_a_published_probe": (
+        ("reference/probe-mine.csv", "40,1000", "forty,1000"),
+        "reference/probe-mine.csv:3: in_flight: 'forty' is not a whole number",
+    ),
+    "published_probe_without_a_capacity": (
+        ("reference/probe-mine.csv", "40,1000", ",1000"),
+        "reference/probe-mine.csv:3: in_flight: a number or `unbounded` was expected, found nothing",
+    ),
+    "published_probe_twice": (
+        ("reference/probe-mine.csv", "probe-two", "probe-one"),
+        "reference/probe-mine.csv:3: row 'probe-one' stands here a second time",
     ),
     "unreadable_number_in_a_published_row": (
         ("reference/wrk-mine.csv", "65.47", "sixty"),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wrklab.errors import CardError, UnknownNameError
 from wrklab.model.cards import place
 from wrklab.model.published import PublishedRow, read_published
+from wrklab.model.published_probe import PublishedProbe, read_published_probes
 from wrklab.model.scenario import Scenario, read_scenario
 from wrklab.model.stack import Stack, Variant, read_stack
 from wrklab.model.suite import Suite, read_suite
 from wrklab.paths import PROJECT_DIR
 
 _ROW = "row of reference/wrk-*.csv"
+_PROBE_ROW = "row of reference/probe-*.csv"
 
 
 @dataclass(frozen=True)
@@ -27,26 +29,27 @@ class Catalogue:
     scenarios: dict[str, Scenario]
     suites: dict[str, Suite]
     published: dict[str, PublishedRow]
+    published_probes: dict[str, PublishedProbe] = field(default_factory=dict)
 
-    def select_variants(self, words: Iterable[str]) -> list[Variant]:
+    def select_variants(self, words: Iterable[str], *, with_unbenched: bool = False) -> list[Variant]:
         """The variants that words mean, in the catalogue's order, each once.
 
-        A word is `all`, a name, a stack, a glob, or several of them with commas between.
+        A word is `all`, a name, a stack, a glob, or several of them with commas between. Names and globs reach every
+        variant; `all` and a stack mean those that are benched, or really all of them `with_unbenched` (a probe).
         Raises UnknownNameError when a word means nothing.
         """
         chosen: set[str] = set()
         for word in ",".join(words).split(","):
             if word.strip():
-                chosen |= self._matching(word.strip())
+                chosen |= self._matching(word.strip(), with_unbenched=with_unbenched)
         return [variant for name, variant in self.variants.items() if name in chosen]
 
-    def _matching(self, word: str) -> set[str]:
-        if word == "all":
-            return set(self.variants)
+    def _matching(self, word: str, *, with_unbenched: bool) -> set[str]:
         if word in self.variants:
             return {word}
-        if word in self.stacks:
-            return set(self.stacks[word].variants)
+        if word == "all" or word in self.stacks:
+            meant = self.variants if word == "all" else self.stacks[word].variants
+            return {name for name, variant in meant.items() if variant.benched or with_unbenched}
         if any(sign in word for sign in "*?["):
             found = set(fnmatch.filter(self.variants, word))
             if found:
@@ -70,6 +73,10 @@ class Catalogue:
         key = variant.published.get(scenario.published_scenario)
         return self.published[key] if key is not None else None
 
+    def published_probe(self, variant: Variant) -> PublishedProbe | None:
+        """What an article found out about this variant's concurrency, if one did."""
+        return self.published_probes[variant.published_probe] if variant.published_probe is not None else None
+
 
 def read_catalogue(project: Path = PROJECT_DIR) -> Catalogue:
     """The catalogue of a checkout, checked as a whole. Raises CardError (file, line, key)."""
@@ -87,6 +94,7 @@ def read_catalogue(project: Path = PROJECT_DIR) -> Catalogue:
         scenarios={path.stem: read_scenario(path) for path in sorted(project.glob("scenarios/*.yml"))},
         suites={path.stem: read_suite(path) for path in sorted(project.glob("suites/*.yml"))},
         published=read_published(project / "reference"),
+        published_probes=read_published_probes(project / "reference"),
     )
     _check_references(project, catalogue)
     return catalogue
@@ -112,6 +120,11 @@ def _check_references(project: Path, catalogue: Catalogue) -> None:
             _check_known(path, ("rows", i, "scenario"), "scenario", row.scenario, catalogue.scenarios)
             if row.published is not None:
                 _check_known(path, ("rows", i, "published"), _ROW, row.published, catalogue.published)
+        for i, probe in enumerate(suite.probes):
+            _check_known(path, ("probes", i, "variant"), "variant", probe.variant, catalogue.variants)
+            if probe.published is not None:
+                where = ("probes", i, "published")
+                _check_known(path, where, _PROBE_ROW, probe.published, catalogue.published_probes)
 
 
 def _check_variant(path: Path, variant: Variant, catalogue: Catalogue) -> None:
@@ -119,6 +132,9 @@ def _check_variant(path: Path, variant: Variant, catalogue: Catalogue) -> None:
     for scenario, row in variant.published.items():
         _check_known(path, (*here, "published", scenario), "scenario", scenario, catalogue.scenarios)
         _check_known(path, (*here, "published", scenario), _ROW, row, catalogue.published)
+    if variant.published_probe is not None:
+        where = (*here, "published_probe")
+        _check_known(path, where, _PROBE_ROW, variant.published_probe, catalogue.published_probes)
     if variant.name in catalogue.stacks and variant.stack != variant.name:
         raise CardError(f"{place(path, here)}: this is the name of another stack; choose another name")
 

@@ -23,6 +23,8 @@ class Scenario(Card):
     name: Name
     description: str = Field(min_length=10)
     path: str = Field(default="/health", pattern=r"^/[!-~]*$")
+    #: What `path` must answer; None: what the variant's card says of GET /health.
+    body: str | None = Field(default=None, min_length=1)
     #: wrk's -t, over all its processes.
     threads: int = Field(ge=1, le=256)
     #: wrk's -c, over all its processes; a multiple of `threads`.

@@ -49,6 +49,34 @@ class Variant(Card):
     in_flight_limit: int | None = Field(default=None, ge=1)
     #: RLIMIT_NOFILE of the unit; None takes the host's ceiling.
     descriptors_count: int | None = Field(default=None, ge=64)
+    #: The most tasks (processes and threads together) that the unit may have; None: no limit.
+    tasks_max: int | None = Field(default=None, ge=8)
+    #: False: a collective word (`all`, a stack's name) leaves it out of a bench; its own name and globs still mean it.
+    benched: bool = True
+    #: The `row` of reference/probe-*.csv that this variant answers to.
+    published_probe: str | None = None
+    #: How many requests a probe of this variant sends; None: as many as it takes.
+    probe_requests_count: int | None = Field(default=None, ge=1, le=100_000)
+    #: A regular expression: the variant is there to fail, and this is found in its answer or in its log.
+    expect_failure: str | None = Field(default=None, min_length=1)
+    #: In plain words, for the probe's report: what changes the length of its queue, and how many it serves at once.
+    queue_setting: str | None = Field(default=None, min_length=4)
+    capacity_setting: str | None = Field(default=None, min_length=4)
+
+    @field_validator("expect_failure")
+    @classmethod
+    def _failure_is_an_expression(cls, expression: str | None) -> str | None:
+        try:
+            re.compile(expression or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}; found {expression!r}") from None
+        return expression
+
+    @model_validator(mode="after")
+    def _what_fails_is_not_benched(self) -> Variant:
+        if self.expect_failure is not None and self.benched:
+            raise ValueError("a variant with expect_failure needs `benched: false`: there is nothing to measure")
+        return self
 
     @field_validator("command")
     @classmethod

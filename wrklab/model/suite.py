@@ -1,11 +1,11 @@
-"""Suites: variants under scenarios, with the published rows that they answer to (`suites/*.yml`)."""
+"""Suites: variants under scenarios or probed, with the published rows that they answer to (`suites/*.yml`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wrklab.model.cards import Card, Name, read_card
 
@@ -18,14 +18,28 @@ class SuiteRow(Card):
     published: str | None = None
 
 
+class SuiteProbe(Card):
+    """One line of an article's probes: which variant, and the `row` of reference/probe-*.csv."""
+
+    variant: Name
+    published: str | None = None
+
+
 class Suite(Card):
-    """An article's table, or a list of your own."""
+    """An article's table, or a list of your own: what is benched (`rows`), what is probed (`probes`), or both."""
 
     given_by_place: ClassVar[frozenset[str]] = frozenset({"name"})
 
     name: Name
     description: str = Field(min_length=10)
-    rows: tuple[SuiteRow, ...] = Field(min_length=1)
+    rows: tuple[SuiteRow, ...] = ()
+    probes: tuple[SuiteProbe, ...] = ()
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Suite:
+        if not self.rows and not self.probes:
+            raise ValueError("a suite needs `rows` (variants to bench) or `probes` (variants to probe)")
+        return self
 
 
 def read_suite(path: Path) -> Suite:
