@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from collectors import sources_json
 from wrklab.errors import CardError
-from wrklab.model.catalogue import Catalogue
+from wrklab.model.catalogue import read_catalogue
 from wrklab.model.fingerprint import fingerprint
-from wrklab.model.stack import STACKS_DIR, Stack, read_stack
+from wrklab.model.stack import STACKS_DIR, Stack
 from wrklab.model.unit import HostGrant, unit_text
 
 #: The lock of the Go toolchain that a go stack is built with; stands beside its stack.yml.
@@ -19,14 +19,9 @@ TOOLCHAIN_LOCK = "toolchain.txt"
 _NODE_SUFFIXES = (".py", ".lua")
 
 
-def read_stacks(project: Path) -> dict[str, Stack]:
-    """Every stack of a checkout by name. Raises CardError (file, line, key)."""
-    return {path.parent.name: read_stack(path.parent) for path in sorted(project.glob("servers/*/stack.yml"))}
-
-
 def port_ranges(project: Path) -> str:
     """The TCP ports that stacks listen on, written as the kernel writes them: `8080-8081,9000`."""
-    ports = sorted({stack.port for stack in read_stacks(project).values()})
+    ports = sorted({stack.port for stack in read_catalogue(project).stacks.values()})
     runs: list[list[int]] = []
     for port in ports:
         if runs and port == runs[-1][-1] + 1:
@@ -43,8 +38,10 @@ def deployment(project: Path, words: Iterable[str], grant: HostGrant) -> dict[st
     those of the stacks that `words` (names, stacks, globs, `all`) mean. The record claims the fingerprint of the
     checkout only if nothing was left out. Raises CardError and UnknownNameError.
     """
-    stacks = read_stacks(project)
-    chosen = _chosen(stacks, words)
+    catalogue = read_catalogue(project)
+    stacks = catalogue.stacks
+    names = {variant.stack for variant in catalogue.select_variants(words)}
+    chosen = [stack for stack in stacks.values() if stack.name in names]
     return {
         "files": [file for stack in stacks.values() for file in _app_files(project, stack)],
         "units": [
@@ -54,7 +51,6 @@ def deployment(project: Path, words: Iterable[str], grant: HostGrant) -> dict[st
         ],
         "venvs": [_venv(project, stack) for stack in chosen if stack.runtime != "openresty"],
         "go_builds": [_go_build(project, stack) for stack in chosen if stack.runtime == "go"],
-        "runtimes": sorted({stack.runtime for stack in chosen}),
         "record": {
             "fingerprint": fingerprint(project) if len(chosen) == len(stacks) else None,
             "stacks": [stack.name for stack in chosen],
@@ -69,15 +65,7 @@ def node_files(project: Path) -> list[dict[str, str]]:
         for path in sorted((project / "wrklab/node").iterdir())
         if path.suffix in _NODE_SUFFIXES and path.name != "__init__.py"
     ]
-    sources = getattr(importlib.import_module("collectors"), "sources_json", None)
-    return [*found, {"path": "sources.json", "content": sources()}] if sources else found
-
-
-def _chosen(stacks: dict[str, Stack], words: Iterable[str]) -> list[Stack]:
-    variants = {name: variant for stack in stacks.values() for name, variant in stack.variants.items()}
-    catalogue = Catalogue(stacks=stacks, variants=variants, scenarios={}, suites={}, published={})
-    names = {variant.stack for variant in catalogue.select_variants(words)}
-    return [stack for stack in stacks.values() if stack.name in names]
+    return [*found, {"path": "sources.json", "content": sources_json()}]
 
 
 def _app_files(project: Path, stack: Stack) -> list[dict[str, str]]:
