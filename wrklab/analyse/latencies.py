@@ -1,4 +1,4 @@
-"""Latencies of several cells together: histograms are added, percentiles never averaged."""
+"""From histograms to latencies: several are added, percentiles never averaged."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from wrklab.measure.histogram import Histogram
 from wrklab.model.record import Latency
 
 
-def added_latency(parts: Iterable[bytes]) -> Latency | None:
-    """The latencies of stored histograms (Histogram.to_bytes) added up; None when not one answer was timed."""
-    total: Histogram | None = None
-    for data in parts:
-        histogram = Histogram.from_bytes(data)
-        total = histogram if total is None else total.add(histogram)
-    if total is None or total.count == 0:
+def latency_of(histogram: Histogram) -> Latency | None:
+    """Mean, spread and percentiles of one histogram; None when not one answer was timed."""
+    if histogram.count == 0:
         return None
     return Latency(
-        count=total.count,
-        mean_us=total.mean_us,
-        stdev_us=total.stdev_us,
-        p50_us=total.percentile(50),
-        p90_us=total.percentile(90),
-        p99_us=total.percentile(99),
-        p999_us=total.percentile(99.9),
-        max_us=total.max_us,
+        count=histogram.count,
+        mean_us=histogram.mean_us,
+        stdev_us=histogram.stdev_us,
+        p50_us=histogram.percentile(50),
+        p90_us=histogram.percentile(90),
+        p99_us=histogram.percentile(99),
+        p999_us=histogram.percentile(99.9),
+        max_us=histogram.max_us,
     )
+
+
+def added_latency(parts: Iterable[bytes]) -> Latency | None:
+    """The latencies of stored histograms (Histogram.to_bytes) added up; None when not one answer was timed."""
+    total = Histogram.empty()
+    for data in parts:
+        total = total.add(Histogram.from_bytes(data))
+    return latency_of(total)
