@@ -15,9 +15,9 @@ from tests.unit.handmade_records import (
     handmade_scenario,
 )
 from wrklab.analyse.rows import SummaryRow, summarise
-from wrklab.model.catalogue import PROJECT_DIR
 from wrklab.model.published import read_published
 from wrklab.model.record import CellRecord, Errors
+from wrklab.paths import PROJECT_DIR
 
 PUBLISHED = read_published(PROJECT_DIR / "reference")
 #: Three rounds of one variant: rates 14,000, 16,000 and 15,000.

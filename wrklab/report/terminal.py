@@ -22,7 +22,7 @@ from wrklab.report.tables import (
 )
 
 #: From this width on, both halves of the main table stand side by side.
-WIDE_COLUMNS = 200
+WIDE_COLUMNS = 220
 #: From this width on, columns stand two spaces apart.
 ROOMY_COLUMNS = 140
 #: Columns of the published table that only report.md has room for.
