@@ -43,15 +43,15 @@ def sources_json() -> str:
     return json.dumps({"sources": sources}, indent=1) + "\n"
 
 
-def parse(raw: Mapping[str, str]) -> dict[str, float]:
-    """All metrics of one sample's raw texts, by metric. Raises ParseError naming the collector."""
-    values: dict[str, float] = {}
+def parse(raw: Mapping[str, str]) -> dict[str, Sample]:
+    """All samples of one moment's raw texts, by metric. Raises ParseError naming the collector."""
+    found: dict[str, Sample] = {}
     for name, text in raw.items():
         collector = collectors().get(name)
         if collector is None:
             continue  # an older run's collector that is no more: its text stays in the store
         try:
-            values.update({sample.metric: sample.value for sample in collector.parse(text)})
+            found.update({sample.metric: sample for sample in collector.parse(text)})
         except ParseError as error:
             raise ParseError(f"collector {name}: {error}") from error
-    return values
+    return found
