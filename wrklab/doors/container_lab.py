@@ -1,4 +1,4 @@
-"""The embedded lab: two or more Debian 12 nodes on this machine. Ansible makes and removes them; here they are asked for.
+"""The embedded lab: Debian 12 nodes on this machine. Ansible makes and removes them; here they are asked for.
 
 `status` reads what lab_up wrote and looks at the nodes' processes and sshd: no Ansible, a few milliseconds.
 """
@@ -27,9 +27,10 @@ _GREETING_LIMIT_S = 2.0
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """One node. `cpu_separation` is `cpuset`, `affinity` (can be undone inside) or `shared`; `clone` how its root is made.
+    """One node.
 
-    `descriptor_ceiling_count` is the hard limit of open files of everything in it.
+    `cpu_separation` is `cpuset`, `affinity` (which a process inside can undo) or `shared`; `clone` says how its root was
+    made (`overlay`, `copy`); `descriptor_ceiling_count` is the hard limit of open files of everything in it.
     """
 
     name: str

@@ -89,7 +89,7 @@ def _resolve(lab: str) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
     found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for group in (SERVER_GROUP, LOADGEN_GROUP):
         found[group] = []
-        for host in inventory.get_hosts(group) if group in inventory.groups else []:
+        for host in inventory.groups[group].get_hosts() if group in inventory.groups else []:
             raw = variables.get_vars(host=host)
             templar = Templar(loader=loader, variables=raw)
             wanted = {key: raw[key] for key in raw if key.startswith(("ansible_", "lab_"))}

@@ -93,7 +93,9 @@ def sources_text(entries: Iterable[AptEntry]) -> str:
 def parse_proxies(config_dump: str) -> dict[str, str]:
     """The proxies of `apt-config dump` (option name to value) that a node can reach."""
     found = (PROXY.match(line) for line in config_dump.splitlines())
-    return {match[1]: match[2] for match in found if match and reachable_from_a_node(match[2])}
+    return {
+        match[1]: match[2] for match in found if match and (match[2] == "DIRECT" or reachable_from_a_node(match[2]))
+    }
 
 
 def reachable_from_a_node(url: str) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 from . import plan
 from .apt_settings import DEBIAN_KEYRING, SUITE
 from .commands import run
+from .folders import link, remove, write
 from .machine import MachineSettings
 
 # Raised when the functions below come to make another base from the same constants.
@@ -70,6 +70,8 @@ FILES = {
 }
 UNITS = Path("etc/systemd/system")
 BUILD_LIMIT_S = 1800.0
+# How the folder of a build under way is called.
+UNFINISHED = "making-"
 
 
 def base_path(settings: MachineSettings) -> Path:
@@ -82,19 +84,23 @@ def base_path(settings: MachineSettings) -> Path:
 def build(settings: MachineSettings) -> bool:
     """Build the base unless it is there; whether it was built. Half-built ones of earlier tries are removed."""
     target = base_path(settings)
-    for stale in plan.CACHE.glob("making-*"):
-        shutil.rmtree(stale)
+    for stale in plan.CACHE.glob(f"{UNFINISHED}*"):
+        remove(stale)
     if target.is_dir():
         return False
     plan.CACHE.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix="making-", dir=plan.CACHE))
+    work = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=plan.CACHE))
+    # APT's own user reads in there while it downloads.
+    work.chmod(0o755)
     root = work / "root"
-    run(_command(settings, work, root), limit_s=BUILD_LIMIT_S)
-    _customise(root, settings)
-    # Renamed when whole and on disk: a build that was killed never looks like a base.
-    os.sync()
-    root.rename(target)
-    work.rmdir() if not any(work.iterdir()) else shutil.rmtree(work)
+    try:
+        run(_command(settings, work, root), limit_s=BUILD_LIMIT_S)
+        _customise(root, settings)
+        # Renamed when whole and on disk: a build that was killed never looks like a base.
+        os.sync()
+        root.rename(target)
+    finally:
+        remove(work)
     return True
 
 
@@ -134,25 +140,3 @@ def _customise(root: Path, settings: MachineSettings) -> None:
     run(["chroot", str(root), "update-ca-certificates"])
     if settings.ca_bundle:
         write(root / "etc/ssl/certs/ca-certificates.crt", settings.ca_bundle)
-
-
-def write(path: Path, text: str, mode: int = 0o644) -> bool:
-    """Write a file of a node with its folders, unless it is just so; whether it was written.
-
-    Written beside and renamed, so that a link which somebody put there in the node is replaced, never followed.
-    """
-    if path.is_file() and not path.is_symlink() and path.read_text(encoding="utf-8", errors="replace") == text:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.chmod(mode)
-    new.rename(path)
-    return True
-
-
-def link(path: Path, target: str) -> None:
-    """Make a symbolic link, over whatever file was there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    path.symlink_to(target)

@@ -8,13 +8,12 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 
-from . import base, cgroups, keys, network, node_files
+from . import base, cgroups, folders, keys, network, node_files
 from .commands import ContainerLabError, run, succeeds
 from .node import (
     Record,
@@ -28,7 +27,7 @@ from .node import (
     wait_for_ssh,
     write_record,
 )
-from .plan import CACHE, STATE, LabPlan, Node
+from .plan import CACHE, NODES, STATE, LabPlan, Node
 
 LAB_FILE = STATE / "lab.json"
 # How long a running node's sshd may take to greet before the node counts as broken: it may be under full load.
@@ -66,6 +65,9 @@ def up(plan: LabPlan) -> bool:
     started = time.monotonic()
     STATE.mkdir(parents=True, exist_ok=True)
     STATE.chmod(0o755)
+    NODES.mkdir(exist_ok=True)
+    # What is in a node's file system is for root alone.
+    NODES.chmod(0o700)
     gone = _in_parallel(remove, [node for node in known_nodes() if node not in plan.nodes])
     changed = [keys.make_keys(plan.nodes), network.set_up(plan), bool(gone)]
     changed += _in_parallel(lambda node: _ensure(plan, node), plan.nodes)
@@ -84,7 +86,7 @@ def _fingerprint(plan: LabPlan, node: Node) -> str:
 
 def _is_whole(node: Node, fingerprint: str) -> bool:
     record = read_record(node)
-    if record is None or not is_alive(record):
+    if record is None or not is_alive(record) or not network.has_ports():
         return False
     return record.fingerprint == fingerprint and record.descriptor_ceiling > 0 and answers(node, BUSY_LIMIT_S)
 
@@ -135,7 +137,7 @@ def _in_parallel(do: Callable[[Node], bool], nodes: Sequence[Node]) -> list[bool
 
 def known_nodes() -> list[Node]:
     """The nodes that lab.json, a folder, a cgroup or a unit on this machine speaks of, complete or not."""
-    names = [place.name for place in (STATE / "nodes").glob("*")] + cgroups.node_names() + unit_node_names()
+    names = [place.name for place in NODES.glob("*")] + cgroups.node_names() + unit_node_names()
     found = {name: Node(name, "", "", ()) for name in sorted(set(names))}
     try:
         hosts = json.loads(LAB_FILE.read_text())["hosts"]
@@ -192,10 +194,10 @@ def down(*, purge: bool) -> bool:
     changed = _in_parallel(remove, nodes)
     changed.append(network.take_down())
     if STATE.exists():
-        node_files.remove(STATE)
+        folders.remove(STATE)
         changed.append(True)
     if purge and CACHE.exists():
-        shutil.rmtree(CACHE)
+        folders.remove(CACHE)
         changed.append(True)
     for folder in (CACHE, STATE.parent):
         # Others may keep things there.

@@ -126,7 +126,8 @@ def _read_proxies(overrides: Mapping[str, Any], environment: Mapping[str, str]) 
             value = value if reachable_from_a_node(value) else ""
         if value:
             found[name] = str(value)
-    return found
+    exceptions = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    return found | ({"no_proxy": exceptions} if found and exceptions else {})
 
 
 def _read_package_index(overrides: Mapping[str, Any], environment: Mapping[str, str]) -> PackageIndex:

@@ -126,6 +126,9 @@ def take_down() -> bool:
         run(["nft", "delete", "table", "ip", TABLE])
         changed = True
     if (LINKS / BRIDGE).exists():
+        # The kernel takes a dead node's link away in its own time.
+        for port in (LINKS / BRIDGE / "brif").glob("*"):
+            succeeds(["ip", "link", "delete", port.name])
         run(["ip", "link", "delete", BRIDGE])
         changed = True
     if FORMER.exists():
@@ -138,6 +141,11 @@ def take_down() -> bool:
 def is_up(link: str) -> bool:
     """Whether a link is administratively up."""
     return bool(int((LINKS / link / "flags").read_text(), 16) & IFF_UP)
+
+
+def has_ports() -> bool:
+    """Whether any node hangs on the bridge; after somebody deleted it none does, running or not."""
+    return any((LINKS / BRIDGE / "brif").iterdir())
 
 
 def raise_ports() -> None:

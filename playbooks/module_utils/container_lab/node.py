@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import cgroups, keys, node_files
+from . import cgroups, folders, keys, node_files
 from .commands import ContainerLabError, run, succeeds, wait_until
 from .cpus import format_cpu_list, parse_cpu_list
 from .network import raise_ports
@@ -97,7 +97,7 @@ def nspawn_command(node: Node) -> list[str]:
     command += [f"--machine={node.machine}", f"--directory={node.root}", f"--network-bridge={BRIDGE}"]
     command += [f"--cpu-affinity={format_cpu_list(node.cpus)}", "--kill-signal=SIGRTMIN+4"]
     # The node's own files say these.
-    command += ["--console=read-only", "--resolv-conf=off", "--timezone=off", "--link-journal=no"]
+    command += ["--console=read-only", "--resolv-conf=off", "--timezone=off"]
     return command + [f"--bind={here}:{there}" for here, there in node_files.binds(node).items()]
 
 
@@ -228,4 +228,4 @@ def unit_node_names() -> list[str]:
 def remove(node: Node) -> bool:
     """Power off and delete a node with all that belongs to it; whether there was anything."""
     ended = power_off(node)
-    return node_files.remove(node.place) or ended
+    return folders.remove(node.place) or ended

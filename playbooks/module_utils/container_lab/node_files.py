@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 from pathlib import Path
 
-from .base import write
-from .commands import ContainerLabError, run, succeeds, wait_until
+from .commands import run, succeeds
+from .folders import write
 from .keys import CLIENT_KEY, host_key
 from .network import default_route_mtu_bytes
 from .plan import CACHE, LabPlan, Node
 
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-UNMOUNT_LIMIT_S = 3.0
 
 
 def binds(node: Node) -> dict[Path, str]:
@@ -85,37 +82,9 @@ def _network_text(plan: LabPlan, node: Node) -> str:
 def _environment_text(plan: LabPlan, bundle: str) -> str:
     variables = dict(plan.settings.proxies)
     if variables:
-        variables["no_proxy"] = ",".join(["localhost", "127.0.0.1", str(plan.network)])
+        exceptions = [variables.get("no_proxy", ""), "localhost", "127.0.0.1", *(node.address for node in plan.nodes)]
+        variables["no_proxy"] = ",".join(name for name in exceptions if name)
         variables |= {name.upper(): value for name, value in variables.items()}
     if bundle:
         variables |= {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle}
     return "".join(f"{name}={value}\n" for name, value in variables.items())
-
-
-def parse_mounts_below(mountinfo: str, place: Path) -> list[Path]:
-    """Mount points at or below `place`, innermost first, of /proc/self/mountinfo's text."""
-    points = []
-    for line in mountinfo.splitlines():
-        # The kernel writes odd characters in octal.
-        point = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), line.split()[4]))
-        if point == place or place in point.parents:
-            points.append(point)
-    return points[::-1]
-
-
-def _mounts_below(place: Path) -> list[Path]:
-    return parse_mounts_below(Path("/proc/self/mountinfo").read_text(), place)
-
-
-def remove(place: Path) -> bool:
-    """Unmount what is mounted in a node's folder, then delete the folder; whether there was one."""
-    for point in _mounts_below(place):
-        # A dying container's processes hold the mount for a moment.
-        if not wait_until(lambda point=point: succeeds(["umount", str(point)]), UNMOUNT_LIMIT_S):  # type: ignore[misc]
-            run(["umount", "--lazy", str(point)])
-    if _mounts_below(place):
-        raise ContainerLabError(f"{place}: still mounted: {_mounts_below(place)}; nothing below it was deleted")
-    if not place.exists():
-        return False
-    shutil.rmtree(place)
-    return True

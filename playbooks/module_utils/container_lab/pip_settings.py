@@ -32,7 +32,7 @@ class PackageIndex:
 
     def uv_toml(self) -> str:
         """The text of /etc/uv/uv.toml. The cache is another file system than the venvs, so hard links cannot do."""
-        lines = ['link-mode = "copy"', "native-tls = true", 'python-downloads = "never"']
+        lines = ['link-mode = "copy"', "system-certs = true", 'python-downloads = "never"']
         lines += [f"index-url = {json.dumps(self.index_url)}"] if self.index_url else []
         lines += [f"extra-index-url = {json.dumps(list(self.extra_index_urls))}"] if self.extra_index_urls else []
         return "\n".join(lines) + "\n"

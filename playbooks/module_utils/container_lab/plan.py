@@ -14,6 +14,7 @@ from .cpus import share_out, split_cores, usable_cores
 from .machine import MachineSettings, read_settings
 
 STATE = Path("/var/lib/wrklab/container")
+NODES = STATE / "nodes"
 CACHE = Path("/var/cache/wrklab")
 BRIDGE = "wrklab0"
 SERVER_NUMBER = 11
@@ -41,7 +42,7 @@ class Node:
     @property
     def place(self) -> Path:
         """The folder that holds its file system, log and record."""
-        return STATE / "nodes" / self.name
+        return NODES / self.name
 
     @property
     def root(self) -> Path:

@@ -1,0 +1,207 @@
+"""What the container lab decides before it touches anything: CPUs, addresses, settings that are carried over."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+import pytest
+from container_lab import apt_settings, cgroups, folders, network, pip_settings
+from container_lab.commands import ContainerLabError
+from container_lab.cpus import parse_cpu_list, share_out, split_cores
+from container_lab.plan import make_plan
+from hypothesis import given
+from hypothesis import strategies as st
+
+REQUEST = {"network": "10.86.77", "loadgens": 1, "server_cpus": [], "loadgen_cpus": [], "overrides": {}}
+
+
+def test_cpu_list_of_the_kernel() -> None:
+    """Ranges and single numbers are told apart."""
+    assert parse_cpu_list("0-2,5,7-8\n") == (0, 1, 2, 5, 7, 8)
+
+
+def test_siblings_stay_on_one_side() -> None:
+    """Two threads of a core share its units: parted, server and generator would fight for them."""
+    split = split_cores([(0, 4), (1, 5), (2, 6), (3, 7)])
+    assert split.server == (0, 4, 1, 5)
+    assert split.loadgen == (2, 6, 3, 7)
+
+
+def test_one_core_with_siblings_is_parted() -> None:
+    """It is the only separation that such a machine has."""
+    split = split_cores([(0, 1)])
+    assert (split.server, split.loadgen, split.shared) == ((0,), (1,), False)
+
+
+def test_one_cpu_is_shared() -> None:
+    """Both sides get it, and it is known."""
+    split = split_cores([(0,)])
+    assert (split.server, split.loadgen, split.shared) == ((0,), (0,), True)
+
+
+@given(core_count=st.integers(2, 64), threads=st.integers(1, 2))
+def test_sides_are_disjoint_and_whole(core_count: int, threads: int) -> None:
+    """Every CPU is on just one side, and the generators never have fewer than the server."""
+    cores = [tuple(core + core_count * thread for thread in range(threads)) for core in range(core_count)]
+    split = split_cores(cores)
+    assert sorted(split.server + split.loadgen) == list(range(core_count * threads))
+    assert len(split.loadgen) >= len(split.server) >= 1
+
+
+@given(cpus=st.lists(st.integers(0, 99), min_size=1, unique=True), count=st.integers(1, 20))
+def test_generators_shares(cpus: list[int], count: int) -> None:
+    """With enough CPUs the shares are disjoint and none is empty; with too few every generator has all."""
+    shares = share_out(cpus, count)
+    assert len(shares) == count
+    if len(cpus) >= count:
+        assert [cpu for share in shares for cpu in share] == cpus
+        assert all(shares)
+    else:
+        assert shares == [tuple(cpus)] * count
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"network": "10.86"}, "LAB_NET=10.86"),
+        ({"network": "8.8.8"}, "LAB_NET=8.8.8"),
+        ({"loadgens": 0}, "container_lab_loadgens"),
+        ({"server_cpus": [4096]}, "container_lab_server_cpus"),
+        ({"overrides": {"ca_bundle": "/nowhere.pem"}}, "lab_ca_bundle: /nowhere.pem"),
+    ],
+)
+def test_a_wrong_request_is_refused_by_name(change: dict[str, object], named: str) -> None:
+    """The error names the setting and what was found."""
+    with pytest.raises(ContainerLabError, match=named):
+        make_plan(REQUEST | change)
+
+
+def test_addresses_of_nodes() -> None:
+    """.1 is the controller, .11 the server, .21 and on the generators, whose names say their number."""
+    plan = make_plan(REQUEST | {"loadgens": 3})
+    assert plan.bridge_address == "10.86.77.1"
+    assert {node.name: node.address for node in plan.nodes} == {
+        "server": "10.86.77.11",
+        "loadgen": "10.86.77.21",
+        "loadgen_2": "10.86.77.22",
+        "loadgen_3": "10.86.77.23",
+    }
+
+
+ONE_LINE = """\
+# deb http://mirror.example.test/debian bookworm main
+deb http://mirror.example.test/debian bookworm main contrib
+deb [arch=amd64 signed-by=/usr/share/keyrings/other.gpg] https://apt.example.test bookworm main
+deb-src http://mirror.example.test/debian bookworm main
+deb https://download.example.test/linux/debian bookworm stable
+deb file:/srv/mirror bookworm main
+"""
+DEB822 = """\
+Types: deb deb-src
+# a comment inside
+URIs: https://mirror.example.test/debian
+Suites: bookworm bookworm-updates trixie
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Enabled: no
+Types: deb
+URIs: http://off.example.test/debian
+Suites: bookworm
+Components: main
+
+Types: deb
+URIs: https://mirror.example.test/debian-security
+Suites: bookworm-security
+Components: main
+"""
+
+
+def test_only_debians_own_sources_are_carried_over() -> None:
+    """Third parties' archives, other releases, local files, sources and disabled entries stay behind."""
+    text = apt_settings.sources_text(apt_settings.parse_one_line(ONE_LINE) + apt_settings.parse_deb822(DEB822))
+    assert [line.split("] ")[1] for line in text.splitlines()] == [
+        "http://mirror.example.test/debian bookworm main contrib",
+        "https://mirror.example.test/debian bookworm main",
+        "https://mirror.example.test/debian bookworm-updates main",
+        "https://mirror.example.test/debian-security bookworm-security main",
+    ]
+
+
+def test_proxies_on_the_loopback_stay_behind() -> None:
+    """A node's loopback is its own: the proxy would not be there."""
+    dump = (
+        'Acquire::http::Proxy "http://proxy.example.test:3128";\nAcquire::https::Proxy "http://127.0.0.1:3142";\n'
+        'Acquire::http::Proxy::mirror.example.test "DIRECT";\nAcquire::Languages "none";\n'
+    )
+    assert apt_settings.parse_proxies(dump) == {
+        "Acquire::http::Proxy": "http://proxy.example.test:3128",
+        "Acquire::http::Proxy::mirror.example.test": "DIRECT",
+    }
+
+
+def test_local_package_indexes_stay_behind() -> None:
+    """file: URLs and paths name what a node does not have."""
+    text = (
+        "[global]\nindex-url = https://index.example.test/simple\n"
+        "extra-index-url = file:///opt/simple\n  https://more.example.test/simple\nfind-links = /opt/wheels\n"
+    )
+    assert pip_settings.parse_pip_conf(text) == pip_settings.PackageIndex(
+        "https://index.example.test/simple", ("https://more.example.test/simple",)
+    )
+
+
+def test_the_environment_is_stronger_than_a_file() -> None:
+    """As it is for pip and uv themselves; what the environment leaves open the file says."""
+    found = pip_settings.from_environment({"PIP_INDEX_URL": "https://a.example.test", "PIP_CONFIG_FILE": "x"})
+    file = pip_settings.parse_uv_toml(
+        '[[index]]\nurl = "https://b.example.test"\ndefault = true\n[[index]]\nurl = "https://c.example.test"\n'
+    )
+    assert found.over(file) == pip_settings.PackageIndex("https://a.example.test", ("https://c.example.test",))
+
+
+def test_without_an_index_the_tools_keep_their_default() -> None:
+    """No index is named where the controller names none."""
+    index = pip_settings.PackageIndex()
+    assert "index-url" not in index.pip_conf("/etc/ssl/certs/ca-certificates.crt")
+    assert "index-url" not in index.uv_toml()
+
+
+def test_routes() -> None:
+    """/proc/net/route has addresses as little-endian words."""
+    text = (
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+        "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+        "wl0\t004D580A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+    )
+    assert network.parse_routes(text) == [
+        ("eth0", ipaddress.IPv4Network("0.0.0.0/0")),
+        ("wl0", ipaddress.IPv4Network("10.88.77.0/24")),
+    ]
+
+
+MOUNTS = r"""
+30 1 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw
+31 30 0:27 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+32 30 0:28 / /sys/fs/cgroup/cpuset rw,relatime - cgroup cgroup rw,cpuset
+33 30 0:29 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd
+34 30 0:30 / /sys/fs/cgroup/unified rw,relatime shared:1 - cgroup2 cgroup2 rw
+40 1 0:40 / /srv/lab/nodes/a/root rw - overlay wrklab rw
+41 40 0:41 / /srv/lab/nodes/a/root/with\040space rw - tmpfs tmpfs rw
+42 1 0:42 / /srv/lab/nodes/ab rw - tmpfs tmpfs rw
+""".lstrip()
+
+
+def test_hierarchies_that_a_node_needs() -> None:
+    """Of cgroup v1 the one that nspawn looks for itself in and the one that holds CPUs; cgroup v2 always."""
+    found = {each.mount.name: (each.version, each.has_cpuset) for each in cgroups.parse_hierarchies(MOUNTS)}
+    assert found == {"cpuset": (1, True), "systemd": (1, False), "unified": (2, False)}
+
+
+def test_mounts_below_a_folder_innermost_first() -> None:
+    """They can be unmounted in this order; a neighbour whose name begins alike is none of them."""
+    assert folders.parse_mounts_below(MOUNTS, Path("/srv/lab/nodes/a")) == [
+        Path("/srv/lab/nodes/a/root/with space"),
+        Path("/srv/lab/nodes/a/root"),
+    ]
