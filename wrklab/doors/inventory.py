@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,10 @@ def _resolve(lab: str) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
     """Host names with their variables, Jinja filled in, by group. Ansible's own classes do it: one truth."""
     from ansible.inventory.manager import InventoryManager
     from ansible.parsing.dataloader import DataLoader
-    from ansible.plugins.loader import init_plugin_loader
     from ansible.template import Templar
     from ansible.vars.manager import VariableManager
 
-    init_plugin_loader()
+    _load_plugins()
     loader = DataLoader()
     # Ansible warns of hosts that are called like their groups; here that is meant: two machines, two roles.
     with contextlib.redirect_stderr(io.StringIO()):
@@ -95,6 +95,14 @@ def _resolve(lab: str) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
             wanted = {key: raw[key] for key in raw if key.startswith(("ansible_", "lab_"))}
             found[group].append((host.name, _filled_in(lab, host.name, templar, wanted)))
     return found
+
+
+@cache
+def _load_plugins() -> None:
+    """Once a process: Ansible warns of a second time."""
+    from ansible.plugins.loader import init_plugin_loader
+
+    init_plugin_loader()
 
 
 def _filled_in(lab: str, name: str, templar: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401  Ansible ships no types

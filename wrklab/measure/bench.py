@@ -68,8 +68,6 @@ def _split_loads(pairs: Sequence[Pair], limits: HostLimits) -> dict[str, list[Pr
 
 def _notes(session: Session, pairs: Sequence[Pair], limits: dict[str, HostLimits]) -> list[str]:
     notes = []
-    if session.hosts.cpus_shared:
-        notes.append("Server and generator share a CPU: each takes from the other, and absolute rates mean little.")
     for scenario in {scenario.name: scenario for _, scenario in pairs}.values():
         note = server_note(scenario, limits[session.server.name])
         if note:
