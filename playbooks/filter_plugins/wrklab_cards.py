@@ -33,7 +33,7 @@ def _told_by_ansible(function: Callable[Parameters, Result]) -> Callable[Paramet
         try:
             return function(*args, **kwargs)
         except WrklabError as error:
-            raise AnsibleFilterError(str(error)) from error
+            raise AnsibleFilterError(str(error)) from None  # Ansible would print the cause's text after ours
 
     return call
 

@@ -33,6 +33,7 @@ init: {description: Name of the program that runs as PID 1., type: str, returned
 package_lists_age_s: {description: Since apt's lists were fetched; null without any., type: int, returned: always}
 """
 
+_PACKAGE_LISTS = Path("/var/lib/apt/lists")
 _MAX_OPEN_FILES = re.compile(r"^Max open files\s+\S+\s+(?P<hard>\d+|unlimited)", re.MULTILINE)
 
 
@@ -58,7 +59,7 @@ def descriptors_count() -> int:
 def package_lists_age_s() -> int | None:
     """How long ago the newest of apt's package lists was put there; None where there is none."""
     # The time of the file's data is the archive's; that of the inode is ours.
-    put_at = [path.stat().st_ctime for path in Path("/var/lib/apt/lists").glob("*_Packages*")]
+    put_at = [path.stat().st_ctime for path in _PACKAGE_LISTS.glob("*_Packages*")]
     return int(time.time() - max(put_at)) if put_at else None
 
 
