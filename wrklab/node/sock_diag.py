@@ -16,6 +16,7 @@ _NLM_F_REQUEST_DUMP = 0x301
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NETLINK_SOCK_DIAG = 4
 _REQ_BYTECODE = 1
+_BC_S_COND = 7
 _BC_D_COND = 8
 
 _HEADER = struct.Struct("=LHHLL")
@@ -52,6 +53,19 @@ class Listener(NamedTuple):
     inode: int
 
 
+class LocalConnections(NamedTuple):
+    """The connections to a port of this host, by state; those that the kernel holds for a later accept() apart."""
+
+    states: dict[str, int]
+    #: Established, but not accepted yet: no process has a descriptor of them.
+    unaccepted_count: int
+
+    @property
+    def open_count(self) -> int:
+        """Those that a process or the kernel's queue still holds."""
+        return sum(self.states.get(state, 0) for state in ("ESTABLISHED", "SYN_RECV", "CLOSE_WAIT"))
+
+
 def listeners(port: int | None = None) -> list[Listener]:
     """Listening TCP sockets (IPv4 and IPv6), of one port or of all.
 
@@ -79,6 +93,26 @@ def connection_states(address: str, port: int) -> dict[str, int]:
         for state, count in _states_in(data).items():
             counts[state] = counts.get(state, 0) + count
     return {_STATES[state]: count for state, count in sorted(counts.items())}
+
+
+def local_connections(port: int) -> LocalConnections:
+    """This host's TCP sockets that are connected at its port (seen from the server's side)."""
+    counts: dict[int, int] = {}
+    unaccepted_count = 0
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for data in _dump(family, _ALL_STATES & ~_LISTEN, _source_port_is(port)):
+            for position in _messages(data):
+                fields = _MESSAGE.unpack_from(data, position + _HEADER.size)
+                counts[fields[1]] = counts.get(fields[1], 0) + 1
+                unaccepted_count += _STATES[fields[1]] in ("ESTABLISHED", "CLOSE_WAIT") and fields[13] == 0
+    return LocalConnections({_STATES[state]: count for state, count in sorted(counts.items())}, unaccepted_count)
+
+
+def _source_port_is(port: int) -> bytes:
+    """A program for the kernel's filter: keep sockets whose own port is this one, at any address."""
+    condition = struct.pack("=BBxxi", socket.AF_UNSPEC, 0, port)
+    size = 4 + len(condition)
+    return struct.pack("=BBH", _BC_S_COND, size, size + 4) + condition
 
 
 def _destination_is(family: int, address: str, port: int) -> bytes:

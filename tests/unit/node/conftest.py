@@ -1,0 +1,100 @@
+"""A server of known behaviour on loopback, wrk, and a way to run the hosts' scripts as a host does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.node.toy_server import ToyServer
+
+NODE_DIR = Path(__file__).parents[3] / "wrklab" / "node"
+#: What the hosts run: Debian's own interpreter, with nothing but the standard library.
+PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
+
+# The scripts import each other by bare names, as they lie in one folder on a host.
+sys.path.insert(0, str(NODE_DIR))
+
+RunCell = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ToyServer]:
+    """A running toy server; its paths are its behaviours."""
+    with ToyServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def wrk() -> str:
+    """wrk's path."""
+    found = shutil.which("wrk")
+    if not found:
+        pytest.skip("wrk is not installed here (apt-get install wrk): nothing of wrk_report.lua was tested")
+    return found
+
+
+@dataclass(frozen=True)
+class CellFolder:
+    """A cell's folder, ready for load_cell.py."""
+
+    path: Path
+
+    def command(self) -> list[str]:
+        """load_cell.py on it, as load_ctl.py runs it."""
+        return [PYTHON, "-I", "-S", str(NODE_DIR / "load_cell.py"), str(self.path)]
+
+    def result(self) -> dict[str, Any]:
+        """What load_cell.py wrote."""
+        found: dict[str, Any] = json.loads((self.path / "result.json").read_text())
+        return found
+
+    def phases(self) -> list[str]:
+        """The phases announced so far."""
+        path = self.path / "phases.jsonl"
+        return [json.loads(line)["phase"] for line in path.read_text().splitlines()] if path.exists() else []
+
+    def run(self, *before: str) -> dict[str, Any]:
+        """Run load_cell.py to its end (behind `before`, words of a command that executes it)."""
+        subprocess.run([*before, *self.command()], check=True, timeout=30)
+        return self.result()
+
+
+def cell_folder(folder: Path, port: int, **changes: object) -> CellFolder:
+    """A cell of 1 s with 20 connections and no warm-up, but for `changes` of its spec."""
+    sources = {
+        "sources": [{"name": "node_cpu", "kind": "file", "path": "/proc/stat", "prefixes": ["cpu "], "file": ""}]
+    }
+    (folder / "sources.json").write_text(json.dumps(sources))
+    spec: dict[str, object] = {
+        "cell": "c1",
+        "target": {"host": "127.0.0.1", "port": port, "path": "/ok"},
+        "expect": {"status": 200, "body": "ok"},
+        "ready_limit_s": 5.0,
+        "attempt_limit_s": 0.5,
+        "warmup": None,
+        "settle_limit_s": 2.0,
+        "processes": [{"threads": 2, "connections": 20}],
+        "duration_s": 1.0,
+        "timeout_s": 2,
+        "validate_bodies": False,
+        "sample_interval_s": 0.25,
+        "start_at": None,
+        "deadline_s": 30,
+        "wrk": shutil.which("wrk") or "/usr/bin/wrk",
+        "sources": str(folder / "sources.json"),
+    }
+    (folder / "spec.json").write_text(json.dumps(spec | changes))
+    return CellFolder(folder)
+
+
+def target(server: ToyServer, path: str) -> dict[str, object]:
+    """A spec's target: one behaviour of the toy server."""
+    return {"host": "127.0.0.1", "port": server.port, "path": path}

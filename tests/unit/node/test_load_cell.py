@@ -1,0 +1,197 @@
+"""A cell's load on a generator, for real: load_cell.py with wrk against servers that do right and wrong on loopback."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.node.conftest import cell_folder, target
+from tests.unit.node.toy_server import ToyServer
+from wrklab.measure.wrk_report import add_latencies, parse_wrk_report
+
+pytestmark = pytest.mark.usefixtures("wrk")
+
+
+@pytest.fixture(autouse=True)
+def _first_get_is_the_first(server: ToyServer) -> None:
+    server.counter = itertools.count(1)
+
+
+def test_a_cell_from_ready_to_verified(server: ToyServer, tmp_path: Path) -> None:
+    """Two wrk processes begin at one mark; their connections are open; every phase is told."""
+    folder = cell_folder(
+        tmp_path,
+        server.port,
+        target=target(server, "/hold"),
+        warmup={"duration_s": 0.3, "connections": 4, "threads": 2},
+        processes=[{"threads": 2, "connections": 40}, {"threads": 1, "connections": 20}],
+    )
+    result = folder.run()
+    assert result["failed"] is None
+    assert result["ready"]["attempts"] == 1
+    assert 0.1 <= result["ready"]["first_answer_s"] < 0.3
+    assert result["settle"]["calm"]
+    assert result["warmup"]["report"]["duration_us"] / 1e6 == pytest.approx(0.35, abs=0.1)
+    assert folder.phases() == ["ready", "warmup", "settle", "window", "verify_after"]
+    assert all(phase["end"] >= phase["start"] for phase in result["phases"])
+    assert [count["ESTABLISHED"] for count in result["open_connections"]] == [60, 60, 60]
+    assert result["verify_after"]["ok"]
+    _begins_together(result)
+    _is_timed_by_the_hold(result)
+
+
+def _begins_together(result: dict[str, Any]) -> None:
+    starts = [process["report"]["started_at"] for process in result["wrk"]]
+    assert max(starts) - min(starts) < 0.05
+    assert 0 <= result["window"]["start"] - result["window"]["mark"] < 0.1
+    moments = [float(line.split('"at":')[1].split(",")[0]) for line in result["samples"]]
+    assert moments[0] <= result["window"]["start"]
+    assert moments[-1] >= result["window"]["end"]
+
+
+def _is_timed_by_the_hold(result: dict[str, Any]) -> None:
+    reports = [
+        parse_wrk_report(process["report"], connections)
+        for process, connections in zip(result["wrk"], (40, 20), strict=True)
+    ]
+    latencies = add_latencies(reports)
+    assert latencies.correction_note == ""
+    assert latencies.observed.count == sum(report.requests for report in reports)
+    assert 100_000 <= latencies.observed.percentile(50) < 130_000
+
+
+def test_wrong_bodies_are_counted_when_every_body_is_compared(server: ToyServer, tmp_path: Path) -> None:
+    """One in ten."""
+    cell = cell_folder(tmp_path, server.port, target=target(server, "/each_tenth_wrong"), validate_bodies=True)
+    report = cell.run()["wrk"][0]["report"]
+    assert report["errors"]["body"] == pytest.approx(report["requests"] / 10, rel=0.05)
+    assert report["bodies_checked"]
+
+
+def test_bytes_of_cut_off_answers_are_not_the_servers_wrong_bodies(server: ToyServer, tmp_path: Path) -> None:
+    """Answers that break off are read errors, each."""
+    cell = cell_folder(tmp_path, server.port, target=target(server, "/once_then/cut_off"), validate_bodies=True)
+    result = cell.run()
+    errors = result["wrk"][0]["report"]["errors"]
+    assert errors["read"] > 0
+    assert errors["body"] == 0
+    assert result["verify_after"] == {
+        "ok": False,
+        "found": "an answer cut off after 2 of 100 bytes",
+        "took_s": result["verify_after"]["took_s"],
+    }
+
+
+def test_a_broken_script_fails_the_cell(server: ToyServer, tmp_path: Path) -> None:
+    """wrk runs on without it and exits with 0: only its report tells."""
+    (tmp_path / "broken.lua").write_text("this is no Lua\n")
+    result = cell_folder(tmp_path, server.port, script=str(tmp_path / "broken.lua")).run()
+    assert result["failed"]["phase"] == "window"
+    assert "wrk process 1 of 1 left no whole report (exit 0)" in result["failed"]["text"]
+    assert "broken.lua" in result["failed"]["text"]
+
+
+def test_a_server_that_falls_silent_is_found_out_afterwards(server: ToyServer, tmp_path: Path) -> None:
+    """wrk itself says 0 requests, 0 errors."""
+    result = cell_folder(tmp_path, server.port, target=target(server, "/once_then/never")).run()
+    assert result["failed"] is None
+    assert result["wrk"][0]["report"]["requests"] == 0
+    assert result["wrk"][0]["report"]["latency"] == dict.fromkeys(
+        ("min_us", "max_us", "mean_us", "stdev_us", "p50_us", "p90_us", "p99_us", "p999_us")
+    ) | {"count": 0}
+    assert parse_wrk_report(result["wrk"][0]["report"], 20).printed_us is None
+    assert result["verify_after"]["found"] == "timed out: connected, but no whole answer within 1 s"
+
+
+@pytest.mark.parametrize("cancelled_in", ["window", "ready"])
+def test_a_cancelled_cell_ends_at_once_with_what_there_is(server: ToyServer, tmp_path: Path, cancelled_in: str) -> None:
+    """SIGINT: in the window wrk still reports."""
+    path = "/ok" if cancelled_in == "window" else "/never"
+    cell = cell_folder(tmp_path, server.port, target=target(server, path), duration_s=20.0, attempt_limit_s=5.0)
+    process = subprocess.Popen(cell.command())
+    while cancelled_in not in cell.phases():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=3) == 0
+    result = cell.result()
+    assert result["failed"]["phase"] == cancelled_in
+    assert "cancelled" in result["failed"]["text"]
+    assert [bool(wrk["report"]["requests"]) for wrk in result["wrk"]] == ([True] if cancelled_in == "window" else [])
+
+
+def test_a_server_that_comes_up_late_is_waited_for(tmp_path: Path) -> None:
+    """Ready is the moment of the first right answer."""
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    up_at = time.time() + 0.6
+    late = threading.Timer(0.6, _serve_ok, (port,))
+    late.start()
+    result = cell_folder(tmp_path, port, processes=[{"threads": 1, "connections": 1}]).run()
+    late.join()
+    assert 0 < result["ready"]["at"] - up_at < 0.3
+    assert result["ready"]["attempts"] > 5
+
+
+def _serve_ok(port: int) -> None:
+    """Answers one GET, then is gone: what follows is not this test's matter."""
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+def test_a_server_that_answers_wrongly_is_given_up_after_3_s(server: ToyServer, tmp_path: Path) -> None:
+    """Long before the limit, with what it answered."""
+    began = time.monotonic()
+    cell = cell_folder(tmp_path, server.port, target=target(server, "/500"), ready_limit_s=30.0)
+    failed = cell.run()["failed"]
+    assert 3 <= time.monotonic() - began < 4
+    assert failed["phase"] == "ready"
+    assert f"http://127.0.0.1:{server.port}/500: status 500 instead of 200: 'why??' (for 3." in failed["text"]
+
+
+@pytest.mark.parametrize(("path", "found"), [("/never", "timed out: connected"), (None, "connection refused")])
+def test_a_server_that_is_never_ready_fails_at_the_limit(
+    server: ToyServer, tmp_path: Path, path: str | None, found: str
+) -> None:
+    """The last finding is told."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = {"host": "127.0.0.1", "port": closed.getsockname()[1], "path": "/"}
+    cell = cell_folder(tmp_path, 0, target=target(server, path) if path else nobody, ready_limit_s=0.4)
+    failed = cell.run()["failed"]
+    assert failed["phase"] == "ready"
+    assert "not ready within 0.4 s" in failed["text"]
+    assert found in failed["text"]
+
+
+def test_too_few_descriptors_are_said_at_once(server: ToyServer, tmp_path: Path) -> None:
+    """With both figures."""
+    result = cell_folder(tmp_path, server.port).run("sh", "-c", 'ulimit -n 60; exec "$@"', "sh")
+    assert result["failed"]["phase"] == "ready"
+    assert "20 connections in one wrk process need 70 descriptors" in result["failed"]["text"]
+    assert "RLIMIT_NOFILE) is 60" in result["failed"]["text"]
+    assert result["ready"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"start_at": 1.0}, "the common mark was"),
+        ({"processes": [{"threads": 3, "connections": 20}]}, "20 connections are no multiple of 3 threads"),
+        ({"wrk": "/nowhere/wrk"}, "exit 127): /nowhere/wrk: [Errno 2] No such file or directory"),
+    ],
+)
+def test_what_cannot_be_run_is_said(server: ToyServer, tmp_path: Path, changes: dict[str, object], text: str) -> None:
+    """A mark in the past, a wrong split, no wrk."""
+    result = cell_folder(tmp_path, server.port, **changes).run()
+    assert text in result["failed"]["text"]

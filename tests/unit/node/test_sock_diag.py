@@ -1,0 +1,65 @@
+"""Sockets by netlink: accept queues, backlogs, connections by state."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import sock_diag
+
+_IPPROTO_MPTCP = 262
+
+
+def test_the_accept_queue_and_the_backlog_are_seen() -> None:
+    """Three connections that nobody accepts wait in a queue for seven."""
+    with socket.create_server(("127.0.0.1", 0), backlog=7) as listening:
+        address = listening.getsockname()
+        clients = [socket.create_connection(address) for _ in range(3)]
+        (found,) = sock_diag.listeners(address[1])
+        assert (found.family, found.queued_count, found.backlog) == ("tcp4", 3, 7)
+        assert f"tcp4 {address[1]} 3 7\n" in sock_diag.listeners_text()
+        for client in clients:
+            client.close()
+
+
+def test_listeners_of_both_families_are_seen() -> None:
+    """IPv6 too."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6, backlog=9) as listening:
+        (found,) = sock_diag.listeners(listening.getsockname()[1])
+        assert (found.family, found.backlog) == ("tcp6", 9)
+
+
+def test_a_listener_of_mptcp_is_seen_with_its_queue() -> None:
+    """Go's net/http listens with MPTCP from 1.24 on."""
+    try:
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, _IPPROTO_MPTCP)
+    except OSError as error:
+        pytest.skip(f"no MPTCP in this kernel: {error}")
+    with listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(5)
+        with socket.create_connection(listening.getsockname()):
+            (found,) = sock_diag.listeners(listening.getsockname()[1])
+            assert (found.queued_count, found.backlog) == (1, 5)
+
+
+def test_connections_to_a_target_are_counted_by_state() -> None:
+    """Only those to this address and port, only this side's."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listening:
+        address, port = listening.getsockname()
+        clients = [socket.create_connection((address, port)) for _ in range(150)]
+        assert sock_diag.connection_states(address, port) == {"ESTABLISHED": 150}
+        assert sock_diag.connection_states("127.0.0.2", port) == {}
+        for client in clients[:50]:
+            client.close()
+        assert sock_diag.connection_states(address, port)["ESTABLISHED"] == 100
+        for client in clients:
+            client.close()
+    assert sock_diag.listeners(port) == []
+
+
+def test_nobody_listening_is_an_empty_list() -> None:
+    """Not an error."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert sock_diag.listeners(port) == []

@@ -1,0 +1,117 @@
+"""wrk_report.lua in a real wrk, and our reading of what it writes against what wrk prints itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.unit.node.conftest import NODE_DIR
+from tests.unit.node.toy_server import ToyServer
+from wrklab.measure.wrk_report import WrkReport, latency_of, parse_wrk_report
+
+_SCRIPT = NODE_DIR / "wrk_report.lua"
+
+#: Loads the script twice, once with LuaJIT's FFI and once without, and has both report on the same run.
+_BOTH_WAYS = f"""
+local getenv = os.getenv
+dofile("{_SCRIPT}")
+local by_ffi = done
+os.getenv = function(name) return name == "WRKLAB_NO_FFI" and "1" or getenv(name) end
+dofile("{_SCRIPT}")
+local by_loop = done
+function done(summary, latency, requests)
+  os.getenv = getenv
+  by_ffi(summary, latency, requests)
+  os.getenv = function(name) return getenv(name) .. (name == "WRKLAB_REPORT" and ".loop" or "") end
+  by_loop(summary, latency, requests)
+end
+"""
+
+
+@dataclass(frozen=True)
+class StalledRun:
+    """wrk -c10 for 4 s with a time-out of 1 s against a server that is silent for 1.2 s and for 0.5 s in every 2 s."""
+
+    by_ffi: WrkReport
+    by_loop: WrkReport
+    stdout: str
+    sources: tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def stalled(server: ToyServer, wrk: str, tmp_path_factory: pytest.TempPathFactory) -> StalledRun:
+    """One run for all tests: it takes 4 s."""
+    folder = tmp_path_factory.mktemp("stalled")
+    (folder / "both.lua").write_text(_BOTH_WAYS)
+    command = [wrk, "-t2", "-c10", "-d4s", "--timeout", "1s", "--latency", "-s", str(folder / "both.lua")]
+    ended = subprocess.run(
+        [*command, f"http://127.0.0.1:{server.port}/stalls"],
+        env=os.environ | {"WRKLAB_REPORT": str(folder / "report")},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert ended.stderr == ""
+    ffi, loop = (json.loads((folder / name).read_text()) for name in ("report", "report.loop"))
+    sources = (ffi["histogram_source"], loop["histogram_source"])
+    return StalledRun(parse_wrk_report(ffi, 10), parse_wrk_report(loop, 10), ended.stdout, sources)
+
+
+def test_the_fast_way_reads_what_the_slow_one_does(stalled: StalledRun) -> None:
+    """The private layout is believed after a check, and this is the check of that."""
+    assert stalled.sources == ("ffi", "loop")
+    assert stalled.by_ffi.corrected == stalled.by_loop.corrected
+    assert stalled.by_ffi.printed_us == stalled.by_loop.printed_us
+
+
+def test_undoing_the_correction_leaves_a_sample_for_each_answer_in_time(stalled: StalledRun) -> None:
+    """With time-outs, which are requests but no samples."""
+    report = stalled.by_ffi
+    assert report.errors.timeout >= 10
+    assert report.corrected.count > report.observed().count
+    assert report.observed().count == report.requests - report.errors.timeout
+
+
+def test_observed_latencies_show_the_server_as_it_is(stalled: StalledRun) -> None:
+    """2 ms but for the stalls; wrk's own p90 is lifted by samples that it made up."""
+    observed = latency_of(stalled.by_ffi.observed())
+    assert observed is not None
+    assert observed.p90_us < 20_000
+    assert stalled.by_ffi.corrected.percentile(90) > 100_000
+
+
+def test_our_statistics_of_wrks_histogram_are_those_that_wrk_gives(stalled: StalledRun) -> None:
+    """The same definitions: percentiles to the µs, mean and standard deviation as floats agree."""
+    ours, theirs = latency_of(stalled.by_ffi.corrected), stalled.by_ffi.printed_us
+    assert ours is not None
+    assert theirs is not None
+    for name in ("count", "p50_us", "p90_us", "p99_us", "p999_us", "max_us"):
+        assert getattr(ours, name) == theirs[name], name
+    assert ours.mean_us == pytest.approx(theirs["mean_us"], rel=1e-12)
+    assert ours.stdev_us == pytest.approx(theirs["stdev_us"], rel=1e-9)
+
+
+def test_counts_are_those_that_wrk_prints(stalled: StalledRun) -> None:
+    """Its text is kept, and read by nobody but this test."""
+    printed = re.search(r"(\d+) requests in ([\d.]+)s", stalled.stdout)
+    timeouts = re.search(r"timeout (\d+)", stalled.stdout)
+    assert printed
+    assert timeouts
+    assert stalled.by_ffi.requests == int(printed[1])
+    assert stalled.by_ffi.duration_s == pytest.approx(float(printed[2]), abs=0.006)
+    assert stalled.by_ffi.errors.timeout == int(timeouts[1])
+
+
+def test_without_a_place_to_report_to_wrk_fails(server: ToyServer, wrk: str, tmp_path: Path) -> None:
+    """A run whose numbers go nowhere does not end with 0."""
+    command = [wrk, "-t1", "-c1", "-d1s", "-s", str(_SCRIPT), f"http://127.0.0.1:{server.port}/ok"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    assert ended.returncode != 0
+    assert "WRKLAB_REPORT" in ended.stderr

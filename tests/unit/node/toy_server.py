@@ -1,0 +1,95 @@
+"""An HTTP server on loopback whose paths are behaviours: right, wrong, late, silent, closing, stalling."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#: Every 2 s, no answers from the first to the second moment of each pair: one stall longer than a second, one shorter.
+_STALL_EVERY_S, _STALLS_S = 2.0, ((0.0, 1.2), (1.4, 1.9))
+
+#: Paths that answer at once, always the same.
+_ANSWERS = {
+    "/ok": _OK,
+    "/wrong": b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnope",
+    "/500": b"HTTP/1.1 500 Oops\r\nContent-Length: 5\r\n\r\nwhy??",
+    "/chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1;x=y\r\nk\r\n0\r\n\r\n",
+    "/long": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000,
+}
+#: Paths that answer and close the connection.
+_LAST_WORDS = {
+    "/close": b"",
+    "/not_http": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "/until_eof": b"HTTP/1.0 200 OK\r\n\r\nok",
+    "/cut_off": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok",
+}
+
+
+class ToyServer:
+    """Runs in a thread while it is entered."""
+
+    def __init__(self) -> None:
+        """Takes any free port of loopback once it is entered."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.counter = itertools.count(1)
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        """Listening from here on."""
+        self._thread.start()
+        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the thread with all connections."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    async def _listen(self) -> int:
+        server = await self._loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=1000)
+        return int(server.sockets[0].getsockname()[1])
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, server: ToyServer) -> None:
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for request in data.split(b"\r\n\r\n")[:-1]:
+            self._answer(request.split()[1].decode())
+
+    def _answer(self, path: str) -> None:
+        loop, write = asyncio.get_running_loop(), self._transport.write
+        if path in _ANSWERS:
+            write(_ANSWERS[path])
+        elif path in _LAST_WORDS:
+            write(_LAST_WORDS[path])
+            self._transport.close()
+        elif path == "/hold":
+            loop.call_later(0.1, write, _OK)
+        elif path == "/stalls":
+            loop.call_later(_until_stall_ends(), write, _OK)
+        elif path.startswith("/once_then/"):
+            # The first GET of a cell finds a right answer; what follows is the behaviour named.
+            self._answer("/ok" if next(self._server.counter) == 1 else path.removeprefix("/once_then"))
+        elif path == "/each_tenth_wrong":
+            write(_ANSWERS["/wrong"] if next(self._server.counter) % 10 == 0 else _OK)
+        else:
+            assert path == "/never", path
+
+
+def _until_stall_ends() -> float:
+    phase_s = time.monotonic() % _STALL_EVERY_S
+    return next((end_s - phase_s for begin_s, end_s in _STALLS_S if begin_s <= phase_s < end_s), 0.002)
