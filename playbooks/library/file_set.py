@@ -258,23 +258,25 @@ def remove(path: Path, root: Path) -> None:
             parent.rmdir()
 
 
-def main() -> None:
-    """Read the options, do the work, say what changed."""
+def argument_spec() -> dict[str, Any]:
+    """The options, as Ansible checks them."""
     entry = {"path": {"type": "str", "required": True}}
     texts = {"content": {"type": "str"}, "link": {"type": "str"}, "mode": {"type": "str"}}
     folder = {"owner": {"type": "str", "default": "root"}, "mode": {"type": "str", "default": "0755"}}
-    module = AnsibleModule(
-        argument_spec={
-            "root": {"type": "path", "required": True},
-            "manifest": {"type": "path", "required": True},
-            "files": {"type": "list", "elements": "dict", "default": [], "options": entry | texts},
-            "folders": {"type": "list", "elements": "dict", "default": [], "options": entry | folder},
-            "owner": {"type": "str", "default": "root"},
-            "mode": {"type": "str", "default": "0644"},
-            "whole_subfolders": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
+    return {
+        "root": {"type": "path", "required": True},
+        "manifest": {"type": "path", "required": True},
+        "files": {"type": "list", "elements": "dict", "default": [], "options": entry | texts},
+        "folders": {"type": "list", "elements": "dict", "default": [], "options": entry | folder},
+        "owner": {"type": "str", "default": "root"},
+        "mode": {"type": "str", "default": "0644"},
+        "whole_subfolders": {"type": "bool", "default": False},
+    }
+
+
+def main() -> None:
+    """Read the options, do the work, say what changed."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     root, manifest = Path(module.params["root"]), Path(module.params["manifest"])
     # Without the contents, which would be printed at -v.
     invocation = {"module_args": {"root": str(root), "manifest": str(manifest)}}

@@ -43,7 +43,7 @@ def play(lab: str, *words: str) -> dict[str, int]:
 
 def on_host(lab: str, host: str, command: str) -> str:
     """What a shell command writes on a host; it must succeed."""
-    done = ansible("ansible", lab, host, "-m", "ansible.builtin.raw", "-a", command)
+    done = ansible("ansible", lab, host, "-m", "ansible.builtin.shell", "-a", command)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.split("\n", 1)[1].strip()
 
