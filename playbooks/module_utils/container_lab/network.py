@@ -85,18 +85,17 @@ def _set_up_forwarding() -> bool:
     return True
 
 
-def table_text(network: ipaddress.IPv4Network) -> str:
-    """The nft table: packets for the outside are masqueraded, those between nodes skip connection tracking."""
+def table_text(plan: LabPlan) -> str:
+    """The nft table: packets for the outside are masqueraded, those between nodes skip connection tracking.
+
+    Packets of the controller itself are tracked as ever: a firewall of this machine may depend on it.
+    """
+    network, own = plan.network, plan.bridge_address
     return f"""\
 table ip {TABLE} {{
-	comment "{network}"
 	chain prerouting {{
 		type filter hook prerouting priority raw; policy accept;
-		ip saddr {network} ip daddr {network} notrack
-	}}
-	chain output {{
-		type filter hook output priority raw; policy accept;
-		ip saddr {network} ip daddr {network} notrack
+		ip saddr {network} ip saddr != {own} ip daddr {network} ip daddr != {own} notrack
 	}}
 	chain postrouting {{
 		type nat hook postrouting priority srcnat; policy accept;
@@ -115,7 +114,7 @@ def _set_up_table(plan: LabPlan) -> bool:
     # nft lists rules in its own words, so the listings before and after are what can be compared. The three commands
     # are one transaction: no packet sees the table missing.
     before = _listed_table()
-    run(["nft", "-f", "-"], stdin=f"add table ip {TABLE}\ndelete table ip {TABLE}\n{table_text(plan.network)}")
+    run(["nft", "-f", "-"], stdin=f"add table ip {TABLE}\ndelete table ip {TABLE}\n{table_text(plan)}")
     return _listed_table() != before
 
 
