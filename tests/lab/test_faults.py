@@ -68,7 +68,7 @@ def wait_until(condition: Callable[[], object], limit_s: float, what: str) -> No
 def wait_for_window(session: Session) -> None:
     """Waits until the measured window runs: wrk with the many connections."""
     generator = session.generators[0]
-    pattern = ["pgrep", "--full", "--exact", r"wrk .*-c ?500 .*"]
+    pattern = ["pgrep", "--full", "--exact", "/usr/bin/wrk .* -c500 .*"]
     wait_until(lambda: generator.run(pattern, limit_s=10, check=False).stdout, 60, "wrk in its window")
 
 

@@ -22,7 +22,7 @@ INTERRUPTED = 130
 _PLAIN_WIDTH = 160
 
 #: Progress and remarks go to stderr, so that stdout holds results alone.
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)
 
 
 def verb(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

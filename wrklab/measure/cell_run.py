@@ -24,8 +24,8 @@ SETTLE_LIMIT_S = 10.0
 RECONNECT_LIMIT_S = 20.0
 #: Between two looks at the server's unit while the generator waits for it to be ready.
 STATE_POLL_S = 0.7
-#: Room in every deadline for what is not planned: draining ports, a slow stop, a busy machine.
-DEADLINE_SLACK_S = 75.0
+#: Room in every deadline for what is not planned: waiting for free ports, a slow stop, a busy machine.
+DEADLINE_SLACK_S = 30.0
 
 _STATES_ALIVE = ("active", "activating", "reloading")
 

@@ -29,7 +29,8 @@ from wrk_process import Cancelled, Errand, WrkProcess, WrkRun, argv_for, raise_d
 _POLL_S = 0.01
 #: A server that starts may answer wrongly for a moment; one that does so for this long is wrong.
 _WRONG_FOR_S = 3.0
-_DRAIN_LIMIT_S = 60.0
+#: Less than the slack that a cell's deadline has. Most of the wait is in vain anyway: TIME_WAIT lasts a minute.
+_DRAIN_LIMIT_S = 20.0
 _DRAIN_POLL_S = 0.25
 #: From the last fork to the mark at which all wrk processes begin.
 _LEAD_S = 0.02

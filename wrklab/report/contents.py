@@ -79,7 +79,7 @@ def read_contents(run: Run, published: Mapping[str, PublishedRow] | None = None)
     cells = run.cells()
     rows = summarise(run.plan, cells, run.histograms, printed)
     notes = [row_notes(row) for row in rows]
-    groups = group_notes([note for found in notes for note in found])
+    groups = group_notes([note for found in notes for note in found], len(rows))
     number = {group.rule: group.number for group in groups}
     return Contents(
         info=run.info(),
@@ -96,23 +96,28 @@ def read_contents(run: Run, published: Mapping[str, PublishedRow] | None = None)
     )
 
 
-def group_notes(notes: Sequence[Note]) -> tuple[NoteGroup, ...]:
-    """Notes by rule: those that cast doubt on rates first, then on latencies, then the ones that explain."""
+def group_notes(notes: Sequence[Note], rows_count: int) -> tuple[NoteGroup, ...]:
+    """Notes by rule: those that cast doubt on rates first, then on latencies, then the ones that explain.
+
+    What is said of all `rows_count` rows in the same words is said of "every row".
+    """
     found: dict[str, list[Note]] = {}
     for note in notes:
         found.setdefault(note.rule, []).append(note)
     gravity: dict[Doubt, int] = {"rate": 0, "latency": 1, "none": 2}
     ordered = sorted(found.values(), key=lambda group: gravity[group[0].doubt])
     return tuple(
-        NoteGroup(number, group[0].rule, group[0].doubt, group[0].meaning, group[0].next_step, _entries(group))
+        NoteGroup(
+            number, group[0].rule, group[0].doubt, group[0].meaning, group[0].next_step, _entries(group, rows_count)
+        )
         for number, group in enumerate(ordered, start=1)
     )
 
 
-def _entries(notes: Sequence[Note]) -> tuple[tuple[tuple[str, ...], str], ...]:
+def _entries(notes: Sequence[Note], rows_count: int) -> tuple[tuple[tuple[str, ...], str], ...]:
     by_text: dict[str, list[str]] = {}
     scenarios = {note.scenario for note in notes}
     for note in notes:
         who = f"{note.variant}" if len(scenarios) == 1 else f"{note.variant} ({note.scenario})"
         by_text.setdefault(note.text, []).append(who)
-    return tuple((tuple(who), text) for text, who in by_text.items())
+    return tuple((("every row",) if len(who) == rows_count > 1 else tuple(who), text) for text, who in by_text.items())
