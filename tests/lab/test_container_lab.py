@@ -17,6 +17,7 @@ import pytest
 from container_lab import base, keys, network, plan
 from container_lab.node import SYSTEMD_IS_PID_1
 
+from tests.lab.traces import run, traces
 from wrklab.doors import container_lab
 from wrklab.doors.ansible import run_playbook
 from wrklab.doors.container_lab import ContainerLabStatus, NodeStatus
@@ -27,32 +28,9 @@ LAB = "container"
 KNOWN_HOSTS = plan.STATE / "known_hosts"
 
 
-def run(*argv: str) -> str:
-    """Standard output of a command that must succeed."""
-    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout
-
-
 def on_node(node: NodeStatus, command: str) -> str:
     """What a command on a node says; the node's host key is checked."""
     return run(*keys.ssh_command(node.address, command)).strip()
-
-
-def traces() -> dict[str, object]:
-    """Everything that a lab could leave on this machine."""
-    processes = {
-        path.parent.name
-        for path in Path("/proc").glob("[0-9]*/comm")
-        if path.exists() and path.read_text().strip() == "systemd-nspawn" and (path.parent / "cmdline").read_bytes()
-    }
-    return {
-        "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
-        "links": sorted(path.name for path in Path("/sys/class/net").iterdir()),
-        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").rglob(f"*{plan.NODE_PREFIX}*")),
-        "tables": run("nft", "list", "tables"),
-        "nspawns": processes,
-        "forwarding": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
-        "state": plan.STATE.exists(),
-    }
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -305,7 +283,5 @@ def test_a_killed_build_leaves_no_half_base(tmp_path: Path) -> None:
 @pytest.mark.skipif(not SYSTEMD_IS_PID_1.is_dir(), reason="systemd is not PID 1 here: nodes are not units")
 def test_where_systemd_is_pid_1_nodes_are_units(lab: ContainerLabStatus) -> None:
     """They are seen and stopped by systemctl like anything else."""
-    assert run("systemctl", "is-active", *(f"{plan.NODE_PREFIX}{each.name}" for each in lab.nodes)).split() == [
-        "active",
-        "active",
-    ]
+    units = [f"{plan.NODE_PREFIX}{each.name}" for each in lab.nodes]
+    assert run("systemctl", "is-active", *units).split() == ["active"] * len(units)

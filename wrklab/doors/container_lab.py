@@ -29,8 +29,8 @@ _GREETING_LIMIT_S = 2.0
 class NodeStatus:
     """One node.
 
-    `cpu_separation` is `cpuset`, `affinity` (which a process inside can undo) or `shared`; `clone` says how its root was
-    made (`overlay`, `copy`); `descriptor_ceiling_count` is the hard limit of open files of everything in it.
+    `cpu_separation` is `cpuset`, `affinity` (which a process inside can undo) or `shared`; `clone` says how its root
+    was made (`overlay`, `copy`); `descriptor_ceiling_count` is the hard limit of open files of everything in it.
     """
 
     name: str
