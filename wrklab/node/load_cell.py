@@ -32,8 +32,9 @@ _WRONG_FOR_S = 3.0
 #: Less than the slack that a cell's deadline has. Most of the wait is in vain anyway: TIME_WAIT lasts a minute.
 _DRAIN_LIMIT_S = 20.0
 _DRAIN_POLL_S = 0.25
-#: From the last fork to the mark at which all wrk processes begin.
-_LEAD_S = 0.02
+#: Until the mark at which all wrk processes begin: each must have been forked by then.
+_LEAD_S = 0.01
+_LEAD_PER_PROCESS_S = 0.003
 #: Beyond duration and time-out, until wrk has ended by itself.
 _GRACE_S = 10.0
 _COUNT_AT = (0.5, 0.75, 0.95)
@@ -49,7 +50,7 @@ class LoadCell:
     def __init__(self, folder: str, spec: dict[str, Any]) -> None:
         """`spec` as load_ctl.py wrote it; `folder` takes every output."""
         self._folder = folder
-        self._spec = spec
+        self.spec = spec
         target, expect = spec["target"], spec["expect"]
         # One look-up for all: GETs, wrk and the counting of connections mean the same address.
         self._address: str = str(socket.getaddrinfo(target["host"], target["port"], type=socket.SOCK_STREAM)[0][4][0])
@@ -73,11 +74,11 @@ class LoadCell:
 
     def measure(self) -> None:
         """All phases in order. Raises PhaseFailed, Cancelled; the result holds what was found until then."""
-        _raise_limits(self._spec)
+        _raise_limits(self.spec)
         self._enter("ready")
         self._become_ready()
-        if self._spec["warmup"]:
-            self._warm_up(self._spec["warmup"])
+        if self.spec["warmup"]:
+            self._warm_up(self.spec["warmup"])
             self._enter("settle")
             self._settle()
         self._wait_for_ports()
@@ -112,10 +113,10 @@ class LoadCell:
 
     def _become_ready(self) -> None:
         began = time.monotonic()
-        limit_s, attempts, wrong_since = float(self._spec["ready_limit_s"]), 0, None
+        limit_s, attempts, wrong_since = float(self.spec["ready_limit_s"]), 0, None
         while True:
             left_s = limit_s - (time.monotonic() - began)
-            finding = self._get(max(0.05, min(float(self._spec["attempt_limit_s"]), left_s)))
+            finding = self._get(max(0.05, min(float(self.spec["attempt_limit_s"]), left_s)))
             attempts += 1
             now = time.monotonic()
             if finding.kind == "right":
@@ -138,14 +139,14 @@ class LoadCell:
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
         if validate:
             environment["WRKLAB_EXPECT_BODY"] = self._expected[1]
-        script = self._spec.get("script", f"{node_io.NODE_DIR}/wrk_report.lua")
-        argv = argv_for(self._spec.get("wrk", "/usr/bin/wrk"), script, self._url(), load)
+        script = self.spec.get("script", f"{node_io.NODE_DIR}/wrk_report.lua")
+        argv = argv_for(self.spec.get("wrk", "/usr/bin/wrk"), script, self._url(), load)
         return WrkProcess(argv, environment, f"{self._folder}/{stem}")
 
     def _warm_up(self, warmup: dict[str, Any]) -> None:
         duration_s = float(warmup["duration_s"])
         self._enter("warmup", duration_s)
-        load = {**warmup, "timeout_s": self._spec["timeout_s"]}
+        load = {**warmup, "timeout_s": self.spec["timeout_s"]}
         process = self._process("warmup", load, validate=False)
         self._run = WrkRun([process], duration_s, self._limit_s(duration_s))
         mark_s = time.time()
@@ -156,11 +157,11 @@ class LoadCell:
             raise PhaseFailed(problem)
 
     def _limit_s(self, duration_s: float) -> float:
-        return duration_s + float(self._spec["timeout_s"]) + _GRACE_S
+        return duration_s + float(self.spec["timeout_s"]) + _GRACE_S
 
     def _settle(self) -> None:
         """Wait until a GET is answered about as fast as by the idle server: what the warm-up left queued is served."""
-        began, limit_s, attempts = time.monotonic(), float(self._spec["settle_limit_s"]), 0
+        began, limit_s, attempts = time.monotonic(), float(self.spec["settle_limit_s"]), 0
         calm_s = 2 * self.result["ready"]["first_answer_s"] + 0.25
         while True:
             left_s = limit_s - (time.monotonic() - began)
@@ -177,7 +178,7 @@ class LoadCell:
 
     def _wait_for_ports(self) -> None:
         """Old connections (TIME_WAIT) to the target hold local ports: wait until enough are free, or fail."""
-        needed = sum(int(process["connections"]) for process in self._spec["processes"])
+        needed = sum(int(process["connections"]) for process in self.spec["processes"])
         free = local_ports.free_count(self._address, self._port)
         if free >= needed:
             return
@@ -194,7 +195,7 @@ class LoadCell:
             free = local_ports.free_count(self._address, self._port)
 
     def _window(self) -> None:
-        spec, duration_s = self._spec, float(self._spec["duration_s"])
+        spec, duration_s = self.spec, float(self.spec["duration_s"])
         loads = [{**load, "duration_s": duration_s, "timeout_s": spec["timeout_s"]} for load in spec["processes"]]
         validate = bool(spec["validate_bodies"])
         processes = [self._process(f"wrk{number}", load, validate=validate) for number, load in enumerate(loads)]
@@ -217,9 +218,9 @@ class LoadCell:
 
     def _mark(self) -> float:
         now = time.time()
-        if self._spec["start_at"] is None:
-            return now + _LEAD_S
-        mark_s = float(self._spec["start_at"])
+        if self.spec["start_at"] is None:
+            return now + _LEAD_S + _LEAD_PER_PROCESS_S * len(self.spec["processes"])
+        mark_s = float(self.spec["start_at"])
         if mark_s < now:
             raise PhaseFailed(f"the common mark was {now - mark_s:.3f} s ago when this generator was ready for it")
         if mark_s - now > 1:
@@ -227,7 +228,7 @@ class LoadCell:
         return mark_s
 
     def _sources(self) -> list[dict[str, Any]]:
-        return sampler.read_sources(self._spec.get("sources", f"{node_io.NODE_DIR}/sources.json"))
+        return sampler.read_sources(self.spec.get("sources", f"{node_io.NODE_DIR}/sources.json"))
 
     def _counts(self, duration_s: float) -> list[Errand]:
         return [(share * duration_s, self._count_connections) for share in _COUNT_AT]
@@ -238,7 +239,7 @@ class LoadCell:
         self.result["open_connections"].append({"at": at, **states})
 
     def _verify_after(self) -> None:
-        finding = self._get(2 * float(self._spec["attempt_limit_s"]))
+        finding = self._get(2 * float(self.spec["attempt_limit_s"]))
         right = finding.kind == "right"
         self.result["verify_after"] = {"ok": right, "found": finding.found, "took_s": finding.took_s}
 
@@ -259,6 +260,13 @@ def _window_of(results: list[dict[str, Any]], mark_s: float) -> dict[str, float]
     return {"mark": mark_s, "start": min(starts, default=mark_s), "end": max(ends, default=time.time())}
 
 
+def _why_ended(error: Exception, deadline_at: float) -> str:
+    """systemd ends the unit at its deadline by the very signal that cancels it: the clock tells them apart."""
+    if "cancelled" in str(error) and time.monotonic() >= deadline_at:
+        return f"{error}, by the unit's deadline"
+    return str(error)
+
+
 def _cancel(_number: int, _frame: FrameType | None) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -271,12 +279,14 @@ def main() -> None:
     node_io.write_whole(f"{folder}/pid", f"{os.getpid()}\n")
     with open(f"{folder}/spec.json", encoding="utf-8") as stream:
         cell = LoadCell(folder, json.load(stream))
+    # systemd's clock began a moment before ours.
+    deadline_at = time.monotonic() + float(cell.spec["deadline_s"]) - 0.5
     signal.signal(signal.SIGINT, _cancel)
     signal.signal(signal.SIGTERM, _cancel)
     try:
         cell.measure()
     except (PhaseFailed, Cancelled, OSError, ValueError) as error:
-        cell.result["failed"] = {"phase": cell.phase, "text": str(error)}
+        cell.result["failed"] = {"phase": cell.phase, "text": _why_ended(error, deadline_at)}
     finally:
         cell.close()
     node_io.write_whole(f"{folder}/result.json", json.dumps(cell.result, separators=(",", ":")))

@@ -31,7 +31,6 @@ _PROPERTIES = (
     "TimeoutStopSec=10",
     "TasksMax=infinity",
     "StandardOutput=null",
-    "CollectMode=inactive-or-failed",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.node.conftest import cell_folder, target
+from tests.unit.node.conftest import PYTHON, cell_folder, target
 from tests.unit.node.toy_server import ToyServer
 from wrklab.measure.wrk_report import add_latencies, parse_wrk_report
 
@@ -195,3 +196,28 @@ def test_what_cannot_be_run_is_said(server: ToyServer, tmp_path: Path, changes: 
     """A mark in the past, a wrong split, no wrk."""
     result = cell_folder(tmp_path, server.port, **changes).run()
     assert text in result["failed"]["text"]
+
+
+#: A server and a generator in a network of their own, with ten local ports.
+_TEN_PORTS = """
+ip link set lo up && echo '40000 40009' > /proc/sys/net/ipv4/ip_local_port_range || exit 77
+"$1" -c 'import http.server
+class Ok(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"ok")
+    def log_message(self, *words): pass
+http.server.HTTPServer(("127.0.0.1", 18080), Ok).serve_forever()' &
+shift; "$@"; code=$?; kill $!; exit $code
+"""
+
+
+def test_too_few_local_ports_are_said_with_the_figures(tmp_path: Path) -> None:
+    """20 connections from ten ports can never be: nothing is waited for."""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-n", "true"], check=False).returncode:
+        pytest.skip("no network namespace of one's own without root: too few ports were not tried")
+    cell = cell_folder(tmp_path, 18080)
+    failed = cell.run("unshare", "-n", "sh", "-c", _TEN_PORTS, "sh", PYTHON)["failed"]
+    assert failed["phase"] == "drain"
+    assert "20 connections need as many local ports towards 127.0.0.1:18080; 10 of 10 are free" in failed["text"]
