@@ -47,6 +47,10 @@ def down(*, purge: bool) -> None:
 def status(lab: str, *, as_json: bool) -> None:
     """Every host of a lab and whether it answers. Exits with 1 when one does not."""
     hosts = read_hosts(lab)
+    if hosts.kind == "container" and not container_lab.status().nodes:
+        if as_json:
+            print_json({"lab": lab, "kind": hosts.kind, "hosts": []})
+        raise Exit(f"lab {lab}: down; `invoke lab.up` brings it up", code=1)
     with ThreadPoolExecutor(max_workers=len(hosts.all)) as pool:
         found = list(pool.map(_look, hosts.all))
     if as_json:

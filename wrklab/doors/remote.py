@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 import socket
 import threading
@@ -18,6 +19,10 @@ from fabric import Connection
 
 from wrklab.doors.inventory import LabHost
 from wrklab.errors import HostError
+
+# Paramiko logs tracebacks of what it raises as well; here the exception is enough.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+logging.getLogger("paramiko").propagate = False
 
 CONNECT_LIMIT_S = 10.0
 _STDERR_LINES = 10
