@@ -1,0 +1,208 @@
+"""Driving one probe over open connections: server started, waves sent, both hosts looking, server stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from wrklab.doors import node_calls
+from wrklab.doors.remote import ConnectionLostError, RemoteHost, failure_text
+from wrklab.errors import CellError, HostError, ParseError
+from wrklab.measure.cell_run import reconnect
+from wrklab.measure.session import Session
+from wrklab.model.stack import Variant
+from wrklab.model.unit import LOG_DIR
+from wrklab.probe.wave import Wave, WavePlan, parse_wave
+
+PATH = "/probe"
+_READY_PATH = "/"
+#: A probe that its controller left is ended by the host after this long.
+LEASE_S = 90.0
+#: From the calls to the first arrival: both hosts must have started their scripts by then.
+_LEAD_S = 0.35
+#: A server that starts is asked this long before its unit's state is looked at.
+_READY_STEP_S = 2.0
+#: Before a first wave: workers that start late must be there. Before a second one: what was queued is served.
+_QUIET_BEFORE_S = 0.25
+_QUIET_AFTER_S = 0.1
+_QUIET_LIMIT_S = 6.0
+_CLOCK_READS = 3
+_CALL_LIMIT_S = 15.0
+
+
+@dataclass
+class Server:
+    """A started server and the clocks of both hosts: what must be added to the controller's, seconds."""
+
+    session: Session
+    variant: Variant
+    server_ahead_s: float
+    client_ahead_s: float
+    finished: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """The variant's unit."""
+        return self.variant.unit
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.session.port_of(self.variant)
+
+    @property
+    def log(self) -> str:
+        """Where its stderr goes, and with it the handlers' notes."""
+        return f"{LOG_DIR}/{self.variant.name}.log"
+
+
+@contextmanager
+def running_server(session: Session, variant: Variant) -> Iterator[Server]:
+    """The variant, started, answering and idle; stopped at the end whatever happens. Raises CellError, HostError."""
+    spec = {
+        "unit": variant.unit,
+        "variant": variant.name,
+        "cell": f"probe.{variant.name}",
+        "port": session.port_of(variant),
+        "environment": {"WRKLAB_HOLD_MS": "0"},
+        "lease_s": LEASE_S,
+        "sample_interval_s": 10 * LEASE_S,  # the sampler would be one more user of the server's CPU
+        "keep_log_lines": 40,
+    }
+    server = Server(session, variant, _clock_ahead_s(session.server), _clock_ahead_s(session.generators[0]))
+    try:
+        node_calls.start_server(session.server, spec)
+    except HostError as error:
+        raise CellError("start", str(error)) from error
+    try:
+        _become_ready(server)
+        settle(server, _QUIET_BEFORE_S)
+        yield server
+    finally:
+        try:
+            server.finished = node_calls.finish_server(session.server, spec)
+        except ConnectionLostError:
+            reconnect(session.server)
+            server.finished = node_calls.finish_server(session.server, spec)
+
+
+def backlog(server: Server) -> int:
+    """The backlog in force before anything arrives."""
+    found = _snapshot(server, "watch", {"unit": server.unit, "port": server.port, "log": server.log, "looks_at": []})
+    return sum(number for _, number in found["looks"][0]["listeners"])
+
+
+def settle(server: Server, quiet_s: float) -> bool:
+    """Wait until the server is idle and holds no connection; whether it came to that."""
+    spec = {"unit": server.unit, "port": server.port, "quiet_s": quiet_s, "limit_s": _QUIET_LIMIT_S}
+    return bool(_snapshot(server, "settle", spec)["quiet"])
+
+
+def run_wave(server: Server, plan: WavePlan) -> tuple[Wave, dict[str, Any]]:
+    """One wave, and what the scripts said of it as they said it. Raises HostError, ParseError."""
+    start_s = time.time() + _LEAD_S + plan.requests_count / 50_000
+    server_start_s, client_start_s = start_s + server.server_ahead_s, start_s + server.client_ahead_s
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="probe") as pool:
+        watching = pool.submit(_snapshot, server, "watch", _watch_spec(server, plan, server_start_s))
+        sending = pool.submit(_client, server, "wave", _wave_spec(server, plan, server_start_s, client_start_s))
+        raw: dict[str, Any] = {
+            "server_start_s": server_start_s,
+            "client_start_s": client_start_s,
+            "client": sending.result(),
+            "server": watching.result(),
+        }
+    raw["notes"] = _snapshot(server, "notes", {"log": server.log, "from": 0})
+    return parse_wave(plan, raw), raw
+
+
+def drain(server: Server) -> bool:
+    """Wait until what the wave left is served; whether it came to that."""
+    return settle(server, _QUIET_AFTER_S)
+
+
+def _watch_spec(server: Server, plan: WavePlan, start_s: float) -> dict[str, object]:
+    return {
+        "unit": server.unit,
+        "port": server.port,
+        "log": server.log,
+        "looks_at": [start_s + look_s for look_s in plan.looks_s],
+    }
+
+
+def _wave_spec(server: Server, plan: WavePlan, server_start_s: float, client_start_s: float) -> dict[str, object]:
+    return {
+        "host": server.session.hosts.server.load_address,
+        "port": server.port,
+        "path": PATH,
+        "first_id": plan.first_id,
+        "requests_count": plan.requests_count,
+        "start_at": client_start_s,
+        "slow_count": plan.slow_count,
+        "slow_step_s": plan.slow_step_s,
+        "rate_per_s": plan.rate_per_s,
+        "until_at": server_start_s + plan.until_s,
+        "until_step_s": plan.until_step_s,
+        "looks_at": [client_start_s + look_s for look_s in plan.looks_s],
+        "release_at": client_start_s + plan.until_s,
+        "release_limit_s": plan.last_release_s - plan.until_s + plan.release_limit_s,
+    }
+
+
+def _become_ready(server: Server) -> None:
+    """Wait for a first answer on the generator; a server that dies meanwhile is told at once. Raises CellError."""
+    spec = {
+        "host": server.session.hosts.server.load_address,
+        "port": server.port,
+        "path": _READY_PATH,
+        "limit_s": _READY_STEP_S,
+        "any_answer": server.variant.expect_failure is not None,
+    }
+    until = time.monotonic() + server.variant.start_limit_s
+    while True:
+        found = _client(server, "ready", spec)
+        if found["ready"]:
+            return
+        state = node_calls.server_state(server.session.server, server.unit)
+        if state["active_state"] not in ("active", "activating", "reloading"):
+            raise CellError("start", f"{server.unit} ended before it answered: {state['result']}: {found['found']}")
+        if time.monotonic() > until:
+            raise CellError("ready", f"no right answer within {server.variant.start_limit_s:g} s: {found['found']}")
+
+
+def _clock_ahead_s(host: RemoteHost) -> float:
+    """How far a host's clock is ahead of ours: of the read that took least, and so was least disturbed."""
+
+    def read() -> tuple[float, float]:
+        before = time.time()
+        found = host.run(["date", "+%s.%N"], limit_s=_CALL_LIMIT_S)
+        after = time.time()
+        return after - before, float(found.stdout) - (before + after) / 2
+
+    return min(read() for _ in range(_CLOCK_READS))[1]
+
+
+def _snapshot(server: Server, verb: str, spec: Mapping[str, object]) -> dict[str, Any]:
+    return _packed_call(server.session.server, "probe_snapshot.py", verb, spec)
+
+
+def _client(server: Server, verb: str, spec: Mapping[str, object]) -> dict[str, Any]:
+    return _packed_call(server.session.generators[0], "probe_client.py", verb, spec)
+
+
+def _packed_call(host: RemoteHost, script: str, verb: str, spec: Mapping[str, object]) -> dict[str, Any]:
+    command = ["/usr/bin/python3", "-I", "-S", f"{node_calls.NODE_DIR}/{script}", verb, node_calls.pack_spec(spec)]
+    result = host.run(command, limit_s=LEASE_S, check=False)
+    if result.exit_code != 0:
+        raise HostError(failure_text(result))
+    try:
+        return node_calls.unpack_result(host.name, result.stdout.strip())
+    except ParseError as error:
+        raise HostError(f"{host.name}: {script} {verb}: {error}") from error
+
+
+#: Called with the name of each step of a probe.
+OnStep = Callable[[str], None]

@@ -1,0 +1,198 @@
+"""One probe of one variant: tries until a wave shows all that can be shown, and its record."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from wrklab.errors import CellError
+from wrklab.measure.session import Session
+from wrklab.model.published_probe import PublishedProbe
+from wrklab.model.stack import Variant
+from wrklab.probe import drive, protocol
+from wrklab.probe.analysis import Figures, figures, overflow_text, running, void_reasons
+from wrklab.probe.published import compare
+from wrklab.probe.record import ProbeRecord
+from wrklab.probe.serving import displacement_mean, serving
+from wrklab.probe.wave import Wave
+
+#: A variant that is there to fail needs no thousand tracebacks.
+_FAILING_COUNT = 100
+_LOG_LINES = 20
+#: N above this is sent faster, so that the hold stays far from servers' own time-outs and the probe is short.
+_FAST_ABOVE_COUNT = 5000
+_FAST_RATE_PER_S = 1000.0
+
+OnStep = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ProbeOutcome:
+    """A probe as the store takes it: the record, and by name what the hosts said in each wave."""
+
+    record: ProbeRecord
+    raw: dict[str, Any]
+
+
+@dataclass
+class _Probe:
+    """A probe under way."""
+
+    session: Session
+    variant: Variant
+    on_step: OnStep
+    pace: protocol.Pace
+    count: int | None
+    ceiling: int
+    tries: int = 0
+    raw: dict[str, Any] = field(default_factory=dict)
+    void: list[str] = field(default_factory=list)
+    wave: Wave | None = None
+    second: Wave | None = None
+    figures: Figures | None = None
+
+
+def probe_variant(
+    session: Session, variant: Variant, published: PublishedProbe | None, on_step: OnStep
+) -> ProbeOutcome:
+    """Probe a variant. What goes wrong with it is in the record; only HostError and the like are raised."""
+    started_at_s = time.time()
+    probe = _begin(session, variant, on_step)
+    error = ""
+    log_tail: tuple[str, ...] = ()
+    try:
+        while _try_once(probe) != "end":
+            pass
+    except CellError as failure:
+        error = str(failure)
+    if probe.wave is not None:
+        log_tail = probe.wave.log_tail[-_LOG_LINES:]
+        error = error or _failure_text(variant, probe.wave)
+    record = _record(probe, started_at_s).model_copy(update=_failure(probe, error, log_tail))
+    record = record.model_copy(update=compare(record, published))
+    return ProbeOutcome(record, probe.raw)
+
+
+def _begin(session: Session, variant: Variant, on_step: OnStep) -> _Probe:
+    asked = variant.probe_requests_count
+    count = _FAILING_COUNT if variant.expect_failure else asked
+    ceiling = max(protocol.CEILING_COUNT, count or 0)
+    pace = protocol.Pace(rate_per_s=_FAST_RATE_PER_S) if (count or 0) > _FAST_ABOVE_COUNT else protocol.Pace()
+    return _Probe(session, variant, on_step, pace, count, ceiling)
+
+
+def _try_once(probe: _Probe) -> str:
+    """One fresh start of the server with its wave; `end` when the probe is over."""
+    probe.tries += 1
+    probe.on_step(f"start (try {probe.tries})")
+    with drive.running_server(probe.session, probe.variant) as server:
+        if probe.count is None:
+            probe.count = _choose_count(probe, server)
+        probe.on_step(f"{probe.count} requests (try {probe.tries})")
+        wave, probe.raw[f"try{probe.tries}"] = drive.run_wave(server, protocol.plan_wave(probe.count, probe.pace))
+        reasons = void_reasons(wave)
+        found = None if reasons else figures(wave)
+        step = protocol.next_step(found, probe.tries, probe.ceiling)
+        if step in ("again", "give up"):
+            probe.void.append("; ".join(reasons))
+            probe.pace = probe.pace.slower()
+            return "end" if step == "give up" else "again"
+        probe.wave, probe.figures = wave, found
+        if step == "raise" and found is not None:
+            probe.count = protocol.needed_count(found)
+            return "again"
+        probe.second = _second_wave(probe, server)
+    return "end"
+
+
+def _choose_count(probe: _Probe, server: drive.Server) -> int:
+    """N of the first whole wave. A long backlog is worth a scout: is the kernel's queue used at all?"""
+    limit = probe.variant.in_flight_limit
+    usual = protocol.first_count(limit, probe.ceiling)
+    if not protocol.wants_scout(drive.backlog(server), probe.ceiling):
+        return usual
+    probe.on_step("scout")
+    wave, probe.raw[f"scout{probe.tries}"] = drive.run_wave(server, protocol.plan_scout(limit))
+    drive.drain(server)
+    if void_reasons(wave):
+        return usual
+    return max(usual, protocol.next_count(figures(wave), probe.ceiling) or 0)
+
+
+def _second_wave(probe: _Probe, server: drive.Server) -> Wave | None:
+    """A few more requests once the first wave is served, to see who serves them; None where it never was."""
+    probe.on_step("second wave")
+    if not drive.drain(server):
+        return None
+    wave, probe.raw["second"] = drive.run_wave(server, protocol.plan_second_wave())
+    return wave
+
+
+def _record(probe: _Probe, started_at_s: float) -> ProbeRecord:
+    record = ProbeRecord(
+        variant=probe.variant.name,
+        stack=probe.variant.stack,
+        state="void",
+        started_at_s=started_at_s,
+        seconds=round(time.time() - started_at_s, 2),
+        tries=probe.tries,
+        queue_setting=probe.variant.queue_setting,
+        capacity_setting=probe.variant.capacity_setting,
+        void_reasons=tuple(probe.void),
+    )
+    if probe.wave is None or probe.figures is None:
+        return record
+    return record.model_copy(update=_measured(probe.wave, probe.figures, probe.second))
+
+
+def _measured(wave: Wave, found: Figures, second: Wave | None) -> dict[str, object]:
+    """The figures of a wave as fields of a record."""
+    counts = found.counts
+    who = serving(running(wave, wave.looks[-1]), wave.notes, second.notes if second else ())
+    displacement = displacement_mean(wave.notes)
+    return {
+        "state": "measured",
+        "requests_count": found.requests_count,
+        "rate_per_s": wave.plan.rate_per_s,
+        "capacity": counts.in_flight,
+        "capacity_limited_by": found.capacity_limited_by,
+        "queued_process": counts.queued_process,
+        "queued_kernel": counts.queued_kernel,
+        "kernel_queue": found.kernel_queue,
+        "kernel_limit": counts.backlog,
+        "overflow": overflow_text(found.overflow),
+        "overflow_counts": found.overflow,
+        "processes": counts.processes,
+        "threads": counts.threads,
+        "serving": who.kind,
+        "serving_detail": who.detail,
+        "reused": who.reused,
+        "displacement_mean": None if displacement is None else round(displacement, 2),
+        "descriptors": found.descriptors,
+    }
+
+
+def _failure_text(variant: Variant, wave: Wave) -> str:
+    """What a server says when it fails: the line that the card expects, else the first answer that was not 200."""
+    lines = [*wave.log_tail, *wave.error_answer.splitlines()]
+    if variant.expect_failure:
+        for line in reversed(lines):
+            if re.search(variant.expect_failure, line):
+                return line.strip()
+    first_line = wave.error_answer.splitlines()[:1]
+    return first_line[0].strip() if first_line else ""
+
+
+def _failure(probe: _Probe, error: str, log_tail: tuple[str, ...]) -> dict[str, object]:
+    """The fields that tell of a failure. One that the card expects is a finding."""
+    expected = probe.variant.expect_failure
+    matches = bool(expected and re.search(expected, error))
+    update: dict[str, object] = {"error": error, "is_expected_failure": matches}
+    if probe.wave is None and not probe.void:
+        update |= {"state": "failed"}
+    if error or expected:
+        update |= {"log_tail": log_tail}
+    return update

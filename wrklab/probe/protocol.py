@@ -1,0 +1,142 @@
+"""How a probe is done: how many requests, when they are sent, when both hosts look, what follows a wave. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from wrklab.probe.analysis import Figures
+from wrklab.probe.wave import WavePlan
+
+#: Requests of the first whole wave, as many as the articles sent.
+USUAL_COUNT = 1000
+#: The most that a wave is raised to in order to see a queue full, unless a card or a suite asks for more.
+CEILING_COUNT = 5000
+RATE_PER_S = 500.0
+#: Every try is one fresh start of the server.
+TRIES_MAX = 5
+
+#: The first requests come one by one: two that a loop reads in one turn would make its figure a matter of chance.
+SLOW_COUNT = 20
+_SLOW_STEP_S = 0.02
+#: A backlog that the usual wave can fill needs no scout.
+_SCOUT_FROM_BACKLOG = USUAL_COUNT - 150
+_SCOUT_COUNT = 60
+#: Beyond what is needed to see the kernel's queue full.
+_MARGIN_COUNT = 60
+#: A limit that the card knows is exceeded by so much.
+_KNOWN_LIMIT_FACTOR = 1.5
+
+#: From the last arrival to the first snapshot; longer where handlers are slow to begin.
+_SETTLE_S = 0.6
+_BETWEEN_LOOKS_S = 0.6
+_BEFORE_DEADLINE_S = 0.35
+_RELEASE_STEP_S = 0.001
+_RELEASE_MAX_S = 2.0
+_RELEASE_LIMIT_S = 3.0
+#: No hold may come near the time-outs that servers have themselves, at 30 s and more.
+HOLD_LIMIT_S = 25.0
+
+SECOND_WAVE_COUNT = 12
+#: Ids of the second wave and of a scout begin here, so that no note is taken for another wave's.
+SECOND_WAVE_ID = 1_000_000
+SCOUT_ID = 2_000_000
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast requests arrive, and how long the server is given before it is looked at."""
+
+    rate_per_s: float = RATE_PER_S
+    settle_s: float = _SETTLE_S
+
+    def slower(self) -> Pace:
+        """After a void wave."""
+        return Pace(self.rate_per_s / 1.6, self.settle_s * 1.6)
+
+
+def plan_wave(requests_count: int, pace: Pace, first_id: int = 0) -> WavePlan:
+    """A wave of N requests with its snapshots and its deadline. Raises ValueError where it would hold too long."""
+    last_s = SLOW_COUNT * _SLOW_STEP_S + max(0, requests_count - SLOW_COUNT) / pace.rate_per_s
+    first_look_s = last_s + pace.settle_s
+    second_look_s = first_look_s + _BETWEEN_LOOKS_S
+    # Snapshots of many handlers take longer themselves.
+    until_s = second_look_s + _BEFORE_DEADLINE_S + requests_count / 10_000
+    if until_s > HOLD_LIMIT_S:
+        raise ValueError(
+            f"{requests_count} requests at {pace.rate_per_s:g}/s would be held {until_s:.0f} s; "
+            f"servers have time-outs of their own from 30 s on: at most {HOLD_LIMIT_S:g} s"
+        )
+    return WavePlan(
+        requests_count=requests_count,
+        slow_count=SLOW_COUNT,
+        slow_step_s=_SLOW_STEP_S,
+        rate_per_s=pace.rate_per_s,
+        looks_s=(first_look_s, second_look_s),
+        until_s=until_s,
+        until_step_s=min(_RELEASE_STEP_S, _RELEASE_MAX_S / requests_count),
+        release_limit_s=_RELEASE_LIMIT_S,
+        first_id=first_id,
+    )
+
+
+def plan_second_wave() -> WavePlan:
+    """A few requests after the release, to see who serves them."""
+    return WavePlan(
+        requests_count=SECOND_WAVE_COUNT,
+        slow_count=SECOND_WAVE_COUNT,
+        slow_step_s=_SLOW_STEP_S,
+        rate_per_s=RATE_PER_S,
+        looks_s=(),
+        until_s=SECOND_WAVE_COUNT * _SLOW_STEP_S + 0.15,
+        until_step_s=0.0,
+        release_limit_s=_RELEASE_LIMIT_S,
+        first_id=SECOND_WAVE_ID,
+    )
+
+
+def plan_scout(in_flight_limit: int | None) -> WavePlan:
+    """A small wave that shows whether what is not handled waits in the kernel."""
+    number = _SCOUT_COUNT if in_flight_limit is None else int(in_flight_limit * _KNOWN_LIMIT_FACTOR) + _SCOUT_COUNT
+    return plan_wave(min(number, USUAL_COUNT // 2), Pace(settle_s=0.25), first_id=SCOUT_ID)
+
+
+def wants_scout(backlog: int, ceiling_count: int) -> bool:
+    """Whether a long queue makes it worthwhile to know first if it is used at all."""
+    return _SCOUT_FROM_BACKLOG < backlog < ceiling_count - _MARGIN_COUNT
+
+
+def first_count(in_flight_limit: int | None, ceiling_count: int) -> int:
+    """N of the first whole wave where nothing is known of the queues."""
+    known = int((in_flight_limit or 0) * _KNOWN_LIMIT_FACTOR)
+    return min(max(USUAL_COUNT, known), ceiling_count)
+
+
+def needed_count(figures: Figures) -> int:
+    """N that fills the kernel's queue behind what this wave showed."""
+    counts = figures.counts
+    answered = sum(number for kind, number in figures.overflow.items() if kind != "SYN pending")
+    return counts.in_flight + counts.queued_process + counts.backlog + 1 + answered + _MARGIN_COUNT
+
+
+def next_count(figures: Figures, ceiling_count: int) -> int | None:
+    """N of a further wave, or None where this one says all that can be seen below the ceiling.
+
+    Only a queue that is used can be filled: a process that takes every connection itself leaves the kernel's empty.
+    """
+    if figures.kernel_queue != "at least":
+        return None
+    wanted = needed_count(figures)
+    return wanted if figures.requests_count < wanted <= ceiling_count else None
+
+
+Step = Literal["report", "again", "raise", "give up"]
+
+
+def next_step(figures: Figures | None, tries: int, ceiling_count: int) -> Step:
+    """What follows a wave: a void one (None) is tried again, never reported."""
+    if figures is None:
+        return "again" if tries < TRIES_MAX else "give up"
+    if next_count(figures, ceiling_count) is not None and tries < TRIES_MAX:
+        return "raise"
+    return "report"

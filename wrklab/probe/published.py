@@ -1,0 +1,76 @@
+"""An article's finding beside ours: agrees, or differs and why. Pure."""
+
+from __future__ import annotations
+
+from wrklab.model.published_probe import PublishedProbe
+from wrklab.probe.record import ProbeRecord
+
+AGREES = "agrees"
+
+
+def compare(record: ProbeRecord, published: PublishedProbe | None) -> dict[str, object]:
+    """The fields `published_row` and `agrees` of a record."""
+    if published is None:
+        return {}
+    return {"published_row": published.row, "agrees": _verdict(record, published)}
+
+
+def _verdict(record: ProbeRecord, published: PublishedProbe) -> str | None:
+    if record.state == "void":
+        return None
+    if record.capacity is None:
+        return f"differs, because the server failed here: {record.error or 'see its log'}"
+    reasons = [
+        reason
+        for reason in (_capacity(record, published), _queue(record, published), _reuse(record, published))
+        if reason
+    ]
+    return f"differs, because {'; '.join(reasons)}" if reasons else AGREES
+
+
+def _capacity(record: ProbeRecord, published: PublishedProbe) -> str:
+    """Empty where both found the same number, or no limit."""
+    ours, theirs = record.capacity, published.in_flight
+    is_unlimited = record.capacity_limited_by.startswith("no limit")
+    # All that the article sent were handled: no limit was met there either.
+    were_all_handled = theirs is None or theirs == published.requests_count
+    if ours == theirs or (is_unlimited and were_all_handled):
+        return ""
+    said = "no limit" if theirs is None else f"{theirs}"
+    if is_unlimited:
+        return f"the article met a limit of {said}, and here was none up to {record.requests_count}" + _platform(
+            published
+        )
+    return f"{ours} are handled at once here ({record.capacity_limited_by}), {said} in the article" + _platform(
+        published
+    )
+
+
+def _platform(published: PublishedProbe) -> str:
+    return f" (article: {published.note})" if published.note else ""
+
+
+def _queue(record: ProbeRecord, published: PublishedProbe) -> str:
+    """Empty where the article's queue is the one found here; the one that Linux admits beyond a backlog counts as such.
+
+    A queue within the process grows with the number of requests: there the numbers are no property of the server.
+    """
+    if published.queued is None or record.queued_process is None or record.queued_kernel is None:
+        return ""
+    if record.kernel_queue == "full" and not record.queued_process:
+        if published.queued in (record.kernel_limit, record.queued_kernel):
+            return ""
+        return (
+            f"{record.queued_kernel} wait in the kernel here (backlog {record.kernel_limit}; Linux admits one more), "
+            f"{published.queued} in the article"
+        )
+    ours = record.queued_process + record.queued_kernel
+    if bool(ours) == bool(published.queued):
+        return ""
+    return f"{ours} requests wait here, {published.queued} in the article"
+
+
+def _reuse(record: ProbeRecord, published: PublishedProbe) -> str:
+    if record.reused is None or published.reused is None or record.reused == published.reused:
+        return ""
+    return f"what serves is {'' if record.reused else 'not '}used again here ({record.serving})"
