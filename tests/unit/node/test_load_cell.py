@@ -38,7 +38,7 @@ def test_a_cell_from_ready_to_verified(server: ToyServer, tmp_path: Path) -> Non
     result = folder.run()
     assert result["failed"] is None
     assert result["ready"]["attempts"] == 1
-    assert 0.1 <= result["ready"]["first_answer_s"] < 0.3
+    assert 0.1 <= result["ready"]["first_answer_s"] < 0.5
     assert result["settle"]["calm"]
     assert result["warmup"]["report"]["duration_us"] / 1e6 == pytest.approx(0.35, abs=0.1)
     assert folder.phases() == ["ready", "warmup", "settle", "window", "verify_after"]
@@ -51,7 +51,7 @@ def test_a_cell_from_ready_to_verified(server: ToyServer, tmp_path: Path) -> Non
 
 def _begins_together(result: dict[str, Any]) -> None:
     starts = [process["report"]["started_at"] for process in result["wrk"]]
-    assert max(starts) - min(starts) < 0.05
+    assert max(starts) - min(starts) < 0.1
     assert 0 <= result["window"]["start"] - result["window"]["mark"] < 0.1
     moments = [float(line.split('"at":')[1].split(",")[0]) for line in result["samples"]]
     assert moments[0] <= result["window"]["start"]
@@ -138,7 +138,7 @@ def test_a_server_that_comes_up_late_is_waited_for(tmp_path: Path) -> None:
     late.start()
     result = cell_folder(tmp_path, port, processes=[{"threads": 1, "connections": 1}]).run()
     late.join()
-    assert 0 < result["ready"]["at"] - up_at < 0.3
+    assert 0 < result["ready"]["at"] - up_at < 0.5
     assert result["ready"]["attempts"] > 5
 
 
@@ -156,7 +156,7 @@ def test_a_server_that_answers_wrongly_is_given_up_after_3_s(server: ToyServer, 
     began = time.monotonic()
     cell = cell_folder(tmp_path, server.port, target=target(server, "/500"), ready_limit_s=30.0)
     failed = cell.run()["failed"]
-    assert 3 <= time.monotonic() - began < 4
+    assert 3 <= time.monotonic() - began < 6
     assert failed["phase"] == "ready"
     assert f"http://127.0.0.1:{server.port}/500: status 500 instead of 200: 'why??' (for 3." in failed["text"]
 
