@@ -116,15 +116,25 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
         "answers account for 12 % of the connections' time, generator at 3 % CPU, server's unit at 5 %",
         {"busy_ratio": 0.12, "generator_cpu_percent": 99.0},
     ),
+    "starved_by_limit": (
+        {"busy_ratio": 0.02, "generator_cpu_percent": 3.0, "server_cpu_percent": 5.0, "ceiling_ratio": 0.9},
+        "answers account for 2 % of the connections' time",
+        {"busy_ratio": 0.02, "generator_cpu_percent": 3.0, "ceiling_ratio": 0.7},
+    ),
     "unit_ended": (
         {"units_ended": ("failed/oom-kill",)},
         "failed/oom-kill",
         {"units_ended": ()},
     ),
     "wrong_after": (
-        {"verify_after": ("no answer in 4 s",)},
-        "no answer in 4 s",
-        {"verify_after": ()},
+        {"verify_after": ("connection refused",)},
+        "connection refused",
+        {"verify_after": ("timed out: connected, but no whole answer within 4 s",)},
+    ),
+    "slow_after": (
+        {"verify_after": ("timed out: connected, but no whole answer within 4 s",)},
+        "timed out",
+        {"verify_after": ("connection refused",)},
     ),
     "spread": (
         {"requests_per_s_min": 13_000.0, "requests_per_s_max": 15_500.0},

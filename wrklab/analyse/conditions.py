@@ -26,6 +26,10 @@ BOUND_RATIO = 0.95
 LATENCY_COUNT_MIN = 1000
 
 
+#: A rate this near to limit / hold is explained by the limit; short windows and starts take the rest.
+NEAR_CEILING_RATIO = 0.8
+
+
 def errors_of(row: SummaryRow) -> Errors:
     """The row's errors; none where nothing was measured."""
     return row.errors or Errors()
@@ -98,9 +102,22 @@ def stolen(row: SummaryRow) -> bool:
 
 def starved(row: SummaryRow) -> bool:
     """Connections went without answers while the generator had CPU to spare for reading them."""
-    if row.busy_ratio is None or not row.requests:
-        return False
-    return row.busy_ratio < BUSY_LIMIT_RATIO and not generator_busy(row)
+    return _has_starving(row) and not _is_near_ceiling(row)
+
+
+def starved_by_limit(row: SummaryRow) -> bool:
+    """The same, where the variant's own limit on requests in flight explains it."""
+    return _has_starving(row) and _is_near_ceiling(row)
+
+
+def wrong_after(row: SummaryRow) -> bool:
+    """Right after a window the server gave a wrong answer, or none and ended the connection."""
+    return any(not _is_timeout(found) for found in row.verify_after)
+
+
+def slow_after(row: SummaryRow) -> bool:
+    """Right after a window the server had not answered when patience ended."""
+    return bool(row.verify_after) and all(_is_timeout(found) for found in row.verify_after)
 
 
 def spread(row: SummaryRow) -> bool:
@@ -136,6 +153,20 @@ def one_round(row: SummaryRow) -> bool:
 def shorter_than_published(row: SummaryRow) -> bool:
     """The article measured longer."""
     return _above(row.published_duration_s, row.duration_s) and row.rounds > 0
+
+
+def _has_starving(row: SummaryRow) -> bool:
+    if row.busy_ratio is None or not row.requests:
+        return False
+    return row.busy_ratio < BUSY_LIMIT_RATIO and not generator_busy(row)
+
+
+def _is_near_ceiling(row: SummaryRow) -> bool:
+    return _above(row.ceiling_ratio, NEAR_CEILING_RATIO)
+
+
+def _is_timeout(found: str) -> bool:
+    return found.startswith("timed out")
 
 
 def _broken_ratio(row: SummaryRow) -> float:

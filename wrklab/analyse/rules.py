@@ -192,6 +192,14 @@ RULES: tuple[Rule, ...] = (
         "A longer window tells slow from hung (--duration 60s)",
     ),
     Rule(
+        "starved_by_limit",
+        "latency",
+        conditions.starved_by_limit,
+        _starved,
+        "more connections than the variant handles at once: the rate stands, the latencies are those of the few served",
+        "Ask for as many connections as its limit to see its latencies",
+    ),
+    Rule(
         "unit_ended",
         "rate",
         lambda row: bool(row.units_ended),
@@ -202,10 +210,18 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "wrong_after",
         "rate",
-        lambda row: bool(row.verify_after),
+        conditions.wrong_after,
         lambda row: "; ".join(row.verify_after),
         "right after a window the server did not answer as it should: the load overran, hung or broke it",
         "Read its log in raw/",
+    ),
+    Rule(
+        "slow_after",
+        "none",
+        conditions.slow_after,
+        lambda row: "; ".join(row.verify_after),
+        "right after a window the server still worked off what wrk had left queued",
+        "Nothing: each round has a fresh server",
     ),
     Rule(
         "spread",
