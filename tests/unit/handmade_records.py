@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from wrklab.measure.histogram import Histogram
 
+from wrklab.measure.histogram import Histogram
 from wrklab.model.record import (
     CellRecord,
     Errors,
