@@ -32,7 +32,7 @@ def smoke_rows(deployed_lab: str) -> dict[str, dict[str, Any]]:
 
 def test_every_variant_is_measured(smoke_rows: dict[str, dict[str, Any]], catalogue: Catalogue) -> None:
     """Each variant starts, gives the right answer to the load host before and after, and serves requests between."""
-    assert set(smoke_rows) == set(catalogue.variants)
+    assert set(smoke_rows) == {name for name, variant in catalogue.variants.items() if variant.benched}
     failed = {name: row for name, row in smoke_rows.items() if row["state"] != "measured"}
     assert not failed
     assert all(row["requests"] > 0 for row in smoke_rows.values())
@@ -49,8 +49,8 @@ def test_both_sides_are_watched(smoke_rows: dict[str, dict[str, Any]]) -> None:
     for row in smoke_rows.values():
         assert 0 < row["server_cpu_percent"] <= 105
         assert 0 < row["generator_cpu_percent"] <= 105
-        assert row["processes"] >= 1
-        assert row["threads"] >= 1
+        assert row["processes_max"] >= 1
+        assert row["threads_max"] >= 1
 
 
 def test_what_is_serial_by_nature_is_seen_to_be_serial(smoke_rows: dict[str, dict[str, Any]]) -> None:

@@ -23,7 +23,7 @@ from wrklab.measure import prepare
 from wrklab.measure.cell_run import CellRaw, run_cell
 from wrklab.measure.limits import HostLimits, ProcessLoad, server_note, split_load
 from wrklab.measure.records import cell_outcome
-from wrklab.measure.session import Session, limits_of, open_session
+from wrklab.measure.session import Session, limits_of, open_session, with_known_cpus
 from wrklab.model.catalogue import Catalogue
 from wrklab.model.plan import BenchRequest, Cell, Pair, order_cells, resolve
 from wrklab.model.record import CellRecord, HostEnvironment, PlannedCell, RunEnvironment, RunPlan
@@ -47,9 +47,10 @@ def run_bench(catalogue: Catalogue, request: BenchRequest, console: Console) -> 
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
     hosts = read_hosts(request.lab)
     prepare.ensure_lab(request.lab, hosts.kind, console)
-    with open_session(catalogue, request.lab) as session:
-        prepare.ensure_deployed(session, console)
-        environments = session.environments()
+    with open_session(catalogue, request.lab) as opened:
+        prepare.ensure_deployed(opened, console)
+        environments = opened.environments()
+        session = with_known_cpus(opened, environments)
         limits = {name: limits_of(name, found) for name, found in environments.items()}
         loads = _split_loads(pairs, limits[session.generators[0].name])
         plan = _plan(session, request, order_cells(pairs, seed), seed, _notes(session, pairs, limits))
@@ -68,6 +69,8 @@ def _split_loads(pairs: Sequence[Pair], limits: HostLimits) -> dict[str, list[Pr
 
 def _notes(session: Session, pairs: Sequence[Pair], limits: dict[str, HostLimits]) -> list[str]:
     notes = []
+    if len(session.generators) > 1:
+        notes.append(f"Of {len(session.generators)} generators only {session.generators[0].name} was used.")
     for scenario in {scenario.name: scenario for _, scenario in pairs}.values():
         note = server_note(scenario, limits[session.server.name])
         if note:
@@ -119,10 +122,10 @@ def _environment(session: Session, facts: dict[str, dict[str, Any]]) -> RunEnvir
         hosts=tuple(
             HostEnvironment(
                 host=host.name,
-                group="server" if host is session.server else "loadgen",
-                facts=facts[host.name] | {"address": host.host.load_address, "cpus_given": list(host.host.cpus)},
+                group="server" if host.group == "server" else "loadgen",
+                facts=facts[host.name] | {"address": host.load_address, "cpus_given": list(host.cpus)},
             )
-            for host in session.all
+            for host in session.hosts.all
         ),
         controller=controller_environment(),
     )

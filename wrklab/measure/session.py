@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from wrklab.doors import node_calls
-from wrklab.doors.inventory import LabHosts, read_hosts
+from wrklab.doors.inventory import LabHost, LabHosts, read_hosts
 from wrklab.doors.remote import RemoteHost
 from wrklab.errors import HostError, ParseError
 from wrklab.measure.limits import HostLimits
@@ -53,6 +53,24 @@ class Session:
     def clean_up(self) -> dict[str, list[str]]:
         """End whatever of ours runs on the hosts; what was ended, by host."""
         return self.on_all(node_calls.clean_up)
+
+
+def with_known_cpus(session: Session, environments: dict[str, dict[str, Any]]) -> Session:
+    """The session, with the CPUs that a host may use where its inventory gives none. Raises ParseError."""
+
+    def known(host: LabHost) -> LabHost:
+        if host.cpus:
+            return host
+        try:
+            return replace(host, cpus=tuple(environments[host.name]["cpu"]["allowed"]))
+        except (KeyError, TypeError) as error:
+            raise ParseError(f"{host.name}: environment.py gave no CPUs: {error!r}") from error
+
+    hosts = session.hosts
+    return replace(
+        session,
+        hosts=replace(hosts, server=known(hosts.server), generators=tuple(known(host) for host in hosts.generators)),
+    )
 
 
 @contextmanager
