@@ -1,14 +1,19 @@
-"""The FastAPI application: the same three routes as blocking views (`sync_app`) and as coroutines (`async_app`).
+"""The FastAPI application: the same routes as blocking views (`sync_app`) and as coroutines (`async_app`).
 
 `anyio_app` is `async_app` for servers that do not run asyncio: AnyIO's sleep also works on trio, and costs 2 us more.
+`async_blocking_app` has coroutines that never await. `sync_tokens_app` and `sync_runvar_app` are `sync_app` with
+WRKLAB_THREAD_TOKENS threads in AnyIO's pool instead of 40, set in two ways.
 """
 
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
-import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import probe_notes
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 
@@ -25,9 +30,30 @@ def minimal_standard(steps: int) -> int:
     return value
 
 
-def _sync_app() -> FastAPI:
+async def block(hold_s: float) -> None:
+    """A coroutine's mistake: a sleep that does not await."""
+    time.sleep(hold_s)  # noqa: ASYNC251  on purpose
+
+
+def thread_tokens() -> int:
+    """How many threads the card wants in AnyIO's pool."""
+    return int(os.environ["WRKLAB_THREAD_TOKENS"])
+
+
+@asynccontextmanager
+async def raised_tokens(_: FastAPI) -> AsyncIterator[None]:
+    """Changes the pool's limiter where AnyIO says it is, on asyncio as on trio."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = thread_tokens()
+    yield
+
+
+def set_runvar() -> None:
+    """The article's way: another limiter under the name of AnyIO's own variable, which AnyIO 3 looked up by name."""
+    anyio.lowlevel.RunVar[anyio.CapacityLimiter]("_default_thread_limiter").set(anyio.CapacityLimiter(thread_tokens()))
+
+
+def _sync_app(app: FastAPI) -> FastAPI:
     """Views without `async`: Starlette runs each in AnyIO's thread pool, 40 threads a process."""
-    app = FastAPI()
 
     @app.get("/health")
     def health() -> PlainTextResponse:
@@ -42,6 +68,12 @@ def _sync_app() -> FastAPI:
     @app.get("/cpu")
     def cpu() -> PlainTextResponse:
         return PlainTextResponse(str(minimal_standard(CPU_STEPS)))
+
+    @app.get("/probe")
+    def probe(id: int, until: float) -> PlainTextResponse:  # noqa: A002  the name in the URL
+        with probe_notes.noted(id, "thread"):
+            time.sleep(probe_notes.left_s(until))
+        return PlainTextResponse("ok")
 
     return app
 
@@ -64,9 +96,18 @@ def _async_app(sleep: Callable[[float], Awaitable[None]]) -> FastAPI:
     async def cpu() -> PlainTextResponse:
         return PlainTextResponse(str(minimal_standard(CPU_STEPS)))
 
+    @app.get("/probe")
+    async def probe(id: int, until: float) -> PlainTextResponse:  # noqa: A002  the name in the URL
+        with probe_notes.noted(id, "loop"):
+            await sleep(probe_notes.left_s(until))
+        return PlainTextResponse("ok")
+
     return app
 
 
-sync_app = _sync_app()
+sync_app = _sync_app(FastAPI())
+sync_tokens_app = _sync_app(FastAPI(lifespan=raised_tokens))
+sync_runvar_app = _sync_app(FastAPI(on_startup=[set_runvar]))
 async_app = _async_app(asyncio.sleep)
+async_blocking_app = _async_app(block)
 anyio_app = _async_app(anyio.sleep)

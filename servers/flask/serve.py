@@ -10,7 +10,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     servers = parser.add_subparsers(dest="server", required=True)
     dev = servers.add_parser("dev", help="app.run(): werkzeug, a thread a request")
-    dev.add_argument("--view", choices=("sync", "async"), required=True)
+    dev.add_argument("--view", choices=("sync", "async", "async_blocking"), required=True)
+    dev.add_argument("--single", action="store_true", help="threaded=False: one request after the other")
+    dev.add_argument("--processes", type=int, default=1, help="threaded=False, a process a request, so many at once")
+    dev.add_argument("--backlog", type=int, help="the listening socket's (werkzeug has no option for its 128)")
     gevent = servers.add_parser("gevent", help="gevent.pywsgi.WSGIServer")
     gevent.add_argument(
         "--patch",
@@ -20,15 +23,21 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.server == "dev":
-        serve_dev(options.port, options.view)
+        threaded = not options.single and options.processes == 1
+        serve_dev(options.port, options.view, threaded=threaded, processes=options.processes, backlog=options.backlog)
     else:
         serve_gevent(options.port, options.patch)
 
 
-def serve_dev(port: int, view: str) -> None:
-    """Flask's development server, with the options that app.run() has by default."""
+def serve_dev(port: int, view: str, *, threaded: bool, processes: int, backlog: int | None) -> None:
+    """Flask's development server by app.run(), whose own defaults are threaded, one process and a backlog of 128."""
     app = importlib.import_module("app")
-    {"sync": app.sync_app, "async": app.async_app}[view].run(host="0.0.0.0", port=port)
+    if backlog is not None:
+        from werkzeug.serving import BaseWSGIServer
+
+        BaseWSGIServer.request_queue_size = backlog
+    views = {"sync": app.sync_app, "async": app.async_app, "async_blocking": app.async_blocking_app}
+    views[view].run(host="0.0.0.0", port=port, threaded=threaded, processes=processes)
 
 
 def serve_gevent(port: int, patch: str) -> None:

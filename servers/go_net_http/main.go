@@ -1,4 +1,4 @@
-// A server of the standard library's net/http: GET /health, / and /cpu.
+// A server of the standard library's net/http: GET /health, /, /cpu and /probe.
 package main
 
 import (
@@ -43,5 +43,6 @@ func main() {
 	http.HandleFunc("GET /cpu", func(answer http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(answer, minimalStandard(cpuSteps))
 	})
+	http.HandleFunc("GET /probe", probe)
 	log.Fatal(http.ListenAndServe(os.Args[1], nil))
 }

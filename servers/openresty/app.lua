@@ -14,6 +14,15 @@ local function minimal_standard(steps)
     return value
 end
 
+-- Tells the probe that a handler starts (S) or finishes (F), by one write; docs/probe.md has the format. A worker has one
+-- thread, whose number is its pid.
+io.stderr:setvbuf("no")
+local function note(mark, id)
+    ngx.update_time() -- nginx's clock stands still between events
+    local pid = ngx.worker.pid()
+    io.stderr:write(string.format("wrklab-probe %s %d %d %d %d %.3f loop\n", mark, id, pid, pid, pid, ngx.now()))
+end
+
 local app = {}
 
 function app.health()
@@ -29,6 +38,20 @@ end
 
 function app.cpu()
     ngx.print(string.format("%d", minimal_standard(CPU_STEPS)))
+end
+
+-- `ok` at the deadline of the URL; notes start and finish.
+function app.probe()
+    local asked = ngx.req.get_uri_args()
+    local id, deadline = tonumber(asked.id), tonumber(asked["until"])
+    if not id or not deadline then
+        ngx.status = ngx.HTTP_BAD_REQUEST
+        return ngx.print("GET /probe?id=NUMBER&until=EPOCH_S")
+    end
+    note("S", id)
+    ngx.sleep(math.max(0, deadline - ngx.now()))
+    note("F", id)
+    ngx.print("ok")
 end
 
 return app

@@ -4,7 +4,9 @@ import argparse
 import asyncio
 import os
 
+import probe_notes
 from sanic import HTTPResponse, Request, Sanic
+from sanic.exceptions import BadRequest
 from sanic.response import text
 
 HOLD_S = int(os.environ["WRKLAB_HOLD_MS"]) / 1000
@@ -40,6 +42,18 @@ async def index(_: Request) -> HTTPResponse:
 async def cpu(_: Request) -> HTTPResponse:
     """The result of a fixed amount of computation."""
     return text(str(minimal_standard(CPU_STEPS)))
+
+
+@app.get("/probe")
+async def probe(request: Request) -> HTTPResponse:
+    """`ok` at the deadline `until`; notes down who held it."""
+    try:
+        request_id, until = int(request.args["id"][0]), float(request.args["until"][0])
+    except (KeyError, ValueError) as error:
+        raise BadRequest("GET /probe?id=NUMBER&until=EPOCH_S") from error
+    with probe_notes.noted(request_id, "loop"):
+        await asyncio.sleep(probe_notes.left_s(until))
+    return text("ok")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -100,7 +101,79 @@ def test_every_published_row_stands_in_the_suite_of_its_article(real: Catalogue)
         assert [entry.published for entry in real.suites[suite].rows] == in_csv
     for suite_card in real.suites.values():
         for entry in suite_card.rows:
-            assert real.variants[entry.variant].published[entry.scenario] == entry.published
+            assert real.variants[entry.variant].published.get(entry.scenario) == entry.published
+
+
+def test_every_published_probe_is_answered_by_one_variant(real: Catalogue) -> None:
+    """Each `row` of reference/probe-*.csv stands once among all `published_probe`, and nothing else does."""
+    rows = [
+        record["row"]
+        for path in sorted((PROJECT_DIR / "reference").glob("probe-*.csv"))
+        for record in csv.DictReader(path.open(encoding="utf-8"))
+    ]
+    answered = [variant.published_probe for variant in real.variants.values() if variant.published_probe is not None]
+
+    assert len(rows) == 24
+    assert Counter(answered) == Counter(rows)
+    assert set(real.published_probes) == set(rows)
+
+
+def test_every_published_probe_stands_in_the_suite_of_its_article(real: Catalogue) -> None:
+    """A suite begins with its article's rows in their order, each by its variant; what follows answers no row."""
+    for source, suite in {
+        "probe-flask": "flask_concurrency_article",
+        "probe-fastapi": "fastapi_concurrency_article",
+    }.items():
+        in_csv = [row.row for row in real.published_probes.values() if row.source == source]
+        probes = real.suites[suite].probes
+        assert [probe.published for probe in probes] == in_csv + [None] * (len(probes) - len(in_csv))
+        for probe in probes:
+            assert real.variants[probe.variant].published_probe == probe.published
+
+
+def test_every_variant_names_its_settings(real: Catalogue) -> None:
+    """A probe's report says what changes the queue and what the capacity, of each variant."""
+    silent = [
+        name for name, variant in real.variants.items() if not (variant.queue_setting and variant.capacity_setting)
+    ]
+    assert silent == []
+
+
+def test_what_fails_in_the_articles_is_expected_to_fail(real: Catalogue) -> None:
+    """Variants whose published probe handled nothing expect the text of the article's error, and nothing else does."""
+    failing = {row.row: row for row in real.published_probes.values() if row.in_flight == 0}
+    expecting = {variant.published_probe: variant for variant in real.variants.values() if variant.expect_failure}
+
+    assert set(expecting) == set(failing)
+    for key, variant in expecting.items():
+        assert variant.expect_failure is not None
+        assert re.search(variant.expect_failure, failing[str(key)].overflow)
+
+
+def test_variants_for_large_probes_send_what_the_article_sent(real: Catalogue) -> None:
+    """10,000 requests are asked for where the article did, nowhere else."""
+    asked = {v.published_probe: v.probe_requests_count for v in real.variants.values() if v.probe_requests_count}
+
+    assert asked == {
+        row.row: row.requests_count for row in real.published_probes.values() if (row.requests_count or 0) > 4000
+    }
+
+
+def test_the_exhaustion_suite_gives_all_the_same_limit_below_its_load(real: Catalogue) -> None:
+    """One number of tasks for everyone, fewer than the connections that come."""
+    rows = real.suites["exhaustion"].rows
+    limits = {real.variants[row.variant].tasks_max for row in rows}
+
+    assert limits == {200}
+    assert all(real.scenarios[row.scenario].connections > 200 for row in rows)
+
+
+def test_the_cpu_scenario_expects_what_applications_compute(real: Catalogue) -> None:
+    """Every answer to /cpu is compared with the one result; one worker is among the variants to compare with."""
+    cpu = real.scenarios["cpu"]
+
+    assert (cpu.path, cpu.body, cpu.validate_bodies) == ("/cpu", "46831694", True)
+    assert "flask_gunicorn_sync_1" in [row.variant for row in real.suites["cpu"].rows]
 
 
 def test_the_articles_scenarios_are_the_published_load(real: Catalogue) -> None:
@@ -145,10 +218,10 @@ def test_words_choose_variants(real: Catalogue) -> None:
 
     assert chosen("sanic_fast") == ["sanic_fast"]
     assert chosen("sanic_fast", "flask_dev_sync, sanic_fast") == ["flask_dev_sync", "sanic_fast"]
-    assert chosen("fastapi_hypercorn_*") == [
-        "fastapi_hypercorn_asyncio",
-        "fastapi_hypercorn_uvloop",
-        "fastapi_hypercorn_trio",
+    assert chosen("flask_gevent_*") == [
+        "flask_gevent_wsgi",
+        "flask_gevent_wsgi_monkeypatched",
+        "flask_gevent_wsgi_patched_first",
     ]
     assert len(chosen("all")) == 22
     assert chosen("go_net_http", "openresty") == ["go_net_http", "openresty_lua"]

@@ -103,6 +103,15 @@ def test_the_hold_of_a_cell_is_the_scenarios_before_the_variants(catalogue: Cata
     assert Cell(variant, catalogue.scenario("plain_100"), 1).hold_ms == 0
 
 
+def test_a_cells_answer_is_the_scenarios_before_the_variants(catalogue: Catalogue, standard: Scenario) -> None:
+    """/cpu answers with its result, everything else with what the card says."""
+    variant = catalogue.variants["flask_dev_sync"]
+
+    assert Cell(variant, standard, 1).body == "ok"
+    assert Cell(variant, catalogue.scenario("cpu"), 1).body == "46831694"
+    assert Cell(variant, catalogue.scenario("cpu"), 1).hold_ms == 0
+
+
 def test_keys_are_overridden_and_checked_as_a_whole(standard: Scenario) -> None:
     """`--connections 500 --duration 5s --rounds 1`; the card itself stays as it is."""
     changed = override(standard, {"connections": "500", "duration_s": "5s", "rounds": 1})

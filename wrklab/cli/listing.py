@@ -42,6 +42,8 @@ def catalogue_data(catalogue: Catalogue) -> dict[str, Any]:
                 "hold_ms": variant.hold_ms,
                 "in_flight_limit": variant.in_flight_limit,
                 "published": variant.published,
+                "published_probe": variant.published_probe,
+                "benched": variant.benched,
             }
             for variant in catalogue.variants.values()
         ],
@@ -57,7 +59,10 @@ def _variants_table(catalogue: Catalogue) -> Table:
     table.add_column("published rows (scenario: row)", no_wrap=True)
     table.add_column("what it is", overflow="fold")
     for variant in catalogue.variants.values():
-        rows = "\n".join(f"{scenario}: {row}" for scenario, row in variant.published.items())
+        found = [f"{scenario}: {row}" for scenario, row in variant.published.items()]
+        if variant.published_probe is not None:
+            found.append(f"probe: {variant.published_probe}")
+        rows = "\n".join(found)
         table.add_row(variant.stack, variant.name, rows, variant.description)
     return table
 

@@ -112,7 +112,7 @@ def load_spec(session: Session, cell: Cell, loads: list[ProcessLoad]) -> dict[st
             "port": session.port_of(cell.variant),
             "path": scenario.path,
         },
-        "expect": {"status": 200, "body": cell.variant.body},
+        "expect": {"status": 200, "body": cell.body},
         "ready_limit_s": cell.variant.start_limit_s,
         "attempt_limit_s": ATTEMPT_LIMIT_S,
         "warmup": warmup,

@@ -51,6 +51,11 @@ class Cell:
         return self.variant.hold_ms if self.scenario.hold_ms is None else self.scenario.hold_ms
 
     @property
+    def body(self) -> str:
+        """What every answer in this cell must be."""
+        return self.scenario.body or self.variant.body
+
+    @property
     def planned_s(self) -> float:
         """What it will take, about: a start, the warm-up, the window."""
         return 1.5 + self.scenario.warmup_s + self.scenario.duration_s
@@ -59,7 +64,10 @@ class Cell:
 def resolve(catalogue: Catalogue, request: BenchRequest) -> list[Pair]:
     """The variants and scenarios that a request means. Raises UsageError, UnknownNameError; nothing is touched."""
     if request.suite is not None:
-        pairs = _pairs_of_suite(catalogue, catalogue.suite(request.suite), request)
+        suite = catalogue.suite(request.suite)
+        if not suite.rows:
+            raise UsageError(f"suite {suite.name} has probes only: invoke probe --suite {suite.name}")
+        pairs = _pairs_of_suite(catalogue, suite, request)
     elif request.variants:
         scenario = catalogue.scenario(request.scenario or DEFAULT_SCENARIO)
         pairs = _pairs_of_scenario(catalogue, catalogue.select_variants(request.variants), scenario, request.overrides)

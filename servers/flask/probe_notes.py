@@ -1,0 +1,1 @@
+../shared/probe_notes.py
