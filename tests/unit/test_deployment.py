@@ -77,6 +77,14 @@ def test_a_unit_asks_for_no_more_descriptors_than_the_host_has(asked: int, given
     assert f"LimitNOFILE={given}\n" in unit_of(descriptors_count=asked)
 
 
+def test_a_limit_on_tasks_stands_twice_in_the_unit() -> None:
+    """The cgroup's limit, and the user's own for hosts without a pids controller; without a limit, neither."""
+    lines = unit_of(tasks_max=200).splitlines()
+
+    assert [line for line in lines if line.startswith(("TasksMax", "LimitNPROC"))] == ["TasksMax=200", "LimitNPROC=200"]
+    assert "LimitNPROC" not in unit_of()
+
+
 def test_words_of_a_command_are_quoted_as_systemd_reads_them() -> None:
     """Blanks and quotes hold a word together; `%` and `$` mean themselves."""
     argv = ["/bin/run", "-g", "a b;", 'say "hi"', "50%", "$HOME", "back\\slash", ""]
