@@ -67,9 +67,12 @@ def test_the_harness_costs_less_than_half_a_second(smoke_rows: dict[str, dict[st
 
 
 def test_many_connections_go_over_several_wrk_processes(deployed_lab: str) -> None:
-    """22,000 connections are shared by as many wrk processes as the descriptor ceiling demands, and are really open."""
+    """22,000 connections are shared by as many wrk processes as the descriptor ceiling demands, and are really open.
+
+    The window is long because the backlog is not: dropped SYNs come again after 1, 3 and 7 s.
+    """
     rows = bench_rows(
-        "--variant", "fastapi_uvicorn_workers", "--connections", "22000", "--duration", "8s", "--rounds", "1"
+        "--variant", "fastapi_uvicorn_workers", "--connections", "22000", "--duration", "14s", "--rounds", "1"
     )
     row = rows["fastapi_uvicorn_workers"]
     with Run.open(RESULTS_DIR) as run:
