@@ -54,7 +54,7 @@ def run_bench(catalogue: Catalogue, request: BenchRequest, console: Console) -> 
         limits = {name: limits_of(name, found) for name, found in environments.items()}
         loads = _split_loads(pairs, limits[session.generators[0].name])
         plan = _plan(session, request, order_cells(pairs, seed), seed, _notes(session, pairs, limits))
-        run = Run.create(RESULTS_DIR, plan, _environment(session, environments))
+        run = Run.create(RESULTS_DIR, plan, run_environment(session, environments))
         with run:
             return _run_cells(session, run, order_cells(pairs, seed), loads, console)
 
@@ -117,7 +117,7 @@ def planned_cell(catalogue: Catalogue, cell: Cell) -> PlannedCell:
     )
 
 
-def _environment(session: Session, facts: dict[str, dict[str, Any]]) -> RunEnvironment:
+def run_environment(session: Session, facts: dict[str, dict[str, Any]]) -> RunEnvironment:
     return RunEnvironment(
         hosts=tuple(
             HostEnvironment(

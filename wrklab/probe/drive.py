@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +32,10 @@ _QUIET_AFTER_S = 0.1
 _QUIET_LIMIT_S = 6.0
 _CLOCK_READS = 3
 _CALL_LIMIT_S = 15.0
+#: Beyond what a script takes by plan. After it the host ends the script, be it stopped.
+_SLACK_S = 5.0
+#: The exit status of timeout(1) when it had to end the script.
+_TIMED_OUT = 124
 
 
 @dataclass
@@ -103,19 +107,20 @@ def settle(server: Server, quiet_s: float) -> bool:
 
 
 def run_wave(server: Server, plan: WavePlan) -> tuple[Wave, dict[str, Any]]:
-    """One wave, and what the scripts said of it as they said it. Raises HostError, ParseError."""
+    """One wave, and what the scripts said of it as they said it. Raises CellError where a host did not keep up."""
     start_s = time.time() + _LEAD_S + plan.requests_count / 50_000
     server_start_s, client_start_s = start_s + server.server_ahead_s, start_s + server.client_ahead_s
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="probe") as pool:
-        watching = pool.submit(_snapshot, server, "watch", _watch_spec(server, plan, server_start_s))
-        sending = pool.submit(_client, server, "wave", _wave_spec(server, plan, server_start_s, client_start_s))
-        raw: dict[str, Any] = {
-            "server_start_s": server_start_s,
-            "client_start_s": client_start_s,
-            "client": sending.result(),
-            "server": watching.result(),
-        }
-    raw["notes"] = _snapshot(server, "notes", {"log": server.log, "from": 0})
+    limit_s = start_s - time.time() + plan.last_release_s + plan.release_limit_s + _SLACK_S
+    watch, wave = _watch_spec(server, plan, server_start_s), _wave_spec(server, plan, server_start_s, client_start_s)
+    try:
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="probe") as pool:
+            watching = pool.submit(_snapshot, server, "watch", watch, limit_s)
+            sending = pool.submit(_client, server, "wave", wave, limit_s)
+            raw: dict[str, Any] = {"server_start_s": server_start_s, "client_start_s": client_start_s}
+            raw |= {"client": sending.result(), "server": watching.result()}
+        raw["notes"] = _snapshot(server, "notes", {"log": server.log, "from": 0})
+    except HostError as error:
+        raise CellError("wave", str(error)) from error
     return parse_wave(plan, raw), raw
 
 
@@ -185,24 +190,27 @@ def _clock_ahead_s(host: RemoteHost) -> float:
     return min(read() for _ in range(_CLOCK_READS))[1]
 
 
-def _snapshot(server: Server, verb: str, spec: Mapping[str, object]) -> dict[str, Any]:
-    return _packed_call(server.session.server, "probe_snapshot.py", verb, spec)
+def _snapshot(server: Server, verb: str, spec: Mapping[str, object], limit_s: float = _CALL_LIMIT_S) -> dict[str, Any]:
+    return _packed_call(server.session.server, "probe_snapshot.py", verb, spec, limit_s)
 
 
-def _client(server: Server, verb: str, spec: Mapping[str, object]) -> dict[str, Any]:
-    return _packed_call(server.session.generators[0], "probe_client.py", verb, spec)
+def _client(server: Server, verb: str, spec: Mapping[str, object], limit_s: float = _CALL_LIMIT_S) -> dict[str, Any]:
+    return _packed_call(server.session.generators[0], "probe_client.py", verb, spec, limit_s)
 
 
-def _packed_call(host: RemoteHost, script: str, verb: str, spec: Mapping[str, object]) -> dict[str, Any]:
-    command = ["/usr/bin/python3", "-I", "-S", f"{node_calls.NODE_DIR}/{script}", verb, node_calls.pack_spec(spec)]
-    result = host.run(command, limit_s=LEASE_S, check=False)
+def _packed_call(
+    host: RemoteHost, script: str, verb: str, spec: Mapping[str, object], limit_s: float
+) -> dict[str, Any]:
+    command = [
+        *("/usr/bin/timeout", "--kill-after=1", f"{limit_s:.1f}"),
+        *("/usr/bin/python3", "-I", "-S", f"{node_calls.NODE_DIR}/{script}", verb, node_calls.pack_spec(spec)),
+    ]
+    result = host.run(command, limit_s=limit_s + _SLACK_S, check=False)
+    if result.exit_code == _TIMED_OUT:
+        raise HostError(f"{host.name}: {script} {verb} had not ended after {limit_s:.1f} s and was ended there")
     if result.exit_code != 0:
         raise HostError(failure_text(result))
     try:
         return node_calls.unpack_result(host.name, result.stdout.strip())
     except ParseError as error:
         raise HostError(f"{host.name}: {script} {verb}: {error}") from error
-
-
-#: Called with the name of each step of a probe.
-OnStep = Callable[[str], None]

@@ -64,7 +64,7 @@ def probe_variant(
     error = ""
     log_tail: tuple[str, ...] = ()
     try:
-        while _try_once(probe) != "end":
+        while not _try_once(probe):
             pass
     except CellError as failure:
         error = str(failure)
@@ -84,28 +84,39 @@ def _begin(session: Session, variant: Variant, on_step: OnStep) -> _Probe:
     return _Probe(session, variant, on_step, pace, count, ceiling)
 
 
-def _try_once(probe: _Probe) -> str:
-    """One fresh start of the server with its wave; `end` when the probe is over."""
+def _try_once(probe: _Probe) -> bool:
+    """One fresh start of the server with its wave; whether the probe is over. Raises CellError: the server failed."""
     probe.tries += 1
     probe.on_step(f"start (try {probe.tries})")
     with drive.running_server(probe.session, probe.variant) as server:
-        if probe.count is None:
-            probe.count = _choose_count(probe, server)
-        probe.on_step(f"{probe.count} requests (try {probe.tries})")
-        wave, probe.raw[f"try{probe.tries}"] = drive.run_wave(server, protocol.plan_wave(probe.count, probe.pace))
-        reasons = void_reasons(wave)
-        found = None if reasons else figures(wave)
-        step = protocol.next_step(found, probe.tries, probe.ceiling)
-        if step in ("again", "give up"):
-            probe.void.append("; ".join(reasons))
-            probe.pace = probe.pace.slower()
-            return "end" if step == "give up" else "again"
-        probe.wave, probe.figures = wave, found
-        if step == "raise" and found is not None:
-            probe.count = protocol.needed_count(found)
-            return "again"
-        probe.second = _second_wave(probe, server)
-    return "end"
+        try:
+            return _measure(probe, server)
+        except CellError as error:
+            # The server answered before, so it is the hosts that did not keep up.
+            return _void(probe, [str(error)])
+
+
+def _measure(probe: _Probe, server: drive.Server) -> bool:
+    if probe.count is None:
+        probe.count = _choose_count(probe, server)
+    probe.on_step(f"{probe.count} requests (try {probe.tries})")
+    wave, probe.raw[f"try{probe.tries}"] = drive.run_wave(server, protocol.plan_wave(probe.count, probe.pace))
+    if reasons := void_reasons(wave):
+        return _void(probe, reasons)
+    found = probe.figures = figures(wave)
+    probe.wave = wave
+    if protocol.next_step(found, probe.tries, probe.ceiling) == "raise":
+        probe.count = protocol.needed_count(found)
+        return False
+    probe.second = _second_wave(probe, server)
+    return True
+
+
+def _void(probe: _Probe, reasons: list[str]) -> bool:
+    """Note why; the next try is slower."""
+    probe.void.append("; ".join(reasons))
+    probe.pace = probe.pace.slower()
+    return protocol.next_step(None, probe.tries, probe.ceiling) == "give up"
 
 
 def _choose_count(probe: _Probe, server: drive.Server) -> int:
@@ -116,7 +127,8 @@ def _choose_count(probe: _Probe, server: drive.Server) -> int:
         return usual
     probe.on_step("scout")
     wave, probe.raw[f"scout{probe.tries}"] = drive.run_wave(server, protocol.plan_scout(limit))
-    drive.drain(server)
+    if not drive.drain(server):
+        raise CellError("wave", "what a scout of a few requests had asked for was not served in time")
     if void_reasons(wave):
         return usual
     return max(usual, protocol.next_count(figures(wave), probe.ceiling) or 0)
@@ -127,7 +139,10 @@ def _second_wave(probe: _Probe, server: drive.Server) -> Wave | None:
     probe.on_step("second wave")
     if not drive.drain(server):
         return None
-    wave, probe.raw["second"] = drive.run_wave(server, protocol.plan_second_wave())
+    try:
+        wave, probe.raw["second"] = drive.run_wave(server, protocol.plan_second_wave())
+    except CellError:
+        return None
     return wave
 
 

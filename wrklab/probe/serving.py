@@ -49,7 +49,7 @@ def _pool(workers: set[tuple[int, int, str]], reused: bool | None) -> Serving:
     threads = Counter(pid for pid, _, _ in workers)
     each = "/".join(str(number) for number in sorted(set(threads.values())))
     processes = "1 process" if len(threads) == 1 else f"{len(threads)} processes"
-    return Serving(POOL, f"{len(workers)} workers: {processes} of {each} threads", reused)
+    return Serving(POOL, f"{len(workers)} workers: {processes} of {each} thread{'s' if each != '1' else ''}", reused)
 
 
 def _reused(starts: Sequence[Note], again: Sequence[Note], *, shares_threads: bool) -> bool | None:

@@ -1,0 +1,104 @@
+"""results/probe_<id>/: plan.json, environment.json, a file a probe, what the hosts said, and the report."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from wrklab.doors.results import new_run_id, write_file
+from wrklab.errors import StoreError
+from wrklab.model.record import RunEnvironment
+from wrklab.probe.record import ProbePlan, ProbeRecord
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_PREFIX = "probe_"
+_FOLDER = re.compile(r"probe_\d{8}T\d{6}Z_[0-9a-f]{4}")
+
+
+def new_probe_id() -> str:
+    """A name for probes that begin now; names sort by time, and no run has such a name."""
+    return f"{_PREFIX}{new_run_id()}"
+
+
+class ProbeFolder:
+    """One folder of probes. A probe is in it whole or not at all. Every method raises StoreError."""
+
+    def __init__(self, path: Path, plan: ProbePlan) -> None:
+        """Use create or open."""
+        self.path = path
+        self.plan = plan
+
+    @classmethod
+    def create(cls, results_dir: Path, plan: ProbePlan, environment: RunEnvironment) -> ProbeFolder:
+        """A new folder named by plan.probe_id."""
+        path = results_dir / plan.probe_id
+        try:
+            (path / "raw").mkdir(parents=True)
+            (path / "probes").mkdir()
+        except OSError as error:
+            raise StoreError(f"{path} cannot be made: {error.strerror}; choose another results folder") from error
+        write_file(path / "plan.json", plan.model_dump_json(indent=1))
+        write_file(path / "environment.json", environment.model_dump_json(indent=1))
+        return cls(path, plan)
+
+    @classmethod
+    def open(cls, path: Path) -> ProbeFolder:
+        """An earlier folder, or one that is being written."""
+        return cls(path, _read(path / "plan.json", ProbePlan))
+
+    def add(self, record: ProbeRecord, raw: Mapping[str, Any]) -> None:
+        """A probe that ended: first what the hosts said, then its record."""
+        text = json.dumps(raw, separators=(",", ":"))
+        path = self.path / "raw" / f"{record.variant}.json.gz"
+        try:
+            path.write_bytes(gzip.compress(text.encode(), 5))
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written: {error.strerror}; is the disk full?") from error
+        write_file(self.path / "probes" / f"{record.variant}.json", record.model_dump_json(indent=1))
+
+    def records(self) -> list[ProbeRecord]:
+        """Every probe that ended, in the plan's order."""
+        paths = (self.path / "probes" / f"{variant}.json" for variant in self.plan.variants)
+        return [_read(path, ProbeRecord) for path in paths if path.is_file()]
+
+
+def newest_probe(results_dir: Path, variant: str) -> ProbeRecord | None:
+    """The newest probe of a variant that was measured; None where it never was. Folders that cannot be read are passed.
+
+    Its capacity over a scenario's hold is the most requests/s that the variant can answer (Little's law).
+    """
+    for path in probe_folders(results_dir):
+        found = path / "probes" / f"{variant}.json"
+        if not found.is_file():
+            continue
+        try:
+            record = _read(found, ProbeRecord)
+        except StoreError:
+            continue  # written by another wrklab; an older one may do
+        if record.state == "measured":
+            return record
+    return None
+
+
+def probe_folders(results_dir: Path) -> Iterator[Path]:
+    """All folders of probes, newest first."""
+    if results_dir.is_dir():
+        yield from sorted((path for path in results_dir.iterdir() if _FOLDER.fullmatch(path.name)), reverse=True)
+
+
+def _read(path: Path, model: type[Model]) -> Model:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}; remove its folder") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise StoreError(f"{path}: {where}: {first['msg']}; read it with the checkout that wrote it") from error
