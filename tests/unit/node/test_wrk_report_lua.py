@@ -80,11 +80,10 @@ def test_undoing_the_correction_leaves_a_sample_for_each_answer_in_time(stalled:
 
 
 def test_observed_latencies_show_the_server_as_it_is(stalled: StalledRun) -> None:
-    """2 ms but for the stalls; wrk's own p90 is lifted by samples that it made up."""
+    """2 ms but for the stalls; wrk's own p90 is lifted by samples that it made up (how far, a busy machine decides)."""
     observed = latency_of(stalled.by_ffi.observed())
     assert observed is not None
-    assert observed.p90_us < 20_000
-    assert stalled.by_ffi.corrected.percentile(90) > 100_000
+    assert observed.p90_us < stalled.by_ffi.corrected.percentile(90) / 2
 
 
 def test_our_statistics_of_wrks_histogram_are_those_that_wrk_gives(stalled: StalledRun) -> None:
