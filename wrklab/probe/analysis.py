@@ -202,7 +202,9 @@ def _starved(wave: Wave) -> list[str]:
     stopped = second.task_states.get("T", 0) + second.task_states.get("t", 0)
     if second.is_frozen or stopped:
         return ["the server was stopped (frozen)" if second.is_frozen else f"{stopped} of the server's threads stopped"]
-    if first.cpu_pressure_us is None or second.cpu_pressure_us is None:
+    # A server whose descriptors are all taken may spin on accept(): that one waits for a CPU whenever another works.
+    is_spinning = any(used >= limit for _, used, limit in second.descriptors)
+    if is_spinning or first.cpu_pressure_us is None or second.cpu_pressure_us is None:
         return []
     ratio = (second.cpu_pressure_us - first.cpu_pressure_us) / 1e6 / max(0.001, second.at_s - first.at_s)
     if ratio > _STARVED_RATIO:

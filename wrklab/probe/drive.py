@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wrklab.doors import node_calls
@@ -116,12 +116,13 @@ def run_wave(server: Server, plan: WavePlan) -> tuple[Wave, dict[str, Any]]:
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="probe") as pool:
             watching = pool.submit(_snapshot, server, "watch", watch, limit_s)
             sending = pool.submit(_client, server, "wave", wave, limit_s)
-            raw: dict[str, Any] = {"server_start_s": server_start_s, "client_start_s": client_start_s}
+            raw: dict[str, Any] = {"plan": asdict(plan)}
+            raw |= {"server_start_s": server_start_s, "client_start_s": client_start_s}
             raw |= {"client": sending.result(), "server": watching.result()}
         raw["notes"] = _snapshot(server, "notes", {"log": server.log, "from": 0})
     except HostError as error:
         raise CellError("wave", str(error)) from error
-    return parse_wave(plan, raw), raw
+    return parse_wave(raw), raw
 
 
 def drain(server: Server) -> bool:

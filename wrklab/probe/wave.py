@@ -128,9 +128,10 @@ class Wave:
     log_tail: tuple[str, ...]
 
 
-def parse_wave(plan: WavePlan, raw: Mapping[str, Any]) -> Wave:
-    """A wave from {"server_start_s","client_start_s","client","server","notes"}. Raises ParseError."""
+def parse_wave(raw: Mapping[str, Any]) -> Wave:
+    """A wave from {"plan","server_start_s","client_start_s","client","server","notes"}. Raises ParseError."""
     try:
+        plan = WavePlan(**{**raw["plan"], "looks_s": tuple(raw["plan"]["looks_s"])})
         client, server, log = raw["client"], raw["server"], raw["notes"]
         ids = range(plan.first_id, plan.first_id + plan.requests_count)
         return Wave(

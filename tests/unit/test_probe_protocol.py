@@ -1,0 +1,86 @@
+"""How many requests a probe sends, when, and what follows a wave."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.probe_waves import first_wave
+from wrklab.probe import protocol
+from wrklab.probe.analysis import Counts, Figures, KernelQueue, figures
+
+
+def found(
+    queued_kernel: int, backlog: int, kernel_queue: KernelQueue = "at least", requests_count: int = 1000
+) -> Figures:
+    """A wave of which one request is handled and some wait in the kernel."""
+    counts = Counts(1, 1 + queued_kernel, queued_kernel, backlog, kernel_queue == "full", 1, 1)
+    usual = figures(first_wave("single"))
+    return replace(usual, counts=counts, kernel_queue=kernel_queue, requests_count=requests_count, overflow={})
+
+
+def test_snapshots_lie_between_the_last_arrival_and_the_deadline() -> None:
+    """Half a second apart at least, and with time left."""
+    plan = protocol.plan_wave(1000, protocol.Pace())
+    first, second = plan.looks_s
+    assert plan.arrival_s(999) + 0.5 < first
+    assert first + 0.5 <= second < plan.until_s - 0.3
+
+
+def test_first_arrivals_are_slow_and_the_rest_keep_the_rate() -> None:
+    """Two requests that a loop reads in one turn would make its figure a matter of chance."""
+    plan = protocol.plan_wave(1000, protocol.Pace(rate_per_s=500))
+    assert plan.arrival_s(1) - plan.arrival_s(0) == pytest.approx(0.02)
+    assert plan.arrival_s(999) - plan.arrival_s(499) == pytest.approx(1.0)
+
+
+def test_no_hold_comes_near_the_time_outs_of_servers() -> None:
+    """They begin at 30 s and would be taken for an answer."""
+    assert protocol.plan_wave(10_000, protocol.Pace(rate_per_s=1000)).last_release_s < protocol.HOLD_LIMIT_S
+    with pytest.raises(ValueError, match="at most 25 s"):
+        protocol.plan_wave(10_000, protocol.Pace(rate_per_s=300))
+
+
+def test_ids_of_waves_are_apart() -> None:
+    """Notes of one wave are never counted in another."""
+    plans = (protocol.plan_wave(10_000, protocol.Pace(1000)), protocol.plan_scout(None), protocol.plan_second_wave())
+    ids = [number for plan in plans for number in range(plan.first_id, plan.first_id + plan.requests_count)]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_queue_that_is_used_and_not_full_raises_the_number() -> None:
+    """Enough to fill it: handled + waiting in the process + backlog + 1, and some more."""
+    wave = found(999, 2048)
+    assert protocol.next_step(wave, 1, protocol.CEILING_COUNT) == "raise"
+    assert protocol.needed_count(wave) > 1 + 2048 + 1
+
+
+@pytest.mark.parametrize(
+    ("wave", "ceiling"),
+    [(found(129, 128, "full"), 5000), (found(0, 2048, "empty"), 5000), (found(999, 65_535), 5000)],
+)
+def test_a_wave_that_shows_all_is_reported(wave: Figures, ceiling: int) -> None:
+    """The queue is full, or unused, or longer than the ceiling allows to fill."""
+    assert protocol.next_step(wave, 1, ceiling) == "report"
+
+
+def test_a_void_wave_is_tried_again_and_at_last_given_up() -> None:
+    """It is never reported; each try is slower."""
+    assert protocol.next_step(None, 1, 5000) == "again"
+    assert protocol.next_step(None, protocol.TRIES_MAX, 5000) == "give up"
+    pace = protocol.Pace()
+    assert pace.slower().rate_per_s < pace.rate_per_s
+    assert pace.slower().settle_s > pace.settle_s
+
+
+def test_a_known_limit_is_exceeded() -> None:
+    """Up to the ceiling."""
+    assert protocol.first_count(None, 5000) == 1000
+    assert protocol.first_count(2000, 5000) == 3000
+    assert protocol.first_count(8000, 5000) == 5000
+
+
+def test_only_a_long_backlog_within_reach_is_scouted() -> None:
+    """A short one is filled by the usual number, a very long one by none."""
+    assert [protocol.wants_scout(backlog, 5000) for backlog in (128, 2048, 65_535)] == [False, True, False]
