@@ -75,6 +75,28 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     benching.bench(variant, scenario, suite, lab, seed, flags, set, as_json=json)
 
 
+@task(
+    auto_shortflags=False,
+    iterable=["variant"],
+    help={
+        "variant": "names, stacks, globs, `all`; commas between, or given several times",
+        "suite": "file of suites/ without .yml: an article's findings",
+        "json": "print an object a variant as JSON",
+        **_LAB_HELP,
+    },
+)
+@verb
+def probe(c: Context, variant: list[str], suite: str = "", lab: str = "container", json: bool = False) -> None:
+    """Find out how many requests variants handle at once, how many wait and where, and who serves.
+
+    invoke probe --variant fastapi_uvicorn_sync
+    invoke probe --suite flask_concurrency_article
+    """
+    from wrklab.cli import probing
+
+    probing.probe(variant, suite, lab, as_json=json)
+
+
 @task(help={"json": "print as JSON", **_LAB_HELP})
 @verb
 def doctor(c: Context, lab: str = "container", json: bool = False) -> None:
@@ -224,4 +246,6 @@ def lock(c: Context) -> None:
 
 
 _lab = Collection("lab", lab_up, lab_down, lab_status, lab_ssh)
-ns = Collection(bench, doctor, list_, runs, report, export, provision, deploy, reset, cleanup, test, lint, lock, _lab)
+ns = Collection(
+    bench, probe, doctor, list_, runs, report, export, provision, deploy, reset, cleanup, test, lint, lock, _lab
+)

@@ -1,0 +1,151 @@
+"""Probes on real nodes: the figures that are certain, twice in a row, and what a probe must never do."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from tests.lab.conftest import invoke
+from wrklab.measure.session import Session
+from wrklab.probe.probing import probe_variant
+
+#: One variant of each kind -> what is certain of it, on any Linux.
+CERTAIN: dict[str, dict[str, Any]] = {
+    "flask_dev_sync": {
+        "capacity_limited_by": "no limit up to 1000", "queued_process": 0, "queued_kernel": 0, "kernel_limit": 128,
+        "overflow": "none seen", "processes": 1, "serving": "thread per request", "reused": False,
+    },
+    "flask_dev_processes_10": {
+        "capacity": 10, "queued_process": 0, "queued_kernel": 129, "kernel_limit": 128, "kernel_queue": "full",
+        "overflow": "SYN pending", "processes": 11, "serving": "process per request", "reused": False,
+    },
+    "fastapi_uvicorn_sync": {
+        "capacity": 40, "queued_process": 960, "queued_kernel": 0, "kernel_limit": 2048, "overflow": "none seen",
+        "serving": "pool", "reused": True, "agrees": "agrees",
+    },
+    "fastapi_uvicorn_async": {
+        "capacity_limited_by": "no limit up to 1000", "queued_process": 0, "queued_kernel": 0,
+        "overflow": "none seen", "serving": "event loop", "reused": True, "agrees": "agrees",
+    },
+    "fastapi_uvicorn_async_blocking": {
+        "capacity": 1, "queued_process": 0, "queued_kernel": 2049, "kernel_limit": 2048, "kernel_queue": "full",
+        "overflow": "SYN pending", "serving": "event loop", "reused": True, "agrees": "agrees",
+    },
+    "flask_gunicorn_sync": {
+        "capacity": 4, "queued_process": 0, "queued_kernel": 2049, "kernel_limit": 2048, "kernel_queue": "full",
+        "overflow": "SYN pending", "processes": 5, "serving": "pool", "reused": True,
+    },
+    "flask_uwsgi_threads": {
+        "capacity": 10, "queued_process": 990, "queued_kernel": 0, "kernel_limit": 100, "overflow": "none seen",
+        "serving": "pool", "reused": True, "agrees": "agrees",
+    },
+    "fastapi_uvicorn_limit_concurrency_20": {"capacity": 19, "queued_process": 0, "overflow": "5xx"},
+    "fastapi_gunicorn_sync_worker": {
+        "capacity": 0, "capacity_limited_by": "fails", "overflow": "5xx", "is_expected_failure": True,
+        "agrees": "agrees",
+    },
+}  # fmt: skip
+#: What two probes of a variant may differ in: times, and what a busy machine makes of them.
+MAY_DIFFER = {
+    "seconds",
+    "tries",
+    "started_at_s",
+    "displacement_mean",
+    "void_reasons",
+    "log_tail",
+    "rate_per_s",
+    "error",
+}
+TIME_LIMIT_S = 20.0
+
+
+def probe_rows(*words: str) -> dict[str, dict[str, Any]]:
+    """The objects of `invoke probe WORDS --json`, by variant."""
+    done = invoke("probe", *words, "--json", limit_s=590)
+    assert done.returncode == 0, done.stderr
+    return {row["variant"]: row for row in json.loads(done.stdout)}
+
+
+@pytest.fixture(scope="module")
+def twice(deployed_lab: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Each kind, probed twice."""
+    words = ("--variant", ",".join(CERTAIN))
+    return probe_rows(*words), probe_rows(*words)
+
+
+@pytest.mark.parametrize("variant", CERTAIN)
+def test_certain_figures(twice: tuple[dict[str, dict[str, Any]], ...], variant: str) -> None:
+    """A pool of 40 is 40, and a backlog of 128 lets 129 wait."""
+    row = twice[0][variant]
+    assert {key: row[key] for key in CERTAIN[variant]} == CERTAIN[variant]
+
+
+@pytest.mark.parametrize("variant", CERTAIN)
+def test_a_second_probe_says_the_same(twice: tuple[dict[str, dict[str, Any]], ...], variant: str) -> None:
+    """In every figure."""
+    first, second = (rows[variant] for rows in twice)
+    differing = {key: (first[key], second[key]) for key in first if first[key] != second[key]}
+    assert set(differing) <= MAY_DIFFER, differing
+
+
+def test_a_probe_takes_less_than_20_s(twice: tuple[dict[str, dict[str, Any]], ...]) -> None:
+    """Where no try of it was void."""
+    seconds = {name: row["seconds"] for name, row in twice[0].items() if not row["void_reasons"]}
+    assert max(seconds.values()) < TIME_LIMIT_S, seconds
+
+
+def test_the_failure_is_the_finding(twice: tuple[dict[str, dict[str, Any]], ...]) -> None:
+    """gunicorn's sync worker cannot call an ASGI application, and says so."""
+    assert "missing 1 required positional argument: 'send'" in twice[0]["fastapi_gunicorn_sync_worker"]["error"]
+
+
+def test_nothing_is_left_running(twice: object, session: Session) -> None:
+    """Neither a server nor a client nor a snapshot."""
+    for host in session.all:
+        running = host.run(["ps", "-eo", "args"], limit_s=10).stdout
+        assert not [line for line in running.splitlines() if "probe_client" in line or "probe_snapshot" in line]
+        units = host.run(["systemctl", "list-units", "--no-legend", "--state=active", "wrklab-*"], limit_s=10).stdout
+        assert not units.strip()
+
+
+def test_a_stopped_server_makes_a_void_probe(session: Session) -> None:
+    """Both snapshots agree when a server is stopped, and yet they say nothing of it."""
+    variant = session.catalogue.variants["fastapi_uvicorn_sync"]
+    timers: list[threading.Timer] = []
+
+    def stop_during_wave(step: str) -> None:
+        if "requests" in step:
+            command = ["systemctl", "kill", "--signal=STOP", variant.unit]
+            timers.append(threading.Timer(0.8, lambda: session.server.run(command, limit_s=10, check=False)))
+            timers[-1].start()
+
+    record = probe_variant(session, variant, None, stop_during_wave).record
+    for timer in timers:
+        timer.join()
+    assert record.state == "void"
+    assert record.capacity is None
+    assert all("stopped" in reason for reason in record.void_reasons)
+
+
+def test_a_client_that_was_held_up_once_is_tried_again(session: Session) -> None:
+    """The void try is told, and the figure is that of the next one."""
+    variant = session.catalogue.variants["flask_dev_processes_10"]
+    # The bracket keeps the pattern from matching the shell that looks for it.
+    hold_up = "pids=$(pgrep -f 'python3.*[p]robe_client.py wave'); kill -STOP $pids; sleep 1; kill -CONT $pids"
+    timers: list[threading.Timer] = []
+
+    def hold_up_first_wave(step: str) -> None:
+        if "requests (try 1)" in step:
+            generator = session.generators[0]
+            timers.append(threading.Timer(1.2, lambda: generator.run(["sh", "-c", hold_up], limit_s=10, check=False)))
+            timers[-1].start()
+
+    record = probe_variant(session, variant, None, hold_up_first_wave).record
+    for timer in timers:
+        timer.join()
+    assert "arrivals fell behind schedule" in record.void_reasons[0]
+    assert record.state == "measured"
+    assert (record.capacity, record.queued_kernel) == (10, 129)
