@@ -97,7 +97,7 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
     ),
     "above_ceiling": (
         {"in_flight_limit": 100, "ceiling_per_s": 1000.0, "ceiling_ratio": 15.0},
-        "15,000 requests/s, where 100 requests in flight held 100 ms give 1,000",
+        "15,000 requests/s, where 100 requests in flight (by its card) held 100 ms give 1,000",
         {"ceiling_ratio": 1.0},
     ),
     "generator_busy": (
@@ -172,9 +172,14 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
         "98 % of what 2,000 connections held 100 ms can give",
         {"ideal_ratio": 1.03},
     ),
+    "below_limit": (
+        {"in_flight_limit": 40, "is_limit_probed": True, "ceiling_per_s": 400.0, "ceiling_ratio": 0.5},
+        "50 % of what 40 requests in flight (probed) held 100 ms can give",
+        {"in_flight_limit": 40, "is_limit_probed": False, "ceiling_per_s": 400.0, "ceiling_ratio": 0.5},
+    ),
     "limit_bound": (
         {"in_flight_limit": 40, "ceiling_ratio": 0.97},
-        "97 % of what 40 requests in flight held 100 ms can give",
+        "97 % of what 40 requests in flight (by its card) held 100 ms can give",
         {"in_flight_limit": 40, "ceiling_ratio": 0.9},
     ),
     "one_round": ({"rounds": 1, "rounds_planned": 1}, "one window of 4 s", {"rounds": 1, "rounds_planned": 3}),

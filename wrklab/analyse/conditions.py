@@ -85,6 +85,14 @@ def limit_bound(row: SummaryRow) -> bool:
     return _above(row.ceiling_ratio, BOUND_RATIO) and not above_ceiling(row)
 
 
+def below_limit(row: SummaryRow) -> bool:
+    """A probed limit that would bind before the connections do, and that the rate does not meet."""
+    if not row.is_limit_probed or row.ceiling_per_s is None or row.ceiling_ratio is None:
+        return False
+    is_binding = row.ideal_per_s is None or row.ceiling_per_s < row.ideal_per_s
+    return is_binding and row.ceiling_ratio <= BOUND_RATIO
+
+
 def generator_busy(row: SummaryRow) -> bool:
     """The generator had no CPU to spare."""
     return _above(row.generator_cpu_percent, GENERATOR_CPU_LIMIT_PERCENT)

@@ -42,6 +42,7 @@ class SummaryRow:
     ideal_per_s: float | None = None
     ideal_ratio: float | None = None
     in_flight_limit: int | None = None
+    is_limit_probed: bool = False
     ceiling_per_s: float | None = None
     ceiling_ratio: float | None = None
     latency: Latency | None = None
@@ -142,6 +143,7 @@ def _row(
         rounds_planned=len(planned),
         rounds_failed=len(failed),
         in_flight_limit=first.in_flight_limit,
+        is_limit_probed=first.is_limit_probed,
         startup_s=_median(cell.startup_s for cell in measured),
         harness_s=_median(cell.harness_s for cell in measured),
         failures=_distinct(f"{cell.failure.phase}: {cell.failure.text}" for cell in failed if cell.failure),

@@ -62,7 +62,8 @@ def _spread(row: SummaryRow) -> str:
 
 
 def _in_flight(row: SummaryRow) -> str:
-    return f"{plural(row.in_flight_limit or 0, 'request')} in flight held {row.hold_ms} ms"
+    source = "probed" if row.is_limit_probed else "by its card"
+    return f"{plural(row.in_flight_limit or 0, 'request')} in flight ({source}) held {row.hold_ms} ms"
 
 
 def _held(row: SummaryRow) -> str:
@@ -156,8 +157,8 @@ RULES: tuple[Rule, ...] = (
         "none",
         conditions.above_ceiling,
         lambda row: f"{rate(row.requests_per_s)} requests/s, where {_in_flight(row)} give {rate(row.ceiling_per_s)}",
-        "the in_flight_limit of the variant's card is too low for its command line",
-        "Correct it in stack.yml",
+        "more than the known limit on requests in flight can give: the limit is not what it was taken for",
+        "Probe it again (invoke probe), or correct it in stack.yml",
     ),
     Rule(
         "generator_busy",
@@ -296,6 +297,14 @@ RULES: tuple[Rule, ...] = (
         lambda row: f"{ratio_percent(row.ceiling_ratio)} of what {_in_flight(row)} can give",
         "the variant's own limit sets the rate",
         "More workers or threads would raise it",
+    ),
+    Rule(
+        "below_limit",
+        "none",
+        conditions.below_limit,
+        lambda row: f"{ratio_percent(row.ceiling_ratio)} of what {_in_flight(row)} can give",
+        "wrk's rate does not meet what the probe's capacity allows: something else is the limit",
+        "Compare the server's CPU, the accept queue and connections open",
     ),
     Rule(
         "one_round",

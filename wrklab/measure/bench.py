@@ -28,6 +28,8 @@ from wrklab.model.catalogue import Catalogue
 from wrklab.model.plan import BenchRequest, Cell, Pair, order_cells, resolve
 from wrklab.model.record import CellRecord, HostEnvironment, PlannedCell, RunEnvironment, RunPlan
 from wrklab.paths import RESULTS_DIR
+from wrklab.probe.ceiling import probed_limit
+from wrklab.probe.store import newest_probe
 from wrklab.progress import BenchProgress
 
 
@@ -105,6 +107,7 @@ def _plan(session: Session, request: BenchRequest, cells: Sequence[Cell], seed: 
 def planned_cell(catalogue: Catalogue, cell: Cell) -> PlannedCell:
     """A cell by names, as plan.json holds it."""
     row = catalogue.published_row(cell.variant, cell.scenario)
+    probed = probed_limit(newest_probe(RESULTS_DIR, cell.variant.name))
     return PlannedCell(
         cell_id=cell.cell_id,
         variant=cell.variant.name,
@@ -112,7 +115,8 @@ def planned_cell(catalogue: Catalogue, cell: Cell) -> PlannedCell:
         scenario=cell.scenario.name,
         round_number=cell.round_number,
         hold_ms=cell.hold_ms,
-        in_flight_limit=cell.variant.in_flight_limit,
+        in_flight_limit=cell.variant.in_flight_limit if probed is None else probed,
+        is_limit_probed=probed is not None,
         published_row=row.row if row else None,
     )
 

@@ -157,6 +157,7 @@ class CellRecord(Record):
     published_row: str | None = None
     hold_ms: int
     in_flight_limit: int | None = None
+    is_limit_probed: bool = False
 
 
 class PlannedCell(Record):
@@ -168,7 +169,9 @@ class PlannedCell(Record):
     scenario: Name
     round_number: int
     hold_ms: int
+    #: Requests handled at once: as the newest probe found it, else as the variant's card says.
     in_flight_limit: int | None = None
+    is_limit_probed: bool = False
     published_row: str | None = None
 
 

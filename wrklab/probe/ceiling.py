@@ -25,14 +25,20 @@ class Ceiling:
 
 def ceiling(record: ProbeRecord | None, hold_ms: int, requests_per_s: float | None) -> Ceiling | None:
     """The ceiling that a probe found; None where none was found (never probed, no limit met, nothing is held)."""
-    if record is None or record.state != "measured" or not record.capacity or not hold_ms:
+    capacity = probed_limit(record)
+    if capacity is None or not hold_ms:
         return None
-    if record.capacity_limited_by.startswith("no limit"):
-        return None
-    at_most = record.capacity * 1000 / hold_ms
+    at_most = capacity * 1000 / hold_ms
     ratio = None if requests_per_s is None else requests_per_s / at_most
-    found = f"{record.capacity} at once / {hold_ms} ms = {at_most:,.0f} requests/s"
-    return Ceiling(record.capacity, hold_ms, at_most, ratio, f"{found}{_verdict(ratio)}")
+    found = f"{capacity} at once / {hold_ms} ms = {at_most:,.0f} requests/s"
+    return Ceiling(capacity, hold_ms, at_most, ratio, f"{found}{_verdict(ratio)}")
+
+
+def probed_limit(record: ProbeRecord | None) -> int | None:
+    """How many requests a probe found to be handled at once; None where it found no limit, or there is no probe."""
+    if record is None or record.state != "measured" or not record.capacity:
+        return None
+    return None if record.capacity_limited_by.startswith("no limit") else record.capacity
 
 
 def _verdict(ratio: float | None) -> str:
