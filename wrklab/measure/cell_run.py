@@ -48,15 +48,19 @@ def run_cell(session: Session, cell: Cell, loads: list[ProcessLoad], on_phase: C
     """Drive one cell to its end. Failures are in `error`; whatever happens, the server is stopped and read."""
     raw = CellRaw(started_at_s=time.time())
     phase = _Phase(on_phase)
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="cell") as pool:
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="load") as pool:
+        # The generator begins to knock while the server starts: what ssh costs is then no part of either.
+        load = pool.submit(_load, session, cell, loads, phase)
         try:
-            # The generator begins to knock while the server starts: what ssh costs is then no part of either.
-            load = pool.submit(_load, session, cell, loads, phase)
             raw.server_started_s = _start(session, cell, load)
             _watch_until_ready(session, cell, load, phase)
             raw.load = load.result()
         except WrklabError as error:
             raw.error = error
+        except KeyboardInterrupt:
+            # The pool waits for the load's thread: without this, for the whole window.
+            _cancel(session, load)
+            raise
         finally:
             on_phase("stop")
             _finish(session, cell, raw)

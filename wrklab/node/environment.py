@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -37,6 +38,7 @@ _SYSCTLS = (
     "vm/swappiness",
 )
 _STACKS = "/opt/wrklab/stacks"
+_OPENRESTY_SOURCE = "/opt/wrklab/openresty/source.json"
 _GO_BUILD_INFO = b"\xff Go buildinf:"
 _GO_SEARCH_BYTES = 1 << 24
 
@@ -56,6 +58,7 @@ def environment() -> dict[str, Any]:
         "sysctls": {name.replace("/", "."): value for name in _SYSCTLS if (value := _line(f"/proc/sys/{name}"))},
         "versions": _versions(),
         "stacks": _stacks(),
+        "openresty": _openresty(),
         "load_average": [float(word) for word in (_line("/proc/loadavg") or "").split()[:3]],
         "uptime_s": float((_line("/proc/uptime") or "0").split()[0]),
     }
@@ -137,6 +140,12 @@ def _stacks() -> dict[str, dict[str, Any]]:
             entry["go"] = go_version
         found[os.path.basename(folder)] = entry
     return found
+
+
+def _openresty() -> dict[str, Any] | None:
+    """Which build serves the Lua variants, and its version, as deploy noted it; None where there is none."""
+    text = node_io.read_text(_OPENRESTY_SOURCE)
+    return dict(json.loads(text)) if text else None
 
 
 def _packages(venv: str) -> dict[str, str]:
