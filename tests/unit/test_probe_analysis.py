@@ -120,6 +120,27 @@ def test_a_loop_in_a_new_thread_for_each_request_is_no_event_loop() -> None:
     assert serving(first, first, second).kind == "thread per request"
 
 
+def test_without_a_second_wave_the_first_one_tells() -> None:
+    """Whether those that started after others had finished were served by new threads."""
+
+    def notes(serial: str) -> list[Note]:
+        early = [[1, "S 0 10 11 aaaa 1.0 thread"], [2, "F 0 10 11 aaaa 2.0 thread"]]
+        return parse_notes([*early, *([k, f"S {k} 10 {k} {serial.format(k)} 3.0 thread"] for k in range(12, 40))])
+
+    new = notes("new{}")
+    assert serving(new[:1], new, []).kind == "thread per request"
+    again = parse_notes([[k, f"S {k} 10 {k % 3} s{k % 3} 3.0 thread"] for k in range(12, 40)])
+    assert serving(again[:3], again, []).kind == "pool"
+    assert serving(new[:1], new[:2], []).reused is None
+
+
+def test_a_pool_that_is_not_full_yet_is_a_pool() -> None:
+    """Its next requests may meet new threads, though others have served twice."""
+    first = parse_notes([[k, f"S {k} 10 {k % 3} s{k % 3} {k}.0 thread"] for k in range(1, 9)])
+    second = parse_notes([[20, "S 1000000 11 99 new 20.0 thread"]])
+    assert serving(first[:3], first, second) == Serving("pool", "3 workers: 1 process of 3 threads", reused=True)
+
+
 def test_order_of_start_against_order_of_arrival() -> None:
     """0 where they are the same; the mean distance of places where not."""
 

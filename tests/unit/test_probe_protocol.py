@@ -84,3 +84,21 @@ def test_a_known_limit_is_exceeded() -> None:
 def test_only_a_long_backlog_within_reach_is_scouted() -> None:
     """A short one is filled by the usual number, a very long one by none."""
     assert [protocol.wants_scout(backlog, 5000) for backlog in (128, 2048, 65_535)] == [False, True, False]
+
+
+def test_a_wave_that_did_not_reach_every_worker_is_spread() -> None:
+    """One process handles few and another lets requests wait: the figure is too small. In the kernel it is not."""
+    pool = figures(first_wave("pool"))
+    assert protocol.next_step(pool, 1, 5000) == "report"
+    assert protocol.next_step(replace(pool, is_even=False), 1, 5000) == "spread"
+    assert protocol.next_step(pool, 1, 5000, in_flight_limit=80) == "spread"
+    counts = replace(pool.counts, queued_kernel=900)
+    assert protocol.next_step(replace(pool, is_even=False, counts=counts), 1, 5000) == "report"
+    assert protocol.next_step(replace(pool, is_even=False), 5, 5000) == "report"
+
+
+def test_bursts_keep_the_rate() -> None:
+    """Several at a time, as many a second."""
+    plan = protocol.plan_wave(1000, protocol.Pace(rate_per_s=500).in_bursts(backlog=128))
+    assert plan.arrival_s(20) == plan.arrival_s(83) < plan.arrival_s(84)
+    assert plan.arrival_s(20 + 64 * 10) - plan.arrival_s(20) == pytest.approx(64 * 10 / 500)

@@ -2,13 +2,14 @@
 
     probe_client.py ready <base64 spec>   {"host","port","path","limit_s","any_answer"}: wait for a first answer
     probe_client.py wave <base64 spec>    {"host","port","path","first_id","requests_count","start_at","slow_count",
-                                          "slow_step_s","rate_per_s","until_at","until_step_s","looks_at":[...],
-                                          "release_at","release_limit_s"}
+                                          "slow_step_s","rate_per_s","burst_count","until_at","until_step_s",
+                                          "looks_at":[...],"release_at","release_limit_s"}
 
 Times (_at) are epoch seconds of this host, but for `until_at`, which the server's handlers compare with their own
 clock. The first `slow_count` requests of a wave are sent `slow_step_s` apart from `start_at` on, the others at the
-rate; number k holds until until_at + k * until_step_s. At each time of `looks_at` the state of every request is noted.
-At `release_at` those whose connection was never made are given up, and the others waited for, at most release_limit_s.
+rate, `burst_count` at a time; number k holds until until_at + k * until_step_s. At each time of `looks_at` the state of
+every request is noted. At `release_at` those whose connection was never made are given up, and the others waited for,
+at most release_limit_s.
 
 Both print base64 of zlib of JSON as one line. A wave ends when nobody reads it.
 """
@@ -204,7 +205,8 @@ class Client:
 
 def _arrival_s(spec: dict[str, Any], number: int) -> float:
     slow = min(number, int(spec["slow_count"]))
-    return float(slow * spec["slow_step_s"] + (number - slow) / spec["rate_per_s"])
+    burst = int(spec["burst_count"])
+    return float(slow * spec["slow_step_s"] + (number - slow) // burst * burst / spec["rate_per_s"])
 
 
 def _name(code: int) -> str:

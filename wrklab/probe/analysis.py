@@ -18,6 +18,8 @@ _STARVED_RATIO = 0.4
 #: A connection may just have been made when the two hosts look.
 _LOST_MIN = 1
 
+OWN_LIMIT = "the server's own limit"
+
 KernelQueue = Literal["empty", "at least", "full"]
 
 SYN_PENDING, REFUSED, CLOSED, SERVER_ERROR = "SYN pending", "refused", "closed", "5xx"
@@ -55,6 +57,8 @@ class Figures:
     #: Each kind of overflow and how many requests met it.
     overflow: dict[str, int]
     descriptors: str
+    #: Every process that serves handles as many as each other.
+    is_even: bool = True
 
 
 def running(wave: Wave, look: Look) -> list[Note]:
@@ -92,6 +96,7 @@ def figures(wave: Wave) -> Figures:
         capacity_limited_by=_limited_by(wave, counts),
         overflow=overflow(wave),
         descriptors=_descriptors(wave.looks[-1]),
+        is_even=len(set(Counter(note.pid for note in running(wave, wave.looks[-1])).values())) <= 1,
     )
 
 
@@ -132,7 +137,7 @@ def _limited_by(wave: Wave, counts: Counts) -> str:
         return "task-limited"
     if counts.in_flight == 0 and overflow(wave).get(SERVER_ERROR):
         return "fails"
-    return "the server's own limit"
+    return OWN_LIMIT
 
 
 def _descriptors(look: Look) -> str:

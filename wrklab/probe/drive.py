@@ -150,6 +150,7 @@ def _wave_spec(server: Server, plan: WavePlan, server_start_s: float, client_sta
         "slow_count": plan.slow_count,
         "slow_step_s": plan.slow_step_s,
         "rate_per_s": plan.rate_per_s,
+        "burst_count": plan.burst_count,
         "until_at": server_start_s + plan.until_s,
         "until_step_s": plan.until_step_s,
         "looks_at": [client_start_s + look_s for look_s in plan.looks_s],

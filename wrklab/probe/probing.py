@@ -13,7 +13,7 @@ from wrklab.measure.session import Session
 from wrklab.model.published_probe import PublishedProbe
 from wrklab.model.stack import Variant
 from wrklab.probe import drive, protocol
-from wrklab.probe.analysis import Figures, figures, overflow_text, running, void_reasons
+from wrklab.probe.analysis import OWN_LIMIT, Figures, figures, overflow_text, running, void_reasons
 from wrklab.probe.published import compare
 from wrklab.probe.record import ProbeRecord
 from wrklab.probe.serving import displacement_mean, serving
@@ -103,10 +103,15 @@ def _measure(probe: _Probe, server: drive.Server) -> bool:
     wave, probe.raw[f"try{probe.tries}"] = drive.run_wave(server, protocol.plan_wave(probe.count, probe.pace))
     if reasons := void_reasons(wave):
         return _void(probe, reasons)
-    found = probe.figures = figures(wave)
-    probe.wave = wave
-    if protocol.next_step(found, probe.tries, probe.ceiling) == "raise":
+    found = figures(wave)
+    if probe.figures is None or found.counts.in_flight >= probe.figures.counts.in_flight:
+        probe.wave, probe.figures = wave, found
+    step = protocol.next_step(found, probe.tries, probe.ceiling, probe.variant.in_flight_limit)
+    if step == "raise":
         probe.count = protocol.needed_count(found)
+        return False
+    if step == "spread":
+        probe.pace = probe.pace.in_bursts(found.counts.backlog)
         return False
     probe.second = _second_wave(probe, server)
     return True
@@ -136,6 +141,8 @@ def _choose_count(probe: _Probe, server: drive.Server) -> int:
 
 def _second_wave(probe: _Probe, server: drive.Server) -> Wave | None:
     """A few more requests once the first wave is served, to see who serves them; None where it never was."""
+    if not protocol.has_second_wave(probe.count or 0):
+        return None
     probe.on_step("second wave")
     if not drive.drain(server):
         return None
@@ -166,7 +173,9 @@ def _record(probe: _Probe, started_at_s: float) -> ProbeRecord:
 def _measured(wave: Wave, found: Figures, second: Wave | None) -> dict[str, object]:
     """The figures of a wave as fields of a record."""
     counts = found.counts
-    who = serving(running(wave, wave.looks[-1]), wave.notes, second.notes if second else ())
+    is_bounded = found.capacity_limited_by == OWN_LIMIT
+    again = second.notes if second else ()
+    who = serving(running(wave, wave.looks[-1]), wave.notes, again, is_bounded=is_bounded)
     displacement = displacement_mean(wave.notes)
     return {
         "state": "measured",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from wrklab.probe.analysis import Figures
@@ -15,6 +15,8 @@ CEILING_COUNT = 5000
 RATE_PER_S = 500.0
 #: Every try is one fresh start of the server.
 TRIES_MAX = 5
+#: How often a wave may be repeated because its requests were not spread over all workers.
+_SPREAD_TRIES_MAX = 4
 
 #: The first requests come one by one: two that a loop reads in one turn would make its figure a matter of chance.
 SLOW_COUNT = 20
@@ -22,6 +24,8 @@ _SLOW_STEP_S = 0.02
 #: A backlog that the usual wave can fill needs no scout.
 _SCOUT_FROM_BACKLOG = USUAL_COUNT - 150
 _SCOUT_COUNT = 60
+#: Of workers that wait for the same socket the last one gets a turn only when the others have spent theirs.
+_BURST_COUNT = 250
 #: Beyond what is needed to see the kernel's queue full.
 _MARGIN_COUNT = 60
 #: A limit that the card knows is exceeded by so much.
@@ -49,10 +53,15 @@ class Pace:
 
     rate_per_s: float = RATE_PER_S
     settle_s: float = _SETTLE_S
+    burst_count: int = 1
 
     def slower(self) -> Pace:
         """After a void wave."""
-        return Pace(self.rate_per_s / 1.6, self.settle_s * 1.6)
+        return replace(self, rate_per_s=self.rate_per_s / 1.6, settle_s=self.settle_s * 1.6)
+
+    def in_bursts(self, backlog: int) -> Pace:
+        """After a wave that did not reach all worker processes: many at once keep each of them busy accepting."""
+        return replace(self, burst_count=max(1, min(_BURST_COUNT, backlog // 2)))
 
 
 def plan_wave(requests_count: int, pace: Pace, first_id: int = 0) -> WavePlan:
@@ -61,7 +70,7 @@ def plan_wave(requests_count: int, pace: Pace, first_id: int = 0) -> WavePlan:
     first_look_s = last_s + pace.settle_s
     second_look_s = first_look_s + _BETWEEN_LOOKS_S
     # Snapshots of many handlers take longer themselves.
-    until_s = second_look_s + _BEFORE_DEADLINE_S + requests_count / 10_000
+    until_s = second_look_s + _BEFORE_DEADLINE_S + requests_count / 20_000
     if until_s > HOLD_LIMIT_S:
         raise ValueError(
             f"{requests_count} requests at {pace.rate_per_s:g}/s would be held {until_s:.0f} s; "
@@ -72,12 +81,18 @@ def plan_wave(requests_count: int, pace: Pace, first_id: int = 0) -> WavePlan:
         slow_count=SLOW_COUNT,
         slow_step_s=_SLOW_STEP_S,
         rate_per_s=pace.rate_per_s,
+        burst_count=pace.burst_count,
         looks_s=(first_look_s, second_look_s),
         until_s=until_s,
         until_step_s=min(_RELEASE_STEP_S, _RELEASE_MAX_S / requests_count),
-        release_limit_s=_RELEASE_LIMIT_S,
+        release_limit_s=_RELEASE_LIMIT_S if has_second_wave(requests_count) else _RELEASE_LIMIT_S / 3,
         first_id=first_id,
     )
+
+
+def has_second_wave(requests_count: int) -> bool:
+    """Very many requests take too long to be served; their own notes show who serves twice."""
+    return requests_count <= CEILING_COUNT
 
 
 def plan_second_wave() -> WavePlan:
@@ -87,6 +102,7 @@ def plan_second_wave() -> WavePlan:
         slow_count=SECOND_WAVE_COUNT,
         slow_step_s=_SLOW_STEP_S,
         rate_per_s=RATE_PER_S,
+        burst_count=1,
         looks_s=(),
         until_s=SECOND_WAVE_COUNT * _SLOW_STEP_S + 0.15,
         until_step_s=0.0,
@@ -112,6 +128,18 @@ def first_count(in_flight_limit: int | None, ceiling_count: int) -> int:
     return min(max(USUAL_COUNT, known), ceiling_count)
 
 
+def is_saturated(figures: Figures, in_flight_limit: int | None) -> bool:
+    """Whether the wave has shown what all worker processes together can handle at once.
+
+    Which worker takes a connection is a matter of chance. One that has taken few handles few, while others let theirs
+    wait: then the figure is too small. Where connections wait in the kernel, no worker wants any more.
+    """
+    counts = figures.counts
+    if counts.queued_process == 0 or counts.queued_kernel > 0:
+        return True
+    return figures.is_even and counts.in_flight >= (in_flight_limit or 0)
+
+
 def needed_count(figures: Figures) -> int:
     """N that fills the kernel's queue behind what this wave showed."""
     counts = figures.counts
@@ -130,13 +158,15 @@ def next_count(figures: Figures, ceiling_count: int) -> int | None:
     return wanted if figures.requests_count < wanted <= ceiling_count else None
 
 
-Step = Literal["report", "again", "raise", "give up"]
+Step = Literal["report", "again", "raise", "spread", "give up"]
 
 
-def next_step(figures: Figures | None, tries: int, ceiling_count: int) -> Step:
+def next_step(figures: Figures | None, tries: int, ceiling_count: int, in_flight_limit: int | None = None) -> Step:
     """What follows a wave: a void one (None) is tried again, never reported."""
     if figures is None:
         return "again" if tries < TRIES_MAX else "give up"
+    if not is_saturated(figures, in_flight_limit) and tries < _SPREAD_TRIES_MAX:
+        return "spread"
     if next_count(figures, ceiling_count) is not None and tries < TRIES_MAX:
         return "raise"
     return "report"

@@ -21,6 +21,8 @@ class WavePlan:
     slow_count: int
     slow_step_s: float
     rate_per_s: float
+    #: Requests that are sent at one moment (after the slow ones); the rate stays what it is.
+    burst_count: int
     #: The two snapshots.
     looks_s: tuple[float, ...]
     #: The one deadline that all handlers hold until.
@@ -33,7 +35,8 @@ class WavePlan:
     def arrival_s(self, number: int) -> float:
         """When request `number` (from 0) is sent (node/probe_client.py computes the same)."""
         slow = min(number, self.slow_count)
-        return slow * self.slow_step_s + (number - slow) / self.rate_per_s
+        behind = (number - slow) // self.burst_count * self.burst_count
+        return slow * self.slow_step_s + behind / self.rate_per_s
 
     @property
     def last_release_s(self) -> float:
