@@ -36,18 +36,14 @@ def _capacity(record: ProbeRecord, published: PublishedProbe) -> str:
     were_all_handled = theirs is None or theirs == published.requests_count
     if ours == theirs or (is_unlimited and were_all_handled):
         return ""
-    said = "no limit" if theirs is None else f"{theirs}"
     if is_unlimited:
-        return f"the article met a limit of {said}, and here was none up to {record.requests_count}" + _platform(
-            published
-        )
-    return f"{ours} are handled at once here ({record.capacity_limited_by}), {said} in the article" + _platform(
-        published
-    )
-
-
-def _platform(published: PublishedProbe) -> str:
-    return f" (article: {published.note})" if published.note else ""
+        text = f"the article met a limit of {theirs}, and here was none up to {record.requests_count}"
+    else:
+        said = "no limit" if theirs is None else f"{theirs}"
+        text = f"{ours} are handled at once here ({record.capacity_limited_by}), {said} in the article"
+    if record.capacity_setting and not is_unlimited:
+        text += f" (what sets it here: {record.capacity_setting})"
+    return f"{text} (article: {published.note})" if published.note else text
 
 
 def _queue(record: ProbeRecord, published: PublishedProbe) -> str:
