@@ -132,7 +132,7 @@ def to_markdown(folder: ProbeFolder, records: Sequence[ProbeRecord], published: 
     for record in records:
         if found := details(record, published.get(record.published_row or "")):
             lines += [f"## {record.variant}", "", *(f"- {_escaped(line)}" for line in found), ""]
-            if record.log_tail and (record.error or record.state != "measured"):
+            if record.log_tail and not record.capacity:
                 lines += ["```", *record.log_tail, "```", ""]
     return "\n".join(lines)
 
