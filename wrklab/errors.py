@@ -74,6 +74,7 @@ class CellError(WrklabError):
     def __init__(self, phase: str, text: str) -> None:
         """`phase` is where the cell stopped: start, ready, warmup, settle, window, verify_after, pull."""
         self.phase = phase
+        self.text = text
         super().__init__(f"{phase}: {text}")
 
 

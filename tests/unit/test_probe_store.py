@@ -77,11 +77,11 @@ def test_the_newest_measured_probe_is_found(tmp_path: Path) -> None:
     folder(tmp_path, 3, "fastapi_uvicorn_sync").add(record(state="void", capacity=None), {})
     broken = folder(tmp_path, 4, "fastapi_uvicorn_sync")
     (broken.path / "probes/fastapi_uvicorn_sync.json").write_text("{}")
-    newest = newest_probe(tmp_path, "fastapi_uvicorn_sync")
+    newest = newest_probe(tmp_path, "fastapi_uvicorn_sync", "container")
     assert newest is not None
     assert newest.capacity == 40
-    assert newest_probe(tmp_path, "flask_dev_sync") is None
-    assert newest_probe(tmp_path / "nothing", "flask_dev_sync") is None
+    assert newest_probe(tmp_path, "flask_dev_sync", "container") is None
+    assert newest_probe(tmp_path / "nothing", "flask_dev_sync", "container") is None
 
 
 def test_capacity_over_hold_is_the_ceiling() -> None:

@@ -8,7 +8,7 @@ from invoke.exceptions import Exit
 
 from wrklab.cli.overrides import collect
 from wrklab.cli.reporting import show_report
-from wrklab.cli.verbs import INTERRUPTED, console
+from wrklab.cli.verbs import INTERRUPTED, console, one_interrupt
 from wrklab.doors.ansible import inventory_path
 from wrklab.doors.results import Run
 from wrklab.errors import UsageError
@@ -39,8 +39,9 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
         overrides=collect(flags, assignments),
         seed=_seed(seed),
     )
-    result = run_bench(read_catalogue(), request, console)
-    doubtful_count = _report(result, as_json=as_json)
+    with one_interrupt():
+        result = run_bench(read_catalogue(), request, console)
+        doubtful_count = _report(result, as_json=as_json)
     if result.is_interrupted:
         raise Exit("interrupted; what was measured is in the report", code=INTERRUPTED)
     if result.failed_cells:

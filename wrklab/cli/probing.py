@@ -11,12 +11,13 @@ from pathlib import Path
 
 from invoke.exceptions import Exit
 
-from wrklab.cli.verbs import INTERRUPTED, console, print_json, results
+from wrklab.cli.verbs import INTERRUPTED, console, one_interrupt, print_json, results
+from wrklab.doors.controller import controller_name
 from wrklab.doors.inventory import read_hosts
 from wrklab.errors import UsageError, WrklabError
 from wrklab.measure import prepare
 from wrklab.measure.bench import run_environment
-from wrklab.measure.session import Session, open_session
+from wrklab.measure.session import Session, hold_hosts, open_session
 from wrklab.model.catalogue import Catalogue, read_catalogue
 from wrklab.model.published_probe import PublishedProbe
 from wrklab.model.stack import Variant
@@ -37,7 +38,7 @@ def probe(variants: Sequence[str], suite: str, lab: str, *, as_json: bool) -> No
     targets = select(catalogue, variants, suite)
     hosts = read_hosts(lab)
     prepare.ensure_lab(lab, hosts.kind, console)
-    with open_session(catalogue, lab) as session:
+    with one_interrupt(), open_session(catalogue, lab) as session, hold_hosts(session, controller_name()):
         prepare.ensure_deployed(session, console)
         plan = _plan(targets, suite, lab)
         folder = ProbeFolder.create(RESULTS_DIR, plan, run_environment(session, session.environments()))

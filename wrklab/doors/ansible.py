@@ -55,14 +55,11 @@ def run_playbook(
     lab: str,
     extra_vars: Mapping[str, object] | None = None,
     on_task: Callable[[str], None] | None = None,
-    limit: str | None = None,
 ) -> PlaybookResult:
     """Run playbooks/NAME.yml on a lab; `on_task` hears each task's name. Raises ProvisionError with the log's tail."""
     command = [_program(), "-i", str(inventory_path(lab)), str(PLAYBOOKS_DIR / f"{name}.yml")]
     if extra_vars:
         command += ["--extra-vars", json.dumps(extra_vars)]
-    if limit:
-        command += ["--limit", limit]
     CACHE_DIR.mkdir(exist_ok=True)
     log_path = CACHE_DIR / f"ansible_{name}.log"
     started = time.monotonic()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -21,6 +23,11 @@ def controller_environment() -> dict[str, Any]:
         "packages": {name: version(name) for name in _PACKAGES},
         "git": git_state(),
     }
+
+
+def controller_name() -> str:
+    """Who holds a lab's hosts, for whoever finds them taken: user, machine, process."""
+    return f"{getpass.getuser()}@{platform.node()}, process {os.getpid()}"
 
 
 def git_state() -> dict[str, Any]:

@@ -8,7 +8,8 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -112,8 +113,7 @@ class RemoteHost:
         `on_line` hears each line of stdout as it comes. Raises HostError when it fails (unless not `check`) or takes
         longer than `limit_s`, and ConnectionLostError when the connection ends first.
         """
-        words = [*argv] if self.host.user == "root" else ["sudo", "-n", "--", *argv]
-        command = shlex.join(words)
+        command = shlex.join(self._as_root(argv))
         shown = command if len(command) < 200 else f"{command[:200]}…"  # noqa: PLR2004  a spec makes a long line
         started = time.monotonic()
         self.open()
@@ -147,14 +147,27 @@ class RemoteHost:
         finally:
             channel.close()
 
-    def write_file(self, path: str, data: bytes) -> None:
-        """Put bytes into a file of the host (as the login user). Raises HostError."""
+    @contextmanager
+    def hold(self, argv: Sequence[str], *, limit_s: float) -> Iterator[str]:
+        """A command that runs for as long as the block does; gives the first line that it says. Raises HostError."""
         self.open()
+        command = shlex.join(self._as_root(argv))
+        channel: Any = None
         try:
-            with self._connection.sftp().file(path, "wb") as stream:
-                stream.write(data)
+            channel = self._connection.transport.open_session(timeout=limit_s)
+            channel.settimeout(limit_s)
+            channel.exec_command(command)
+            with channel.makefile("r") as stream:
+                first_line = stream.readline().strip()
         except _BROKEN as error:
-            raise HostError(f"{self.name}: {path} could not be written: {error}") from error
+            raise HostError(f"{self.name}: `{command}` did not answer: {error!r}") from error
+        try:
+            yield first_line
+        finally:
+            channel.close()
+
+    def _as_root(self, argv: Sequence[str]) -> list[str]:
+        return [*argv] if self.host.user == "root" else ["sudo", "-n", "--", *argv]
 
 
 def failure_text(result: CommandResult) -> str:

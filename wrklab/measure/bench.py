@@ -11,19 +11,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
-from wrklab.doors.controller import controller_environment
+from wrklab.doors.controller import controller_environment, controller_name
 from wrklab.doors.inventory import read_hosts
-from wrklab.doors.results import Run, new_run_id
-from wrklab.errors import WrklabError
+from wrklab.doors.results import Run, new_run_id, write_file
+from wrklab.errors import StoreError, WrklabError
 from wrklab.measure import prepare
 from wrklab.measure.cell_run import CellRaw, run_cell
 from wrklab.measure.limits import HostLimits, ProcessLoad, server_note, split_load
 from wrklab.measure.records import cell_outcome
-from wrklab.measure.session import Session, limits_of, open_session, with_known_cpus
+from wrklab.measure.session import Session, hold_hosts, limits_of, open_session, with_known_cpus
 from wrklab.model.catalogue import Catalogue
 from wrklab.model.plan import BenchRequest, Cell, Pair, order_cells, resolve
 from wrklab.model.record import CellRecord, HostEnvironment, PlannedCell, RunEnvironment, RunPlan
@@ -49,7 +49,7 @@ def run_bench(catalogue: Catalogue, request: BenchRequest, console: Console) -> 
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
     hosts = read_hosts(request.lab)
     prepare.ensure_lab(request.lab, hosts.kind, console)
-    with open_session(catalogue, request.lab) as opened:
+    with open_session(catalogue, request.lab) as opened, hold_hosts(opened, controller_name()):
         prepare.ensure_deployed(opened, console)
         environments = opened.environments()
         session = with_known_cpus(opened, environments)
@@ -95,7 +95,7 @@ def _plan(session: Session, request: BenchRequest, cells: Sequence[Cell], seed: 
         seed=seed,
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         scenarios={cell.scenario.name: cell.scenario for cell in cells},
-        cells=tuple(planned_cell(session.catalogue, cell) for cell in cells),
+        cells=tuple(planned_cell(session.catalogue, cell, request.lab) for cell in cells),
         notes=tuple(notes),
         server_cpus_count=max(1, len(session.hosts.server.cpus)),
         generator_cpus_count=max(1, len(session.hosts.generators[0].cpus)),
@@ -104,10 +104,10 @@ def _plan(session: Session, request: BenchRequest, cells: Sequence[Cell], seed: 
     )
 
 
-def planned_cell(catalogue: Catalogue, cell: Cell) -> PlannedCell:
+def planned_cell(catalogue: Catalogue, cell: Cell, lab: str) -> PlannedCell:
     """A cell by names, as plan.json holds it."""
     row = catalogue.published_row(cell.variant, cell.scenario)
-    probed = probed_limit(newest_probe(RESULTS_DIR, cell.variant.name))
+    probed = probed_limit(newest_probe(RESULTS_DIR, cell.variant.name, lab))
     return PlannedCell(
         cell_id=cell.cell_id,
         variant=cell.variant.name,
@@ -117,11 +117,13 @@ def planned_cell(catalogue: Catalogue, cell: Cell) -> PlannedCell:
         hold_ms=cell.hold_ms,
         in_flight_limit=cell.variant.in_flight_limit if probed is None else probed,
         is_limit_probed=probed is not None,
+        expect_failure=cell.variant.expect_failure,
         published_row=row.row if row else None,
     )
 
 
 def run_environment(session: Session, facts: dict[str, dict[str, Any]]) -> RunEnvironment:
+    """Every host as environment.py told it (`facts`, by name), and this machine."""
     return RunEnvironment(
         hosts=tuple(
             HostEnvironment(
@@ -139,25 +141,37 @@ def _run_cells(
     session: Session, run: Run, cells: Sequence[Cell], loads: dict[str, list[ProcessLoad]], console: Console
 ) -> BenchResult:
     failed: list[str] = []
-    is_interrupted = False
+    state: Literal["finished", "interrupted"] = "interrupted"
     try:
         with BenchProgress(console, len(cells), sum(cell.planned_s for cell in cells)) as progress:
             for position, cell in enumerate(cells):
-                progress.begin(cell.cell_id)
-                run.journal("begin", "", cell.cell_id)
-                raw = run_cell(session, cell, loads[cell.scenario.name], progress.phase)
-                record = _store(session, run, cell, position, raw)
-                progress.end(one_line(record), cell.planned_s, record.finished_at_s - record.started_at_s)
-                if record.state == "failed":
+                record = _one_cell(session, run, cell, position, loads[cell.scenario.name], progress)
+                if record.failure is not None and not record.failure.expected:
                     failed.append(record.cell_id)
+        state = "finished"
     except KeyboardInterrupt:
-        is_interrupted = True
         console.print("interrupted: ending what runs on the hosts; what was measured is stored")
         run.journal("interrupted", "by the user")
-        with contextlib.suppress(WrklabError):
-            session.clean_up()
-    run.end("interrupted" if is_interrupted else "finished")
-    return BenchResult(run.path, run.plan.run_id, is_interrupted, tuple(failed))
+    finally:
+        if state != "finished":
+            with contextlib.suppress(WrklabError):
+                session.clean_up()
+        with contextlib.suppress(StoreError):  # the error that brought us here says more
+            run.end(state)
+    return BenchResult(run.path, run.plan.run_id, state == "interrupted", tuple(failed))
+
+
+def _one_cell(  # noqa: PLR0913, PLR0917  a cell needs all of its run
+    session: Session, run: Run, cell: Cell, position: int, loads: list[ProcessLoad], progress: BenchProgress
+) -> CellRecord:
+    progress.begin(cell.cell_id)
+    run.journal("begin", "", cell.cell_id)
+    raw = run_cell(session, cell, loads, progress.phase, run.plan.run_id)
+    for phase, text in raw.events:
+        run.journal(phase, text, cell.cell_id)
+    record = _store(session, run, cell, position, raw)
+    progress.end(one_line(record), cell.planned_s, record.finished_at_s - record.started_at_s)
+    return record
 
 
 def _store(session: Session, run: Run, cell: Cell, position: int, raw: CellRaw) -> CellRecord:
@@ -178,7 +192,7 @@ def _keep_raw(run: Run, cell: Cell, raw: CellRaw) -> None:
     """What the hosts said, before anything of it is parsed: a better parser can read old runs again."""
     folder = run.raw_dir(cell.cell_id)
     for name, data in (("load", raw.load), ("server", raw.server)):
-        (folder / f"{name}.json").write_text(json.dumps(data, separators=(",", ":")), encoding="utf-8")
+        write_file(folder / f"{name}.json", json.dumps(data, separators=(",", ":")))
 
 
 def one_line(record: CellRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -42,43 +43,119 @@ class CellRaw:
     server: dict[str, Any] = field(default_factory=dict)
     #: Why the load has no result; the cell has failed then.
     error: WrklabError | None = None
+    #: What happened beside the plan, for the journal: (phase, text).
+    events: list[tuple[str, str]] = field(default_factory=list)
 
 
-def run_cell(session: Session, cell: Cell, loads: list[ProcessLoad], on_phase: Callable[[str], None]) -> CellRaw:
-    """Drive one cell to its end. Failures are in `error`; whatever happens, the server is stopped and read."""
-    raw = CellRaw(started_at_s=time.time())
-    phase = _Phase(on_phase)
+def run_cell(
+    session: Session, cell: Cell, loads: list[ProcessLoad], on_phase: Callable[[str], None], run_id: str = ""
+) -> CellRaw:
+    """Drive one cell to its end. Failures are in `error`; whatever happens, the server is stopped and read.
+
+    `run_id` tells this cell's files on the hosts from those of an earlier run; without one a name is drawn.
+    """
+    drive = _Drive(session, cell, f"{run_id or secrets.token_hex(4)}.{cell.cell_id}", on_phase)
+    raw = drive.raw
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="load") as pool:
         # The generator begins to knock while the server starts: what ssh costs is then no part of either.
-        load = pool.submit(_load, session, cell, loads, phase)
+        load = pool.submit(drive.load, loads)
         try:
-            raw.server_started_s = _start(session, cell, load)
-            _watch_until_ready(session, cell, load, phase)
+            raw.server_started_s = drive.start()
+            drive.watch_until_ready()
             raw.load = load.result()
         except WrklabError as error:
             raw.error = error
+            drive.cancel(load)
         except KeyboardInterrupt:
             # The pool waits for the load's thread: without this, for the whole window.
-            _cancel(session, load)
+            drive.cancel(load)
             raise
         finally:
             on_phase("stop")
-            _finish(session, cell, raw)
+            drive.finish()
     raw.finished_at_s = time.time()
     return raw
 
 
-class _Phase:
-    """The phase that the generator is in, told by its thread, waited for by the main one."""
+class _Drive:
+    """One cell under way: the calls on both sides, each tried once more after a lost connection."""
 
-    def __init__(self, on_phase: Callable[[str], None]) -> None:
+    def __init__(self, session: Session, cell: Cell, name: str, on_phase: Callable[[str], None]) -> None:
+        self._session = session
+        self._cell = cell
+        self._name = name
         self._on_phase = on_phase
-        self.is_past_ready = threading.Event()
+        self._is_past_ready = threading.Event()
+        self.raw = CellRaw(started_at_s=time.time())
 
-    def __call__(self, name: str) -> None:
-        self._on_phase(name)
-        if name != "ready":
-            self.is_past_ready.set()
+    def start(self) -> float:
+        """Start the server; its host's clock then. A lost call is not repeated: it may have been carried out."""
+        try:
+            return node_calls.start_server(self._session.server, server_spec(self._session, self._cell, self._name))
+        except WrklabError as error:
+            raise CellError("start", str(error)) from error
+
+    def load(self, loads: list[ProcessLoad]) -> dict[str, Any]:
+        """The generator's whole part; a lost connection is made again and the load followed from there."""
+        generator = self._session.generators[0]
+        limit_s = deadline_s(self._cell) + node_calls.CALL_LIMIT_S
+        spec = load_spec(self._session, self._cell, self._name, loads)
+        try:
+            result = node_calls.run_load(generator, spec, limit_s, self._enter)
+        except ConnectionLostError as error:
+            self.raw.events.append(("followed", f"{generator.name}: {error}"))
+            reconnect(generator)
+            result = node_calls.follow_load(generator, self._name, limit_s, self._enter)
+        finally:
+            self._is_past_ready.set()
+        if failed := result.get("failed"):
+            raise LoadFailedError(str(failed["phase"]), str(failed["text"]), result)
+        return result
+
+    def _enter(self, phase: str) -> None:
+        """The generator's thread tells each phase; the main one waits for the end of the first."""
+        self._on_phase(phase)
+        if phase != "ready":
+            self._is_past_ready.set()
+
+    def watch_until_ready(self) -> None:
+        """A server that dies while it starts costs a second, not its whole start limit."""
+        unit = self._cell.variant.unit
+        while not self._is_past_ready.wait(STATE_POLL_S):
+            state = self._on_server(lambda server: node_calls.server_state(server, unit))
+            if state["active_state"] not in _STATES_ALIVE and not self._is_past_ready.is_set():
+                raise CellError(
+                    "start",
+                    f"{unit} ended before it answered: {state['active_state']}, result {state['result']}, "
+                    f"exit status {state['exec_main_status']}",
+                )
+
+    def cancel(self, load: Future[dict[str, Any]]) -> None:
+        """End a load that nobody will use, and wait for its end."""
+        until = time.monotonic() + node_calls.CALL_LIMIT_S
+        while not load.done() and time.monotonic() < until:
+            try:
+                node_calls.cancel_load(self._session.generators[0])
+            except WrklabError:
+                return  # its deadline on the host ends it
+            time.sleep(0.1)
+
+    def finish(self) -> None:
+        """Stop the server and keep what was seen of it; without an answer the lease on the host ends it."""
+        spec = server_spec(self._session, self._cell, self._name)
+        try:
+            self.raw.server = self._on_server(lambda server: node_calls.finish_server(server, spec))
+        except WrklabError as error:
+            # An earlier failure is the better explanation.
+            self.raw.error = self.raw.error or error
+
+    def _on_server(self, call: Callable[[RemoteHost], dict[str, Any]]) -> dict[str, Any]:
+        """A call that may be made twice."""
+        try:
+            return call(self._session.server)
+        except ConnectionLostError:
+            reconnect(self._session.server)
+            return call(self._session.server)
 
 
 def deadline_s(cell: Cell) -> float:
@@ -88,13 +165,13 @@ def deadline_s(cell: Cell) -> float:
     return planned_s + 2 * ATTEMPT_LIMIT_S + min(scenario.wrk_timeout_s, 10) + DEADLINE_SLACK_S
 
 
-def server_spec(session: Session, cell: Cell) -> dict[str, object]:
-    """What server_ctl.py is told of a cell."""
+def server_spec(session: Session, cell: Cell, name: str) -> dict[str, object]:
+    """What server_ctl.py is told of a cell; `name` is its folder on the host."""
     hold_ms = cell.scenario.hold_ms
     return {
         "unit": cell.variant.unit,
         "variant": cell.variant.name,
-        "cell": cell.cell_id,
+        "cell": name,
         "port": session.port_of(cell.variant),
         "environment": {} if hold_ms is None else {"WRKLAB_HOLD_MS": str(hold_ms)},
         "lease_s": deadline_s(cell),
@@ -103,14 +180,14 @@ def server_spec(session: Session, cell: Cell) -> dict[str, object]:
     }
 
 
-def load_spec(session: Session, cell: Cell, loads: list[ProcessLoad]) -> dict[str, object]:
-    """What load_ctl.py is told of a cell."""
+def load_spec(session: Session, cell: Cell, name: str, loads: list[ProcessLoad]) -> dict[str, object]:
+    """What load_ctl.py is told of a cell; `name` is its folder on the host."""
     scenario = cell.scenario
     warmup = None
     if scenario.warmup_s > 0:
         warmup = {"duration_s": scenario.warmup_s, "connections": scenario.warmup_connections, "threads": 1}
     return {
-        "cell": cell.cell_id,
+        "cell": name,
         "target": {
             "host": session.hosts.server.load_address,
             "port": session.port_of(cell.variant),
@@ -129,31 +206,6 @@ def load_spec(session: Session, cell: Cell, loads: list[ProcessLoad]) -> dict[st
         "start_at": None,
         "deadline_s": deadline_s(cell),
     }
-
-
-def _start(session: Session, cell: Cell, load: Future[dict[str, Any]]) -> float:
-    try:
-        return node_calls.start_server(session.server, server_spec(session, cell))
-    except HostError as error:
-        _cancel(session, load)
-        raise CellError("start", str(error)) from error
-
-
-def _load(session: Session, cell: Cell, loads: list[ProcessLoad], phase: _Phase) -> dict[str, Any]:
-    """The generator's whole part; a lost connection is made again and the load followed from there."""
-    generator = session.generators[0]
-    limit_s = deadline_s(cell) + node_calls.CALL_LIMIT_S
-    try:
-        result = node_calls.run_load(generator, load_spec(session, cell, loads), limit_s, phase)
-    except ConnectionLostError:
-        reconnect(generator)
-        result = node_calls.follow_load(generator, cell.cell_id, limit_s, phase)
-    finally:
-        phase.is_past_ready.set()
-    failed = result.get("failed")
-    if failed:
-        raise LoadFailedError(str(failed["phase"]), str(failed["text"]), result)
-    return result
 
 
 class LoadFailedError(CellError):
@@ -177,40 +229,3 @@ def reconnect(host: RemoteHost) -> None:
             time.sleep(0.3)
         else:
             return
-
-
-def _watch_until_ready(session: Session, cell: Cell, load: Future[dict[str, Any]], phase: _Phase) -> None:
-    """A server that dies while it starts costs a second, not its whole start limit."""
-    while not phase.is_past_ready.wait(STATE_POLL_S):
-        state = node_calls.server_state(session.server, cell.variant.unit)
-        if state["active_state"] not in _STATES_ALIVE and not phase.is_past_ready.is_set():
-            _cancel(session, load)
-            raise CellError(
-                "start",
-                f"{cell.variant.unit} ended before it answered: {state['active_state']}, result {state['result']}, "
-                f"exit status {state['exec_main_status']}",
-            )
-
-
-def _cancel(session: Session, load: Future[dict[str, Any]]) -> None:
-    """End a load whose server is not there, and wait for its end."""
-    until = time.monotonic() + node_calls.CALL_LIMIT_S
-    while not load.done() and time.monotonic() < until:
-        try:
-            node_calls.cancel_load(session.generators[0])
-        except HostError:
-            return
-        time.sleep(0.1)
-
-
-def _finish(session: Session, cell: Cell, raw: CellRaw) -> None:
-    spec = server_spec(session, cell)
-    try:
-        try:
-            raw.server = node_calls.finish_server(session.server, spec)
-        except ConnectionLostError:
-            reconnect(session.server)
-            raw.server = node_calls.finish_server(session.server, spec)
-    except WrklabError as error:
-        # The lease on the host ends the server then; an earlier failure is the better explanation.
-        raw.error = raw.error or error

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 
 from rich.console import Console
 
 from wrklab.doors import container_lab
 from wrklab.doors.ansible import PlaybookResult, run_playbook
+from wrklab.doors.node_calls import NODE_DIR
 from wrklab.doors.remote import RemoteHost
 from wrklab.measure.session import Session
 from wrklab.model.fingerprint import fingerprint
+from wrklab.paths import SCRIPTS_DIR
 from wrklab.progress import doing
 
 DEPLOYED_FILE = "/opt/wrklab/deployed.json"
@@ -26,12 +29,28 @@ def ensure_lab(lab: str, kind: str, console: Console) -> None:
 
 
 def ensure_deployed(session: Session, console: Console) -> None:
-    """Provision and deploy unless the server holds just what this checkout would put there. Raises ProvisionError."""
-    if deployed_fingerprint(session.server) == fingerprint():
+    """Provision and deploy unless the hosts hold just what this checkout would put there; end what a dead bench left.
+
+    Raises ProvisionError.
+    """
+    if deployed_fingerprint(session.server) == fingerprint() and _scripts_are_everywhere(session):
         console.print("deploy: as this checkout has it already")
-        return
-    for name in ("provision", "deploy"):
-        play(name, session.hosts.lab, console)
+    else:
+        for name in ("provision", "deploy"):
+            play(name, session.hosts.lab, console)
+    session.clean_up()
+
+
+def _scripts_are_everywhere(session: Session) -> bool:
+    """Whether every host has our scripts as they are here: a generator may have been made anew since the deploy."""
+    wanted = {path.name: sha256(path.read_bytes()).hexdigest() for path in sorted(SCRIPTS_DIR.glob("*.[pl]*"))}
+
+    def has_all(host: RemoteHost) -> bool:
+        paths = [f"{NODE_DIR}/{name}" for name in wanted]
+        told = host.run(["sha256sum", *paths], limit_s=_READ_LIMIT_S, check=False)
+        return told.exit_code == 0 and [line.split()[0] for line in told.stdout.splitlines()] == list(wanted.values())
+
+    return all(session.on_all(has_all).values())
 
 
 def play(name: str, lab: str, console: Console, extra_vars: dict[str, object] | None = None) -> PlaybookResult:

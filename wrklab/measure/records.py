@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic import ValidationError
 
 from wrklab.doors.inventory import LabHost, LabHosts
 from wrklab.errors import CellError, ParseError, WrklabError
@@ -72,8 +75,12 @@ def cell_outcome(raw: CellRaw, planned: PlannedCell, position: int, hosts: LabHo
         server = read_samples(raw.server.get("samples", []), window.start_s, window.end_s)
         generator = read_samples(raw.load.get("samples", []), window.start_s, window.end_s)
         measurement = _measurement(raw, window, server, generator, hosts)
-    except ParseError as unreadable:
-        return CellOutcome(_failed(raw, planned, position, CellError("pull", str(unreadable))), {}, [])
+    except (ParseError, ValidationError, KeyError, TypeError) as unreadable:
+        return CellOutcome(
+            _failed(raw, planned, position, CellError("pull", f"what the hosts said cannot be read: {unreadable}")),
+            {},
+            [],
+        )
     record = CellRecord(
         **_common(raw, planned, position), state="measured", measurement=measurement, **_times(raw, window)
     )
@@ -103,7 +110,7 @@ def _state_text(state: Mapping[str, Any]) -> str:
 
 
 def _common(raw: CellRaw, planned: PlannedCell, position: int) -> dict[str, Any]:
-    return planned.model_dump() | {
+    return planned.model_dump(exclude={"expect_failure"}) | {
         "position": position,
         "started_at_s": raw.started_at_s,
         "finished_at_s": raw.finished_at_s,
@@ -113,14 +120,22 @@ def _common(raw: CellRaw, planned: PlannedCell, position: int) -> dict[str, Any]
 def _failed(raw: CellRaw, planned: PlannedCell, position: int, error: WrklabError) -> CellRecord:
     load = error.result if isinstance(error, LoadFailedError) else raw.load
     state = raw.server.get("state")
+    text = error.text if isinstance(error, CellError) else str(error)
+    log_tail = tuple(raw.server.get("log_tail", ())[-_LOG_LINES_IN_RECORD:])
     failure = Failure(
         phase=error.phase if isinstance(error, CellError) else "start",
-        text=str(error),
-        log_tail=tuple(raw.server.get("log_tail", ())[-_LOG_LINES_IN_RECORD:]),
+        text=text,
+        expected=_is_expected(planned.expect_failure, [text, *log_tail]),
+        log_tail=log_tail,
         unit_state=_state_text(state) if isinstance(state, Mapping) else "",
         generator_stderr="\n".join(str(wrk.get("stderr", "")) for wrk in load.get("wrk", ())).strip(),
     )
     return CellRecord(**_common(raw, planned, position), state="failed", failure=failure, phases_s=_phases_s(load))
+
+
+def _is_expected(pattern: str | None, texts: Sequence[str]) -> bool:
+    """Whether the failure is the one that the variant's card expects."""
+    return pattern is not None and re.search(pattern, "\n".join(texts)) is not None
 
 
 def _phases_s(load: Mapping[str, Any]) -> dict[str, float]:

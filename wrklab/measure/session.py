@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -17,6 +17,14 @@ from wrklab.model.catalogue import Catalogue
 from wrklab.model.stack import Variant
 
 Answer = TypeVar("Answer")
+
+_HOLD_LIMIT_S = 10.0
+#: Takes the lock, says so, and keeps it until its standard input ends; $1 is who holds it.
+_HOLD_SCRIPT = """
+mkdir -p /run/wrklab && cd /run/wrklab && exec 9>>controller.lock
+if flock --nonblock 9; then echo "$1" > controller; echo held; exec cat > /dev/null; fi
+echo "taken $(cat controller)"
+"""
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,31 @@ def with_known_cpus(session: Session, environments: dict[str, dict[str, Any]]) -
         session,
         hosts=replace(hosts, server=known(hosts.server), generators=tuple(known(host) for host in hosts.generators)),
     )
+
+
+@contextmanager
+def hold_hosts(session: Session, owner: str) -> Iterator[None]:
+    """The hosts for one controller alone.
+
+    The lock is a process on each host that lives as long as its ssh channel: a controller that dies lets go of it.
+    Raises HostError naming the owner of a host that is taken.
+    """
+    with ExitStack() as held:
+        for host in session.all:
+            held.enter_context(_held(host, owner))
+        yield
+
+
+@contextmanager
+def _held(host: RemoteHost, owner: str) -> Iterator[None]:
+    words = ["sh", "-c", _HOLD_SCRIPT, "hold", owner]
+    with host.hold(words, limit_s=_HOLD_LIMIT_S) as answer:
+        if answer != "held":
+            raise HostError(
+                f"{host.name}: taken by another controller ({answer.removeprefix('taken ') or 'unknown'}). Wait for "
+                "its end; one that died lets go by itself."
+            )
+        yield
 
 
 @contextmanager

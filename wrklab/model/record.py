@@ -172,6 +172,8 @@ class PlannedCell(Record):
     #: Requests handled at once: as the newest probe found it, else as the variant's card says.
     in_flight_limit: int | None = None
     is_limit_probed: bool = False
+    #: A regular expression: the variant is there because it fails so.
+    expect_failure: str | None = None
     published_row: str | None = None
 
 

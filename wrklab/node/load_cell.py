@@ -287,6 +287,8 @@ def main() -> None:
         cell.measure()
     except (PhaseFailed, Cancelled, OSError, ValueError) as error:
         cell.result["failed"] = {"phase": cell.phase, "text": _why_ended(error, deadline_at)}
+    except Exception as error:  # noqa: BLE001  whatever it is, the controller is to hear of it
+        cell.result["failed"] = {"phase": cell.phase, "text": repr(error)}
     finally:
         cell.close()
     node_io.write_whole(f"{folder}/result.json", json.dumps(cell.result, separators=(",", ":")))

@@ -57,6 +57,10 @@ def start(spec: dict[str, Any]) -> dict[str, Any]:
     if started.exit_code:
         _stop([unit, SAMPLER, LEASE])
         node_io.refuse(_why_not_started(unit, str(spec["variant"]), started.output))
+    if node_io.run(["systemctl", "is-active", "--quiet", LEASE]).exit_code:
+        # Somebody ended this cell while it began: no server without a lease.
+        _stop([unit, SAMPLER])
+        node_io.refuse(f"{LEASE} was stopped while {unit} started")
     return {"started_at": started_at, "took_s": time.monotonic() - began}
 
 

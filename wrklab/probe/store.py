@@ -69,8 +69,10 @@ class ProbeFolder:
         return [_read(path, ProbeRecord) for path in paths if path.is_file()]
 
 
-def newest_probe(results_dir: Path, variant: str) -> ProbeRecord | None:
-    """The newest probe of a variant that was measured; None where it never was. Folders that cannot be read are passed.
+def newest_probe(results_dir: Path, variant: str, lab: str) -> ProbeRecord | None:
+    """The newest probe of a variant that was measured on a lab; None where there is none.
+
+    Another lab's hosts may have other CPUs, and other limits with them. Folders that cannot be read are passed over.
 
     Its capacity over a scenario's hold is the most requests/s that the variant can answer (Little's law).
     """
@@ -79,6 +81,8 @@ def newest_probe(results_dir: Path, variant: str) -> ProbeRecord | None:
         if not found.is_file():
             continue
         try:
+            if _read(path / "plan.json", ProbePlan).lab != lab:
+                continue
             record = _read(found, ProbeRecord)
         except StoreError:
             continue  # written by another wrklab; an older one may do
