@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 #: How much one more cell changes the estimate of the next one's length.
@@ -62,10 +63,10 @@ class BenchProgress:
     def phase(self, name: str) -> None:
         """The cell enters a phase."""
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, description=f"{self._title}: {name}")
+            self._live.update(self._task, description=escape(f"{self._title}: {name}"))
 
     def end(self, text: str, planned_s: float, took_s: float) -> None:
-        """A cell ended: what came of it, how long it was planned to take and took."""
+        """A cell ended: what came of it (rich markup), how long it was planned to take and took."""
         self._done += 1
         self._planned_s -= planned_s
         self._overrun += _SMOOTHING * (took_s / planned_s - self._overrun)
@@ -88,17 +89,18 @@ def doing(console: Console, title: str) -> Iterator[StepStatus]:
     status = StepStatus(console, title)
     with status:
         yield status
-    console.print(f"{title}: {status.outcome or 'done'} [dim]({time.monotonic() - started:.1f} s)[/dim]")
+    ended = escape(f"{title}: {status.outcome or 'done'}")
+    console.print(f"{ended} [dim]({time.monotonic() - started:.1f} s)[/dim]")
 
 
 class StepStatus:
-    """The live line of one step; `outcome` is what its last line says."""
+    """The live line of one step; `outcome` is what its last line says. All its texts are plain, never markup."""
 
     def __init__(self, console: Console, title: str) -> None:
         """Nothing is shown yet."""
         self._console = console
-        self._title = title
-        self._status = console.status(title) if console.is_terminal else None
+        self._title = escape(title)
+        self._status = console.status(self._title) if console.is_terminal else None
         self.outcome = ""
 
     def __enter__(self) -> Self:
@@ -117,4 +119,4 @@ class StepStatus:
     def at(self, text: str) -> None:
         """What the step is at now."""
         if self._status is not None:
-            self._status.update(f"{self._title}: {text}")
+            self._status.update(f"{self._title}: {escape(text)}")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from invoke.exceptions import Exit
+from rich.markup import escape
 
 from wrklab.cli.verbs import console
 from wrklab.doors.ansible import tool_environment
@@ -45,7 +46,7 @@ def lock() -> None:
     """Every lock anew. No index's address gets into them."""
     locks = [*_LOCKS, *((str(path), str(path.with_suffix(".txt")), _FOR_HOSTS) for path in _stack_requirements())]
     for wanted, locked, flags in locks:
-        console.print(f"locking {locked}")
+        console.print(f"locking {escape(locked)}")
         words = ("uv", "pip", "compile", "--quiet", "--upgrade", "--python-version", "3.11", "--generate-hashes")
         if not _passes(*words, "--no-emit-index-url", "--no-header", "--no-annotate", *flags, wanted, "-o", locked):
             raise Exit(f"lock: {wanted} cannot be locked: see above", code=1)
@@ -57,7 +58,7 @@ def _stack_requirements() -> list[Path]:
 
 
 def _passes(program: str, *words: str) -> bool:
-    console.print(f"[dim]$ {program} {' '.join(words)}[/dim]")
+    console.print(f"[dim]$ {escape(' '.join((program, *words)))}[/dim]")
     path = Path(sys.executable).parent / program
     if not path.exists():
         raise Exit(f"{program} is not installed: run ./inv test, which installs requirements_dev.txt", code=1)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from wrklab.cli.verbs import print_json, results
@@ -25,7 +26,7 @@ def show_catalogue(*, as_json: bool) -> None:
     out.print(_variants_table(catalogue))
     out.print(_described("scenario", {name: card.description for name, card in catalogue.scenarios.items()}))
     out.print(_described("suite", {name: card.description for name, card in catalogue.suites.items()}))
-    out.print(f"labs: {', '.join(known_labs())}")
+    out.print(escape(f"labs: {', '.join(known_labs())}"))
 
 
 def catalogue_data(catalogue: Catalogue) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _variants_table(catalogue: Catalogue) -> Table:
         if variant.published_probe is not None:
             found.append(f"probe: {variant.published_probe}")
         rows = "\n".join(found)
-        table.add_row(variant.stack, variant.name, rows, variant.description)
+        table.add_row(*map(escape, (variant.stack, variant.name, rows, variant.description)))
     return table
 
 
@@ -72,7 +73,7 @@ def _described(noun: str, found: dict[str, str]) -> Table:
     table.add_column(noun, no_wrap=True)
     table.add_column("what it is", overflow="fold")
     for name, description in found.items():
-        table.add_row(name, description)
+        table.add_row(escape(name), escape(description))
     return table
 
 
@@ -90,7 +91,8 @@ def show_runs(*, as_json: bool) -> None:
     for heading in ("run", "begun (UTC)", "lab", "state", "cells", "command"):
         table.add_column(heading, overflow="fold")
     for info in found:
-        table.add_row(info.run_id, _time(info.created_at_s), info.lab, info.state, _cells(info), info.command)
+        cells = (info.run_id, _time(info.created_at_s), info.lab, info.state, _cells(info), info.command)
+        table.add_row(*map(escape, cells))
     out.print(table)
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from invoke.exceptions import Exit
+from rich.markup import escape
 
 from wrklab.cli.verbs import INTERRUPTED, console, one_interrupt, print_json, results
 from wrklab.doors.controller import controller_name
@@ -48,7 +49,7 @@ def probe(variants: Sequence[str], suite: str, lab: str, *, as_json: bool) -> No
         print_json(to_rows(records))
     else:
         render(records, catalogue.published_probes, results())
-    console.print(write_report(folder, catalogue.published_probes))
+    console.print(escape(write_report(folder, catalogue.published_probes)))
     if is_interrupted:
         raise Exit("interrupted; what was probed is in the report", code=INTERRUPTED)
     if wrong := [f"{record.variant} ({_problem(record)})" for record in records if _problem(record)]:
@@ -103,7 +104,7 @@ def _probe_all(session: Session, folder: ProbeFolder, targets: Sequence[Target])
 
 
 def one_line(record: ProbeRecord) -> str:
-    """What came of one probe, for the progress."""
+    """What came of one probe, for the progress: plain text, which StepStatus takes."""
     if record.state != "measured":
         return f"{record.state}: {record.error or '; '.join(record.void_reasons[-1:])}"
     return (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.markup import escape
+
 from wrklab.cli.verbs import console
 from wrklab.doors.ansible import inventory_path
 from wrklab.doors.inventory import read_hosts
@@ -36,7 +38,7 @@ def clean_up(lab: str) -> None:
     inventory_path(lab)
     with open_session(read_catalogue(), lab) as session:
         for host, ended in session.clean_up().items():
-            console.print(f"{host}: ended {', '.join(ended) or 'nothing'}")
+            console.print(escape(f"{host}: ended {', '.join(ended) or 'nothing'}"))
 
 
 def _ready(lab: str) -> None:

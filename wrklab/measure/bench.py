@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
+from rich.markup import escape
 
 from wrklab.doors.controller import controller_environment, controller_name
 from wrklab.doors.inventory import read_hosts
@@ -196,11 +197,11 @@ def _keep_raw(run: Run, cell: Cell, raw: CellRaw) -> None:
 
 
 def one_line(record: CellRecord) -> str:
-    """What came of one cell, for the progress."""
-    name = f"{record.variant} [dim]{record.scenario} round {record.round_number}[/dim]"
+    """What came of one cell, for the progress, as rich markup."""
+    name = f"{escape(record.variant)} [dim]{escape(record.scenario)} round {record.round_number}[/dim]"
     if record.measurement is None:
         text = record.failure.text.splitlines()[0] if record.failure else "no measurement"
-        return f"{name}  [red]failed[/red] {text[:120]}"
+        return f"{name}  [red]failed[/red] {escape(text[:120])}"
     measured = record.measurement
     errors = f"  {measured.errors.total} errors" if measured.errors.total else ""
     p99 = f"  p99 {measured.latency.p99_us / 1000:,.1f} ms" if measured.latency else ""
