@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from invoke.exceptions import Exit
+from rich.markup import escape
 from rich.table import Table
 
 from wrklab.cli.verbs import print_json, results
+from wrklab.doors.ansible import inventory_path
 from wrklab.doors.inventory import read_hosts
 from wrklab.doors.remote import RemoteHost
 from wrklab.errors import WrklabError
@@ -49,6 +51,7 @@ class Finding:
 
 def doctor(lab: str, *, as_json: bool) -> None:
     """Looks at everything and changes nothing. Exits with 1 when the lab asked for cannot work as things are."""
+    inventory_path(lab)  # an unknown lab is wrong usage, not a finding
     findings = [look() for look in _looks(lab)]
     if as_json:
         print_json({"lab": lab, "findings": [asdict(finding) for finding in findings]})
@@ -183,5 +186,6 @@ def _print(findings: list[Finding]) -> None:
         table.add_column(heading, overflow="fold")
     for finding in findings:
         colour = colours[finding.level]
-        table.add_row(f"[{colour}]{finding.level}[/{colour}]", finding.subject, finding.found, finding.remedy)
+        told = map(escape, (finding.subject, finding.found, finding.remedy))
+        table.add_row(f"[{colour}]{finding.level}[/{colour}]", *told)
     results().print(table)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from invoke.exceptions import Exit
+from rich.markup import escape
 from rich.table import Table
 
 from wrklab.cli.verbs import console, print_json, results
 from wrklab.doors import container_lab
-from wrklab.doors.inventory import LabHost, read_hosts
+from wrklab.doors.inventory import LabHost, read_hosts, remedy
 from wrklab.doors.remote import RemoteHost
 from wrklab.errors import HostError, UnknownNameError
 from wrklab.progress import doing
@@ -29,12 +30,10 @@ class HostStatus:
 
 
 def up(*, as_json: bool) -> None:
-    """The container lab, up."""
-    if container_lab.status().up:
-        console.print("lab container: up already")
-    else:
-        with doing(console, "lab container: up") as step:
-            container_lab.up(on_task=step.at)
+    """The container lab, up and whole."""
+    with doing(console, "lab container: up") as step:
+        if not container_lab.up(on_task=step.at).changed:
+            step.outcome = "as it was"
     status("container", as_json=as_json)
 
 
@@ -50,7 +49,7 @@ def status(lab: str, *, as_json: bool) -> None:
     if hosts.kind == "container" and not container_lab.status().nodes:
         if as_json:
             print_json({"lab": lab, "kind": hosts.kind, "hosts": []})
-        raise Exit(f"lab {lab}: down; `invoke lab.up` brings it up", code=1)
+        raise Exit(f"lab {lab}: down. {remedy(lab, hosts.kind)}", code=1)
     with ThreadPoolExecutor(max_workers=len(hosts.all)) as pool:
         found = list(pool.map(_look, hosts.all))
     if as_json:
@@ -58,7 +57,7 @@ def status(lab: str, *, as_json: bool) -> None:
     else:
         results().print(_table(found))
     if any(status.problem for status in found):
-        raise Exit(f"lab {lab}: not every host can be reached; `invoke lab.up` brings the container lab up", code=1)
+        raise Exit(f"lab {lab}: not every host can be reached. {remedy(lab, hosts.kind)}", code=1)
 
 
 def ssh(lab: str, name: str) -> None:
@@ -108,5 +107,6 @@ def _table(found: list[HostStatus]) -> Table:
     for status in found:
         host = status.host
         cpus = ",".join(str(cpu) for cpu in host.cpus) or "all"
-        table.add_row(host.name, host.group, host.address, cpus, status.problem or "reachable")
+        cells = (host.name, host.group, host.address, cpus, status.problem or "reachable")
+        table.add_row(*map(escape, cells))
     return table

@@ -16,6 +16,7 @@ from wrklab.errors import LabError
 #: Nothing else decides what a host does.
 SERVER_GROUP = "server"
 LOADGEN_GROUP = "loadgen"
+_SSH_PORT = 22
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class LabHost:
     known_hosts_path: Path | None
     jump_host: str | None
     cpus: tuple[int, ...]
+    lab: str
+    lab_kind: str
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,14 @@ class LabHosts:
 
 def read_hosts(lab: str) -> LabHosts:
     """The hosts of a lab. Raises UnknownNameError for the lab, LabError where the inventory lacks what is needed."""
-    groups = _resolve(lab)
+    groups, said = _resolve(lab)
     servers = groups[SERVER_GROUP]
     if len(servers) != 1 or not groups[LOADGEN_GROUP]:
         raise LabError(
             f"inventory/{lab}: one host in group {SERVER_GROUP} and at least one in {LOADGEN_GROUP} are needed; "
-            f"found {len(servers)} and {len(groups[LOADGEN_GROUP])}."
+            f"found {len(servers)} and {len(groups[LOADGEN_GROUP])}.{said}"
         )
-    kind = str(servers[0][1].get("lab_kind", "ssh"))
+    kind = str(servers[0][1].get("lab_kind") or "ssh")
     return LabHosts(
         lab=lab,
         kind=kind,
@@ -73,8 +76,23 @@ def read_hosts(lab: str) -> LabHosts:
     )
 
 
-def _resolve(lab: str) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
-    """Host names with their variables, Jinja filled in, by group. Ansible's own classes do it: one truth."""
+def remedy(lab: str, kind: str) -> str:
+    """What to do about a lab whose hosts do not answer."""
+    if kind == "container":
+        return "`invoke lab.up` brings the lab up."
+    if kind == "vagrant":
+        return "`vagrant up` brings the lab up."
+    return f"Are its machines on, and do their addresses and keys stand right in inventory/{lab}?"
+
+
+_Groups = dict[str, list[tuple[str, Mapping[str, Any]]]]
+
+
+def _resolve(lab: str) -> tuple[_Groups, str]:
+    """Host names with their variables, Jinja filled in, by group; and what Ansible said meanwhile, a line each.
+
+    Ansible's own classes do it: one truth.
+    """
     from ansible.inventory.manager import InventoryManager
     from ansible.parsing.dataloader import DataLoader
     from ansible.template import Templar
@@ -83,17 +101,28 @@ def _resolve(lab: str) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
     _load_plugins()
     loader = DataLoader()
     # Ansible warns of hosts that are called like their groups; here that is meant: two machines, two roles.
-    with contextlib.redirect_stderr(io.StringIO()):
+    with contextlib.redirect_stderr(io.StringIO()) as said:
         inventory = InventoryManager(loader=loader, sources=[str(inventory_path(lab))])
     variables = VariableManager(loader=loader, inventory=inventory)
-    found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    found: _Groups = {}
     for group in (SERVER_GROUP, LOADGEN_GROUP):
         found[group] = []
         for host in inventory.groups[group].get_hosts() if group in inventory.groups else []:
-            raw = variables.get_vars(host=host)
+            raw = _raw_variables(lab, host, variables)
             templar = Templar(loader=loader, variables=raw)
             wanted = {key: raw[key] for key in raw if key.startswith(("ansible_", "lab_"))}
             found[group].append((host.name, _filled_in(lab, host.name, templar, wanted)))
+    return found, "".join(f"\n  {line}" for line in said.getvalue().splitlines() if line.strip())
+
+
+def _raw_variables(lab: str, host: Any, variables: Any) -> Mapping[str, Any]:  # noqa: ANN401  Ansible ships no types
+    from ansible.errors import AnsibleError
+
+    try:
+        found: Mapping[str, Any] = variables.get_vars(host=host)
+    except AnsibleError as error:
+        where = f"inventory/{lab}: {host.name}: its variables (group_vars, host_vars)"
+        raise LabError(f"{where}: {error}") from error
     return found
 
 
@@ -134,7 +163,7 @@ _KEYS = (
 def _host(lab: str, group: str, name: str, values: Mapping[str, Any]) -> LabHost:
     address = str(values.get("ansible_host") or name)
     cpus = values.get("lab_cpus") or ()
-    if not all(isinstance(cpu, int) for cpu in cpus):
+    if not isinstance(cpus, list | tuple) or not all(isinstance(cpu, int) for cpu in cpus):
         raise LabError(f"inventory/{lab}: {name}: lab_cpus must be a list of CPU numbers, found {cpus!r}")
     return LabHost(
         name=name,
@@ -142,12 +171,21 @@ def _host(lab: str, group: str, name: str, values: Mapping[str, Any]) -> LabHost
         address=address,
         load_address=str(values.get("lab_load_address") or address),
         user=str(values.get("ansible_user") or "root"),
-        port=int(values.get("ansible_port") or 22),
+        port=_port(lab, name, values.get("ansible_port") or _SSH_PORT),
         key_path=_path(values.get("ansible_ssh_private_key_file")),
         known_hosts_path=_path(values.get("lab_known_hosts")),
         jump_host=str(values["lab_jump_host"]) if values.get("lab_jump_host") else None,
         cpus=tuple(int(cpu) for cpu in cpus),
+        lab=lab,
+        lab_kind=str(values.get("lab_kind") or "ssh"),
     )
+
+
+def _port(lab: str, name: str, value: object) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        raise LabError(f"inventory/{lab}: {name}: ansible_port must be a number, found {value!r}") from None
 
 
 def _path(value: object) -> Path | None:

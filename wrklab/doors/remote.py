@@ -18,7 +18,7 @@ from typing import Any, Self
 import paramiko
 from fabric import Connection
 
-from wrklab.doors.inventory import LabHost
+from wrklab.doors.inventory import LabHost, remedy
 from wrklab.errors import HostError
 
 # Paramiko logs tracebacks of what it raises as well; here the exception is enough.
@@ -249,4 +249,4 @@ def _unreachable(host: LabHost, error: BaseException) -> str:
         )
     if isinstance(error, paramiko.AuthenticationException):
         return f"{where}: the login was refused ({error}). Expected: the key {host.key_path or 'of your agent'}."
-    return f"{where}: not reachable: {error}. Is the lab up? invoke lab.status"
+    return f"{where}: not reachable: {error}. {remedy(host.lab, host.lab_kind)}"

@@ -1,0 +1,69 @@
+"""Progress and tables show texts as they are: nothing that a host, a file or a user said is taken for markup."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console, RenderableType
+
+from tests.unit.handmade_records import handmade_cell, handmade_failure
+from wrklab.cli import doctor, labs, listing
+from wrklab.doors.inventory import LabHost
+from wrklab.doors.results import RunInfo
+from wrklab.measure.bench import one_line
+from wrklab.progress import BenchProgress, doing
+
+ODD = "a [/x] b [Errno 2] [bold] c"
+
+
+@pytest.fixture(params=[False, True], ids=["pipe", "terminal"])
+def console(request: pytest.FixtureRequest) -> Console:
+    """A console that keeps what it was given."""
+    return Console(file=io.StringIO(), width=200, force_terminal=request.param, color_system=None)
+
+
+def shown(console: Console, *things: RenderableType) -> str:
+    """All that was printed on a console, `things` at last."""
+    for thing in things:
+        console.print(thing)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_step_shows_its_texts_as_they_are(console: Console) -> None:
+    """Title, place and outcome of a step."""
+    with doing(console, f"lab {ODD}") as step:
+        step.at(f"task {ODD}")
+        step.outcome = f"void: {ODD}"
+
+    assert f"lab {ODD}: void: {ODD} (" in shown(console)
+
+
+def test_a_failed_cell_shows_its_text_as_it_is(console: Console) -> None:
+    """A server's own words stand in the line of a cell that failed; what is ours there is still styled."""
+    cell = handmade_cell(failure=handmade_failure(text=ODD))
+    with BenchProgress(console, 1, 5.0) as progress:
+        progress.begin(f"cell {ODD}")
+        progress.phase("window")
+        progress.end(one_line(cell), 5.0, 5.0)
+
+    assert f"failed {ODD}  left 0 s" in shown(console)
+
+
+def test_tables_show_texts_as_they_are(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found, why a host cannot be reached, what is wrong with a run, what a card says."""
+    monkeypatch.setattr(doctor, "results", lambda: console)
+    monkeypatch.setattr(listing, "results", lambda: console)
+    run = RunInfo(run_id="20261121T003012Z_ab12", path=Path("results"), command=f"bench {ODD}", problem=f"run {ODD}")
+    monkeypatch.setattr(listing, "list_runs", lambda _: [run])
+    host = LabHost("server", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (), "own", "ssh")
+
+    doctor._print([doctor.Finding("disk", "bad", f"found {ODD}", f"remedy {ODD}")])
+    listing.show_runs(as_json=False)
+    text = shown(console, labs._table([labs.HostStatus(host, f"host {ODD}")]), listing._described("suite", {"x": ODD}))
+
+    for word in ("found", "remedy", "bench", "run", "host"):
+        assert f"{word} {ODD}" in text
+    assert f"x      {ODD}" in text
