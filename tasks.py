@@ -14,8 +14,8 @@ _SCENARIO_HELP = {
     "rounds": "measurements of each variant, each on a fresh server (3)",
     "threads": "wrk's -t; connections must be a multiple of it",
     "warmup": "length of the warm-up that is thrown away (1s)",
-    "timeout": "wrk's --timeout in whole seconds (default: longer than the window)",
-    "path": "the path that is requested (/health)",
+    "timeout": "wrk's --timeout in whole seconds (2s; default: longer than the window)",
+    "path": "the path that is requested (/health); one that answers otherwise needs --set body=... too",
     "hold_ms": "how long GET /health holds, for every variant (100)",
     "set": "any key of the scenario as KEY=VALUE; may be given several times",
 }
@@ -133,11 +133,7 @@ def report(c: Context, run: str, json: bool = False) -> None:
     reporting.report(run, as_json=json)
 
 
-@task(
-    positional=["run"],
-    optional=["run"],
-    help={"run": "a run's id, or `latest`", "json": "print the paths as JSON"},
-)
+@task(help={"run": "a run's id, or `latest`", "json": "print the paths as JSON"})
 @verb
 def export(c: Context, run: str, json: bool = False) -> None:
     """Write a run's cells, samples and histograms as Parquet and CSV, for pandas and DuckDB."""

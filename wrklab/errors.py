@@ -20,6 +20,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+#: A list longer than this is cut to the nearest names, where a verb shows the whole list.
+_NAMES_SHOWN = 12
+_LISTED_BY = {
+    "lab": "invoke list",
+    "run": "invoke runs",
+    "scenario": "invoke list",
+    "suite": "invoke list",
+    "variant": "invoke list",
+}
+
 
 class WrklabError(Exception):
     """The root: its text is for the user, its exit status for the shell."""
@@ -38,14 +48,21 @@ class CardError(UsageError):
 
 
 class UnknownNameError(UsageError):
-    """A name that is not known; the text lists the known ones and suggests the nearest."""
+    """A name that is not known; the text lists the known ones (of many the nearest) and suggests the nearest."""
 
     def __init__(self, noun: str, name: str, known: Iterable[str]) -> None:
         """`noun` is the kind of thing (`variant`), `name` what was given, `known` every name that would do."""
         names = sorted(set(known))
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]}?" if near else ""
-        super().__init__(f"unknown {noun} {name!r}.{hint} Known: {', '.join(names) or 'none'}.")
+        super().__init__(f"unknown {noun} {name!r}.{hint} Known: {_listed(noun, name, names)}")
+
+
+def _listed(noun: str, name: str, names: list[str]) -> str:
+    if noun not in _LISTED_BY or len(names) <= _NAMES_SHOWN:
+        return f"{', '.join(names) or 'none'}."
+    nearest = difflib.get_close_matches(name, names, n=_NAMES_SHOWN, cutoff=0.0)
+    return f"{', '.join(nearest)}, ... `{_LISTED_BY[noun]}` shows all."
 
 
 class LabError(WrklabError):

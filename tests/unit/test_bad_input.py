@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from wrklab.cli import reporting
+from wrklab.errors import UnknownNameError
 from wrklab.paths import PROJECT_DIR
 
 
@@ -21,7 +23,9 @@ def invoke(*words: str) -> subprocess.CompletedProcess[str]:
     ("words", "said"),
     [
         (("--variant", "flask_gunicorn_gevnt"), "Did you mean flask_gunicorn_gevent?"),
+        (("--variant", "flask_gunicorn_gevnt"), ", ... `invoke list` shows all."),
         (("--variant", "nothing_*"), "unknown variant 'nothing_*'"),
+        (("--variant", ""), "--variant is empty"),
         (("--variant", "all", "--scenario", "standrad"), "Did you mean standard?"),
         (("--suite", "flask_concurrency_article"), "has probes only: invoke probe --suite flask_concurrency_article"),
         (("--suite", "flask_article"), "Did you mean flask_gunicorn_article? Known: cpu, "),
@@ -29,6 +33,7 @@ def invoke(*words: str) -> subprocess.CompletedProcess[str]:
         (("--variant", "all", "--connections", "many"), "connections"),
         (("--variant", "all", "--connections", "500", "--threads", "3"), "must be a multiple of threads (3)"),
         (("--variant", "all", "--duration", "soon"), "'soon' is not a duration"),
+        (("--variant", "all", "--timeout", "1.5s"), "'1.5s' is not in whole seconds: write 5, 5s or 1m"),
         (("--variant", "all", "--rounds", "0"), "rounds"),
         (("--variant", "all", "--set", "connection=5"), "Did you mean connections?"),
         (("--variant", "all", "--set", "connections"), "KEY=VALUE was expected"),
@@ -43,6 +48,38 @@ def test_bench_refuses_what_cannot_be_meant(words: tuple[str, ...], said: str) -
     assert done.returncode == 2, done.stdout + done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["doctor", "lab.status", "provision", "probe"])
+def test_an_unknown_lab_is_told(verb: str) -> None:
+    """Whatever a verb does with a lab, one that is not there is wrong usage."""
+    done = invoke(verb, "--lab", "nolab", *(["--variant", "go_net_http"] if verb == "probe" else []))
+
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "unknown lab 'nolab'. Known: container" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["deploy", "probe"])
+def test_no_variant_is_not_all_variants(verb: str) -> None:
+    """An empty `--variant` (a variable of a script that was not set) is refused."""
+    done = invoke(verb, "--variant", "")
+
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "--variant is empty" in done.stderr
+
+
+def test_latest_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`export latst` means `latest` most likely; of many runs only the nearest are listed."""
+    for number in range(20):
+        (tmp_path / f"20261121T0030{number:02}Z_ab12").mkdir()
+    monkeypatch.setattr(reporting, "RESULTS_DIR", tmp_path)
+
+    with pytest.raises(
+        UnknownNameError, match=r"Did you mean latest\? Known: latest, .* `invoke runs` shows all\."
+    ) as told:
+        reporting.export("latst", as_json=False)
+
+    assert str(told.value).count("Z_ab12") == 11
 
 
 @pytest.mark.parametrize("verb", ["report", "export"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wrklab.errors import CardError, UnknownNameError
+from wrklab.errors import CardError, UnknownNameError, UsageError
 from wrklab.model.catalogue import Catalogue, read_catalogue
 from wrklab.paths import PROJECT_DIR
 
@@ -270,12 +270,19 @@ def test_published_probes_are_read_as_values(project: Path) -> None:
     ],
 )
 def test_an_unknown_variant_is_answered_with_the_nearest(real: Catalogue, word: str, expected: str) -> None:
-    """The known names are listed, variants and stacks, and the nearest is suggested."""
+    """The nearest names are listed, of variants and stacks, and the very nearest is suggested."""
     with pytest.raises(UnknownNameError) as caught:
         real.select_variants(["sanic_fast", word])
 
     assert str(caught.value).startswith(expected)
-    assert "all, fastapi, fastapi_gunicorn_asgi" in str(caught.value)
+    assert str(caught.value).count(", ") == 12
+    assert str(caught.value).endswith(", ... `invoke list` shows all.")
+
+
+def test_no_word_is_refused(real: Catalogue) -> None:
+    """Nothing given is not everything."""
+    with pytest.raises(UsageError, match="--variant is empty"):
+        real.select_variants(["", " , "])
 
 
 def test_unknown_scenarios_and_suites_are_answered_with_the_known(project: Path) -> None:

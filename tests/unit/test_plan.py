@@ -118,6 +118,7 @@ def test_keys_are_overridden_and_checked_as_a_whole(standard: Scenario) -> None:
 
     assert (changed.connections, changed.threads, changed.duration_s, changed.rounds) == (500, 4, 5.0, 1)
     assert changed.wrk_timeout_s == 7
+    assert [override(standard, {"timeout_s": text}).timeout_s for text in ("5", "5s", "1m", "2000ms")] == [5, 5, 60, 2]
     assert changed.companions == ()
     assert (standard.connections, standard.rounds, standard.companions != ()) == (2000, 3, True)
 

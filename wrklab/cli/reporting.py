@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
+
 from wrklab.cli.verbs import console, print_json, results
-from wrklab.doors.results import Run
+from wrklab.doors.results import LATEST, Run, run_ids
+from wrklab.errors import UnknownNameError
 from wrklab.paths import RESULTS_DIR
 from wrklab.report.contents import read_contents
 from wrklab.report.reports import render_terminal, report_rows, write_report
@@ -11,7 +14,7 @@ from wrklab.report.reports import render_terminal, report_rows, write_report
 
 def report(run_id: str, *, as_json: bool) -> None:
     """A run's report, written and shown again."""
-    with Run.open(RESULTS_DIR, run_id) as run:
+    with _open(run_id) as run:
         show_report(run, as_json=as_json)
 
 
@@ -19,12 +22,20 @@ def export(run_id: str, *, as_json: bool) -> None:
     """A run as Parquet and CSV."""
     from wrklab.report.export import export as write_export
 
-    with Run.open(RESULTS_DIR, run_id) as run:
+    with _open(run_id) as run:
         paths = [str(path) for path in write_export(run).paths]
     if as_json:
         print_json(paths)
     else:
-        results().print("\n".join(paths))
+        results().print(escape("\n".join(paths)), soft_wrap=True)
+
+
+def _open(run_id: str) -> Run:
+    """A run by its id or `latest`, which a misspelt id is offered too. Raises UnknownNameError, StoreError."""
+    known = run_ids(RESULTS_DIR)
+    if known and run_id not in {LATEST, *known}:
+        raise UnknownNameError("run", run_id, [LATEST, *known])
+    return Run.open(RESULTS_DIR, run_id)
 
 
 def show_report(run: Run, *, as_json: bool) -> int:
@@ -35,5 +46,5 @@ def show_report(run: Run, *, as_json: bool) -> int:
         print_json({"run": run.plan.run_id, "rows": report_rows(run, contents)})
     else:
         render_terminal(run, results(), contents)
-    console.print(f"{paths.markdown}\n{paths.csv}")
+    console.print(escape(f"{paths.markdown}\n{paths.csv}"), soft_wrap=True)
     return len(contents.doubtful_rows)

@@ -42,8 +42,18 @@ def parse_duration_s(value: object) -> float:
         raise ValueError(f"{value!r} is not a duration: write 5, 2.5s, 500ms or 1m") from None
 
 
+def parse_whole_seconds(value: object) -> int:
+    """Whole seconds from what parse_duration_s takes. Raises ValueError on anything else."""
+    seconds = parse_duration_s(value)
+    if not seconds.is_integer():
+        raise ValueError(f"{value!r} is not in whole seconds: write 5, 5s or 1m")
+    return int(seconds)
+
+
 #: A duration in seconds; cards and command lines may write 5, '5s', '500ms', '1m'.
 DurationS = Annotated[float, BeforeValidator(parse_duration_s)]
+#: The same where only whole seconds can be meant.
+WholeSecondsS = Annotated[int, BeforeValidator(parse_whole_seconds)]
 
 CardType = TypeVar("CardType", bound=Card)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wrklab.errors import CardError, UnknownNameError
+from wrklab.errors import CardError, UnknownNameError, UsageError
 from wrklab.model.cards import place
 from wrklab.model.published import PublishedRow, read_published
 from wrklab.model.published_probe import PublishedProbe, read_published_probes
@@ -36,12 +36,14 @@ class Catalogue:
 
         A word is `all`, a name, a stack, a glob, or several of them with commas between. Names and globs reach every
         variant; `all` and a stack mean those that are benched, or really all of them `with_unbenched` (a probe).
-        Raises UnknownNameError when a word means nothing.
+        Raises UnknownNameError when a word means nothing, UsageError when there is no word.
         """
+        given = [word.strip() for word in ",".join(words).split(",") if word.strip()]
+        if not given:
+            raise UsageError("--variant is empty: give names, stacks, globs or all. `invoke list` shows them.")
         chosen: set[str] = set()
-        for word in ",".join(words).split(","):
-            if word.strip():
-                chosen |= self._matching(word.strip(), with_unbenched=with_unbenched)
+        for word in given:
+            chosen |= self._matching(word, with_unbenched=with_unbenched)
         return [variant for name, variant in self.variants.items() if name in chosen]
 
     def _matching(self, word: str, *, with_unbenched: bool) -> set[str]:

@@ -8,9 +8,9 @@ from typing import ClassVar
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from wrklab.errors import UsageError
-from wrklab.model.cards import Card, DurationS, Name, explain, read_card
+from wrklab.model.cards import Card, DurationS, Name, WholeSecondsS, explain, read_card
 
-#: Loads beyond these need `--force`: a typing error should not become a flood.
+#: Loads beyond these are refused: a typing error should not become a flood.
 CONNECTIONS_MAX = 100_000
 DURATION_MAX_S = 3600.0
 
@@ -36,7 +36,7 @@ class Scenario(Card):
     warmup_connections: int = Field(default=16, ge=1)
     rounds: int = Field(default=3, ge=1, le=100)
     #: wrk's --timeout, whole seconds; None: longer than the window, so that no slow answer is dropped.
-    timeout_s: int | None = Field(default=None, ge=1, le=3600)
+    timeout_s: WholeSecondsS | None = Field(default=None, ge=1, le=3600)
     #: Every answer's body is compared (costs the generator 12-16 % CPU a request); else only before and after.
     validate_bodies: bool = False
     #: Overrides the hold of every variant, in ms; None leaves each variant's own.
