@@ -34,16 +34,17 @@ class ProcessLoad:
 
 
 def split_load(connections: int, threads: int, limits: HostLimits) -> list[ProcessLoad]:
-    """The load as wrk processes, as few and as equal as the ceilings allow; together just what was asked.
+    """The load as wrk processes below the ceilings; together just what was asked.
 
-    Each thread has the same share, so each process's connections are a multiple of its threads. Threads are raised
-    where one thread's share alone would exceed the ceiling. Raises LimitError where no split can do it.
+    Every thread of every process has the same share of connections, so processes may be more than the ceiling alone
+    demands: 22,000 connections on 4 threads under 4,096 descriptors are 8 processes, a thread of 2,750 each. Threads
+    are raised where one thread's share alone would exceed the ceiling. Raises LimitError where no split can do it.
     """
     ceiling = limits.connections_per_process
     if connections > limits.ports_count:
         raise LimitError(
             f"{limits.host}: {connections} connections asked, but it has {limits.ports_count} local ports towards one "
-            "address. Use more generators, or widen lab_sysctls' ip_local_port_range."
+            "address. Ask for fewer connections, or widen its net.ipv4.ip_local_port_range."
         )
     shares = range(threads, connections + 1)
     total_threads = next((t for t in shares if connections % t == 0 and connections // t <= ceiling), None)
