@@ -43,9 +43,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def lab() -> str:
-    """The container lab, up."""
-    if not container_lab.status().up:
-        container_lab.up()
+    """The container lab, up and whole."""
+    container_lab.up(loadgens=1)
     return LAB
 
 

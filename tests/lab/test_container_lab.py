@@ -45,8 +45,8 @@ def traces_without_lab() -> Iterator[dict[str, object]]:
 
 @pytest.fixture
 def lab() -> ContainerLabStatus:
-    """The lab, up and whole."""
-    container_lab.up()
+    """The lab, up and whole, with one generator and this machine's own halves of the CPUs."""
+    container_lab.up(loadgens=1)
     return container_lab.status()
 
 
@@ -138,6 +138,11 @@ def lose_the_record_of_a_running_node() -> None:
     (plan.NODES / "loadgen" / "node.json").unlink()
 
 
+def lose_the_table() -> None:
+    """As after a firewall's reload."""
+    run("nft", "delete", "table", "ip", network.TABLE)
+
+
 def replace_the_table() -> None:
     """A table of our name with other rules."""
     run("nft", "delete", "table", "ip", network.TABLE)
@@ -205,6 +210,14 @@ def test_up_repairs(lab: ContainerLabStatus, breakage: Callable[[], None]) -> No
     assert on_node(loadgen, f"timeout 2 bash -c ': </dev/tcp/{server.address}/22' && hostname") == "loadgen"
 
 
+@pytest.mark.parametrize("breakage", [lose_the_table, replace_the_table, delete_the_bridge])
+def test_a_broken_network_is_noticed(lab: ContainerLabStatus, breakage: Callable[[], None]) -> None:
+    """`lab.up` and `bench` look at the network before they go without a playbook."""
+    breakage()
+    assert container_lab.up().changed
+    assert not container_lab.up().changed
+
+
 @pytest.mark.parametrize("breakage", [lambda: None, BREAKAGES[1], BREAKAGES[-1]], ids=["whole", "lost", "half_up"])
 def test_down_leaves_nothing(
     lab: ContainerLabStatus, traces_without_lab: dict[str, object], breakage: Callable[[], None]
@@ -263,6 +276,7 @@ def test_more_generators_come_and_go(lab: ContainerLabStatus) -> None:
     server_pid = nspawn_pid("server")
     container_lab.up(loadgens=2)
     assert container_lab.status().up
+    assert not container_lab.up().changed
     assert [host.address for host in read_hosts(LAB).generators] == ["10.86.77.21", "10.86.77.22"]
     container_lab.up(loadgens=1)
     assert [host.name for host in read_hosts(LAB).generators] == ["loadgen"]

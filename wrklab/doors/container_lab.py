@@ -1,6 +1,7 @@
 """The embedded lab: Debian 12 nodes on this machine. Ansible makes and removes them; here they are asked for.
 
-`status` reads what lab_up wrote and looks at the nodes' processes and sshd: no Ansible, a few milliseconds.
+`status` reads what lab_up wrote and looks at the nodes' processes and sshd, `up` at their network too before it runs a
+playbook: no Ansible, a few milliseconds.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +23,14 @@ from wrklab.errors import LabError
 LAB = "container"
 LAB_FILE = Path("/var/lib/wrklab/container/lab.json")
 DEFAULT_NETWORK = "10.86.77"
+#: The role's own names; what ships with a playbook cannot be imported from here.
+BRIDGE = "wrklab0"
+TABLE = "wrklab"
+_BRIDGE_PORTS = Path("/sys/class/net") / BRIDGE / "brif"
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _SSH_PORT = 22
 _GREETING_LIMIT_S = 2.0
+_LISTING_LIMIT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -123,31 +131,65 @@ def _greets(address: str) -> bool:
 
 
 def up(
-    loadgens: int = 1,
+    loadgens: int | None = None,
     overrides: Mapping[str, object] | None = None,
     on_task: Callable[[str], None] | None = None,
 ) -> LabChange:
     """Bring the lab up, or repair it; without Ansible when all is up as asked.
 
+    Without `loadgens` a lab that is there keeps its generators and CPUs, and a new one takes the role's variables.
     `overrides` are variables of the role `container_lab` (`container_lab_server_cpus`, `container_lab_apt_proxy`, …).
 
     Raises:
         ProvisionError: the playbook failed; the text has its last lines.
     """
     started = time.monotonic()
-    if not overrides and _is_up_as_asked(loadgens):
-        return LabChange(changed=False, took_s=time.monotonic() - started)
-    variables = {"container_lab_loadgens": loadgens, **(overrides or {})}
-    return _run("lab_up", variables, on_task, started)
-
-
-def _is_up_as_asked(loadgens: int) -> bool:
     try:
         found = status()
     except LabError:
+        found = None
+    if not overrides and found is not None and _is_up_as_asked(found, loadgens):
+        return LabChange(changed=False, took_s=time.monotonic() - started)
+    shape = _shape(found.request if found else {}) if loadgens is None else {"container_lab_loadgens": loadgens}
+    return _run("lab_up", shape | dict(overrides or {}), on_task, started)
+
+
+def _is_up_as_asked(found: ContainerLabStatus, loadgens: int | None) -> bool:
+    asked: dict[str, object] = {"network": wanted_network()}
+    if loadgens is not None:
+        asked |= {"loadgens": loadgens, "server_cpus": [], "loadgen_cpus": []}
+    is_as_asked = all(found.request.get(key) == value for key, value in asked.items())
+    return is_as_asked and found.up and _network_is_whole(found)
+
+
+def _shape(request: Mapping[str, Any]) -> dict[str, object]:
+    """The variables that make a lab as it was asked for when it was made; what was left to the machine still is."""
+    keys = ("loadgens", "server_cpus", "loadgen_cpus")
+    return {f"container_lab_{key}": request[key] for key in keys if request.get(key)}
+
+
+def _network_is_whole(found: ContainerLabStatus) -> bool:
+    """Whether every node hangs on the bridge, this machine forwards, and the nft table is about the lab's network.
+
+    A reloaded firewall takes the table away, and nodes answer on as before. What cannot be told is not whole.
+    """
+    try:
+        ports_count = len(list(_BRIDGE_PORTS.iterdir()))
+        forwards = _FORWARDING.read_text(encoding="ascii").strip() == "1"
+    except OSError:
         return False
-    asked = {"network": wanted_network(), "loadgens": loadgens, "server_cpus": [], "loadgen_cpus": []}
-    return found.up and found.request == asked
+    return ports_count >= len(found.nodes) and forwards and found.network in _nft_table()
+
+
+def _nft_table() -> str:
+    """The table as nft lists it (2 ms); empty where there is none or we may not look."""
+    listing = ["nft", "list", "table", "ip", TABLE]
+    command = listing if os.geteuid() == 0 else ["sudo", "-n", *listing]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_LISTING_LIMIT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
 
 
 def down(*, purge: bool = False, on_task: Callable[[str], None] | None = None) -> LabChange:
