@@ -21,8 +21,9 @@ from tests.unit.handmade_records import (
     handmade_measurement,
     handmade_plan,
 )
-from wrklab.doors.results import Run, list_runs, new_run_id, run_ids
-from wrklab.doors.store import SCHEMA_VERSION
+from wrklab.doors import results
+from wrklab.doors.results import Run, list_runs, new_run_id, run_ids, write_file
+from wrklab.doors.store import SCHEMA_VERSION, Store
 from wrklab.errors import StoreError, UnknownNameError
 from wrklab.model.record import StoredSample
 from wrklab.paths import PROJECT_DIR
@@ -226,6 +227,49 @@ def test_a_run_is_never_written_over(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="never written over"):
         new_run(tmp_path)
+
+
+def test_a_run_has_its_name_only_once_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each file of a new run is written, `latest` is still the run before it."""
+    Run.create(tmp_path, handmade_plan([handmade_cell()]), handmade_environment()).store.close()
+    newest: list[str] = []
+
+    def look() -> None:
+        with Run.open(tmp_path) as run:
+            newest.append(run.plan.run_id)
+
+    def write_and_look(path: Path, text: str) -> None:
+        look()
+        write_file(path, text)
+
+    def create_and_look(path: Path, meta: dict[str, str]) -> Store:
+        look()
+        return create(path, meta)
+
+    create = Store.create
+    monkeypatch.setattr(results, "write_file", write_and_look)
+    monkeypatch.setattr(Store, "create", create_and_look)
+    new = handmade_plan([handmade_cell()], run_id="20261122T000000Z_0000")
+    with Run.create(tmp_path, new, handmade_environment()) as run:
+        look()
+        run.add_cell(handmade_cell(), {})
+
+    assert newest == [RUN_ID] * 3 + ["20261122T000000Z_0000"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [RUN_ID, "20261122T000000Z_0000"]
+
+
+def test_a_run_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk is full at the store, no folder remains under any name."""
+
+    def refuse(path: Path, meta: dict[str, str]) -> Store:
+        raise StoreError(f"{path} cannot be written: no space left on device")
+
+    monkeypatch.setattr(Store, "create", refuse)
+
+    with pytest.raises(StoreError, match="no space"):
+        new_run(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_run_lists_the_runs(tmp_path: Path) -> None:

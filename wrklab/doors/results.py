@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ RUN_ID = re.compile(r"\d{8}T\d{6}Z_[0-9a-f]{4}")
 _CELL_ID = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 #: The word that means the newest run wherever a run id may stand.
 LATEST = "latest"
+#: Before the name of a run that is being made; no list of runs has such a folder.
+_UNFINISHED = ".new_"
 
 RunState = Literal["open", "finished", "interrupted"]
 Model = TypeVar("Model", bound=BaseModel)
@@ -57,19 +60,20 @@ class Run:
 
     @classmethod
     def create(cls, results_dir: Path, plan: RunPlan, environment: RunEnvironment) -> Self:
-        """A new folder named by plan.run_id (see new_run_id)."""
+        """A new folder named by plan.run_id (see new_run_id). Under that name it is there whole or not at all."""
         path = results_dir / plan.run_id
+        unfinished = results_dir / f"{_UNFINISHED}{plan.run_id}"
+        if path.exists():
+            raise StoreError(f"{path} is there already; a run is never written over: choose another run id")
         try:
-            path.mkdir(parents=True)
-            (path / "raw").mkdir()
-        except FileExistsError as error:
-            raise StoreError(f"{path} is there already; a run is never written over: choose another run id") from error
+            (unfinished / "raw").mkdir(parents=True)
+            _fill(unfinished, plan, environment)
+            unfinished.rename(path)
         except OSError as error:
             raise StoreError(f"{path} cannot be made: {error.strerror}; choose another results folder") from error
-        write_file(path / "plan.json", plan.model_dump_json(indent=1))
-        write_file(path / "environment.json", environment.model_dump_json(indent=1))
-        meta = {"run_id": plan.run_id, "state": "open", "created_at_s": repr(plan.created_at_s)}
-        return cls(path, plan, environment, Store.create(path / "store.sqlite", meta))
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return cls(path, plan, environment, Store.open(path / "store.sqlite"))
 
     @classmethod
     def open(cls, results_dir: Path, run_id: str = LATEST) -> Self:
@@ -200,6 +204,15 @@ def write_file(path: Path, text: str) -> None:
         raise StoreError(
             f"{path} cannot be written: {error.strerror}; is the disk full or the folder read-only?"
         ) from error
+
+
+def _fill(folder: Path, plan: RunPlan, environment: RunEnvironment) -> None:
+    """What every run has from its beginning. Raises StoreError."""
+    write_file(folder / "plan.json", plan.model_dump_json(indent=1))
+    write_file(folder / "environment.json", environment.model_dump_json(indent=1))
+    meta = {"run_id": plan.run_id, "state": "open", "created_at_s": repr(plan.created_at_s)}
+    # SQLite goes by the path that it opened, so the store is opened again after the folder has its name.
+    Store.create(folder / "store.sqlite", meta).close()
 
 
 def _read_model(path: Path, model: type[Model]) -> Model:
