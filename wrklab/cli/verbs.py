@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ Result = TypeVar("Result")
 #: The exit status of a process that Ctrl-C ended, as shells give it.
 INTERRUPTED = 130
 
+#: As the shell tells of a program that SIGPIPE ended.
+_PIPE_CLOSED = 141
+
 _PLAIN_WIDTH = 160
 
 #: Progress and remarks go to stderr, so that stdout holds results alone.
@@ -39,6 +43,10 @@ def verb(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]
             raise Exit(f"error: {error}", code=error.exit_status) from error
         except KeyboardInterrupt:
             raise Exit("interrupted", code=INTERRUPTED) from None
+        except BrokenPipeError:
+            # `invoke list | head`: nobody reads on. What Python flushes at its end must not fail either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Exit(code=_PIPE_CLOSED) from None
 
     return wrapped
 
