@@ -7,7 +7,7 @@ import platform
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -53,6 +53,8 @@ def doctor(lab: str, *, as_json: bool) -> None:
     """Looks at everything and changes nothing. Exits with 1 when the lab asked for cannot work as things are."""
     inventory_path(lab)  # an unknown lab is wrong usage, not a finding
     findings = [look() for look in _looks(lab)]
+    if lab == "container":
+        findings.append(_labs(findings))
     if as_json:
         print_json({"lab": lab, "findings": [asdict(finding) for finding in findings]})
     else:
@@ -66,6 +68,18 @@ def _looks(lab: str) -> list[Callable[[], Finding]]:
     if lab == "container":
         return [_system, _root, _namespaces, _overlay, _control_groups, _tools, _disk, *general, _vagrant]
     return [*general, _vagrant, lambda: _hosts(lab)]
+
+
+def _labs(findings: Sequence[Finding]) -> Finding:
+    """Which labs this machine can have, by what was found before."""
+    is_container_possible = not any(finding.level == "bad" for finding in findings)
+    is_vagrant_possible = any(finding.subject == "vagrant" and finding.level == "good" for finding in findings)
+    possible = [
+        *(["container"] if is_container_possible else []),
+        *(["vagrant"] if is_vagrant_possible else []),
+        "your own hosts over ssh",
+    ]
+    return Finding("labs", "good" if is_container_possible else "note", f"possible from here: {', '.join(possible)}")
 
 
 def _system() -> Finding:
