@@ -95,7 +95,7 @@ def test_many_connections_go_over_several_wrk_processes(deployed_lab: str) -> No
 
 def test_two_wrk_processes_are_one_load(session: Session, catalogue: Catalogue) -> None:
     """Whatever the descriptor ceiling is: two processes run in one window, and all that they did is counted."""
-    scenario = override(catalogue.scenario("smoke"), {"connections": 100, "threads": 2})
+    scenario = override(catalogue.scenario("smoke"), {"connections": 100, "threads": 2, "duration_s": 3})
     cell = Cell(catalogue.variants["go_net_http"], scenario, round_number=1)
 
     raw = run_cell(session, cell, [ProcessLoad(threads=1, connections=50)] * 2, lambda _: None)
