@@ -96,11 +96,6 @@ class Run:
         """Closes the store."""
         self.store.close()
 
-    def set_environment(self, environment: RunEnvironment) -> None:
-        """Replaces environment.json (deploy has told more about the hosts)."""
-        write_file(self.path / "environment.json", environment.model_dump_json(indent=1))
-        self.environment = environment
-
     def add_cell(
         self, record: CellRecord, histograms: Mapping[str, bytes], samples: Iterable[StoredSample] = ()
     ) -> None:

@@ -56,10 +56,11 @@ def run_bench(catalogue: Catalogue, request: BenchRequest, console: Console) -> 
         session = with_known_cpus(opened, environments)
         limits = {name: limits_of(name, found) for name, found in environments.items()}
         loads = _split_loads(pairs, limits[session.generators[0].name])
-        plan = _plan(session, request, order_cells(pairs, seed), seed, _notes(session, pairs, limits))
+        cells = order_cells(pairs, seed)
+        plan = _plan(session, request, cells, seed, _notes(session, pairs, limits))
         run = Run.create(RESULTS_DIR, plan, run_environment(session, environments))
         with run:
-            return _run_cells(session, run, order_cells(pairs, seed), loads, console)
+            return _run_cells(session, run, cells, loads, console)
 
 
 def _split_loads(pairs: Sequence[Pair], limits: HostLimits) -> dict[str, list[ProcessLoad]]:
