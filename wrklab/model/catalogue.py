@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wrklab.errors import CardError, UnknownNameError, UsageError
+from wrklab.model.articles import Article, read_articles
 from wrklab.model.cards import place
 from wrklab.model.published import PublishedRow, read_published
 from wrklab.model.published_probe import PublishedProbe, read_published_probes
@@ -30,6 +31,7 @@ class Catalogue:
     suites: dict[str, Suite]
     published: dict[str, PublishedRow]
     published_probes: dict[str, PublishedProbe] = field(default_factory=dict)
+    articles: dict[str, Article] = field(default_factory=dict)
 
     def select_variants(self, words: Iterable[str], *, with_unbenched: bool = False) -> list[Variant]:
         """The variants that words mean, in the catalogue's order, each once.
@@ -97,6 +99,7 @@ def read_catalogue(project: Path = PROJECT_DIR) -> Catalogue:
         suites={path.stem: read_suite(path) for path in sorted(project.glob("suites/*.yml"))},
         published=read_published(project / "reference"),
         published_probes=read_published_probes(project / "reference"),
+        articles=read_articles(project / "reference").articles,
     )
     _check_references(project, catalogue)
     return catalogue
@@ -127,6 +130,26 @@ def _check_references(project: Path, catalogue: Catalogue) -> None:
             if probe.published is not None:
                 where = ("probes", i, "published")
                 _check_known(path, where, _PROBE_ROW, probe.published, catalogue.published_probes)
+    _check_claims(project, catalogue)
+
+
+def _check_claims(project: Path, catalogue: Catalogue) -> None:
+    """Claims name what there is, and no two have the same name. Raises CardError."""
+    known: dict[str, Iterable[str]] = {
+        "variant": catalogue.variants,
+        "scenario": catalogue.scenarios,
+        "article": catalogue.articles,
+    }
+    seen: dict[str, str] = {}
+    for suite in catalogue.suites.values():
+        path = project / "suites" / f"{suite.name}.yml"
+        for i, claim in enumerate(suite.claims):
+            for key, noun, name in claim.names():
+                _check_known(path, ("claims", i, *key), noun, name, known[noun])
+            if claim.claim in seen:
+                where = place(path, ("claims", i, "claim"))
+                raise CardError(f"{where}: the suite {seen[claim.claim]} has a claim {claim.claim!r} already")
+            seen[claim.claim] = suite.name
 
 
 def _check_variant(path: Path, variant: Variant, catalogue: Catalogue) -> None:

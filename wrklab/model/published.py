@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from wrklab.errors import CardError
+from wrklab.model.reference_csv import read_reference
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,7 @@ class PublishedRow:
 
 def read_published(folder: Path) -> dict[str, PublishedRow]:
     """Every published wrk row by its key. Raises CardError naming file, line and column."""
-    rows: dict[str, PublishedRow] = {}
-    for path in sorted(folder.glob("wrk-*.csv")):
-        with path.open(encoding="utf-8", newline="") as stream:
-            for line, record in enumerate(csv.DictReader(stream), start=2):
-                try:
-                    row = _row(path.stem, record)
-                except (KeyError, ValueError) as error:
-                    raise CardError(f"{path}:{line}: {error}") from error
-                if row.row in rows:
-                    raise CardError(f"{path}:{line}: row {row.row!r} stands here a second time")
-                rows[row.row] = row
-    return rows
+    return read_reference(folder, "wrk-*.csv", _row)
 
 
 def _row(source: str, record: dict[str, str]) -> PublishedRow:

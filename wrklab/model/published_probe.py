@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from wrklab.errors import CardError
+from wrklab.model.reference_csv import read_reference
 
 
 @dataclass(frozen=True)
@@ -41,20 +40,7 @@ class PublishedProbe:
 
 def read_published_probes(folder: Path) -> dict[str, PublishedProbe]:
     """Every published probe by its key. Raises CardError naming file, line and column."""
-    rows: dict[str, PublishedProbe] = {}
-    for path in sorted(folder.glob("probe-*.csv")):
-        with path.open(encoding="utf-8", newline="") as stream:
-            for line, record in enumerate(csv.DictReader(stream), start=2):
-                try:
-                    row = _row(path.stem, record)
-                except KeyError as error:
-                    raise CardError(f"{path}:{line}: no column {error}") from error
-                except ValueError as error:
-                    raise CardError(f"{path}:{line}: {error}") from error
-                if row.row in rows:
-                    raise CardError(f"{path}:{line}: row {row.row!r} stands here a second time")
-                rows[row.row] = row
-    return rows
+    return read_reference(folder, "probe-*.csv", _row)
 
 
 def _row(source: str, record: dict[str, str]) -> PublishedProbe:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from wrklab.model.cards import Card, Name, read_card
+from wrklab.model.claim import Claim
 
 
 class SuiteRow(Card):
@@ -26,7 +27,7 @@ class SuiteProbe(Card):
 
 
 class Suite(Card):
-    """An article's table, or a list of your own: what is benched (`rows`), what is probed (`probes`), or both."""
+    """An article's table, or a list of your own: what is benched (`rows`), probed (`probes`), claimed (`claims`)."""
 
     given_by_place: ClassVar[frozenset[str]] = frozenset({"name"})
 
@@ -34,6 +35,16 @@ class Suite(Card):
     description: str = Field(min_length=10)
     rows: tuple[SuiteRow, ...] = ()
     probes: tuple[SuiteProbe, ...] = ()
+    #: What the article says of its figures.
+    claims: tuple[Claim, ...] = ()
+    #: One of the rows' variants, against which the report sets all others (one worker, for what more of them gain).
+    baseline: Name | None = None
+
+    @model_validator(mode="after")
+    def _has_its_baseline(self) -> Suite:
+        if self.baseline is not None and self.baseline not in {row.variant for row in self.rows}:
+            raise ValueError(f"baseline {self.baseline} is none of the suite's rows")
+        return self
 
     @model_validator(mode="after")
     def _holds_something(self) -> Suite:
