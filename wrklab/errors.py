@@ -5,7 +5,10 @@ WrklabError                 exit status 1: something failed or is doubtful
 │   ├── CardError           a stack, scenario or suite file is wrong (file, line, key)
 │   └── UnknownNameError    no such variant, scenario, suite, lab, run (lists the known, suggests the nearest)
 ├── LabError                the hosts cannot be brought up, reached or put down
+│   ├── InventoryError      its inventory is wrong (file, line, key); exit status 2
 │   ├── HostError           one host: a command failed or the connection did
+│   ├── BusyHostError       a host is in use by others, or has too little left (--force overrides)
+│   ├── OtherMachineError   a run's hosts are not the machines that it began on (--force overrides)
 │   └── ProvisionError      an Ansible playbook failed
 ├── LimitError              a ceiling of this machine or a host (descriptors, ports) forbids what was asked
 ├── ParseError              text or a file that a program wrote is not what it should be
@@ -69,8 +72,22 @@ class LabError(WrklabError):
     """The hosts cannot be brought up, reached or put down."""
 
 
+class InventoryError(LabError):
+    """A lab's inventory is wrong; nothing was touched. The text names file, line and key, or host and key."""
+
+    exit_status = UsageError.exit_status
+
+
 class HostError(LabError):
     """One host: a command failed there, or the connection did."""
+
+
+class BusyHostError(LabError):
+    """A host is in use by others, or has too little memory or disk left; the text has every reason."""
+
+
+class OtherMachineError(LabError):
+    """A run's hosts are not the machines that it began on; the text says what has changed."""
 
 
 class ProvisionError(LabError):
@@ -97,3 +114,7 @@ class CellError(WrklabError):
 
 class StoreError(WrklabError):
     """A run's folder or its SQLite file cannot be read or written."""
+
+
+#: What reading text of a host may raise, however damaged that is (pydantic's ValidationError is a ValueError).
+UNREADABLE = (ParseError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 #: Stands where there is no number; never 0.
 NONE = "-"
 
@@ -71,6 +73,16 @@ def times(value_ratio: float | None) -> str:
     return NONE if value_ratio is None else f"{value_ratio:.2f}x"
 
 
+def near_one(value_ratio: float | None) -> str:
+    """A ratio that is often near 1, without the sign: 1.003."""
+    return NONE if value_ratio is None else f"{value_ratio:.3f}"
+
+
+def near_one_range(low_ratio: float | None, high_ratio: float | None) -> str:
+    """Both ends of a range of such ratios: 0.991-1.013."""
+    return NONE if low_ratio is None or high_ratio is None else f"{near_one(low_ratio)}-{near_one(high_ratio)}"
+
+
 def mib(value_bytes: int | None) -> str:
     """Memory in MiB without the unit: 212."""
     return NONE if value_bytes is None else f"{value_bytes / _BYTES_PER_MIB:,.0f}"
@@ -86,3 +98,8 @@ def _three_digits(value: float) -> str:
     if size and size < _TWO_DECIMALS_BELOW:
         return f"{value:.2f}"
     return f"{value:,.1f}" if size and size < _ONE_DECIMAL_BELOW else f"{value:,.0f}"
+
+
+def occurrences(counts: Iterable[tuple[str, int]]) -> str:
+    """Texts with how often each was found: `3,626 x RuntimeError: can't start new thread; 2 x KeyError`."""
+    return "; ".join(f"{number:,} x {text}" for text, number in counts)

@@ -60,6 +60,11 @@ class BenchProgress:
         self._title = title
         self.phase("start")
 
+    def again(self, why: str) -> None:
+        """The cell failed (`why`, plain text) and is tried once more."""
+        self._console.print(f"{escape(self._title)}: failed, once more: {escape(why.splitlines()[0][:160])}")
+        self.phase("start")
+
     def phase(self, name: str) -> None:
         """The cell enters a phase."""
         if self._live is not None and self._task is not None:

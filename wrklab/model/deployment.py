@@ -11,11 +11,22 @@ from collectors import sources_json
 from wrklab.errors import CardError
 from wrklab.model.catalogue import read_catalogue
 from wrklab.model.fingerprint import fingerprint
-from wrklab.model.stack import STACKS_DIR, Stack
+from wrklab.model.stack import STACKS_DIR, Stack, Variant
 from wrklab.model.unit import HostGrant, unit_text
+from wrklab.paths import PROJECT_DIR
 
 #: The lock of the Go toolchain that a go stack is built with; stands beside its stack.yml.
 TOOLCHAIN_LOCK = "toolchain.txt"
+#: Keys of a variant's card that change nothing of its server.
+_NOT_THE_SERVER = {
+    "benched",
+    "capacity_setting",
+    "description",
+    "probe_requests_count",
+    "published",
+    "published_probe",
+    "queue_setting",
+}
 _NODE_SUFFIXES = (".py", ".lua")
 
 
@@ -66,6 +77,18 @@ def node_files(project: Path) -> list[dict[str, str]]:
         if path.suffix in _NODE_SUFFIXES and path.name != "__init__.py"
     ]
     return [*found, {"path": "sources.json", "content": sources_json()}]
+
+
+def variant_digest(stack: Stack, variant: Variant, project: Path = PROJECT_DIR) -> str:
+    """The hex SHA-256 over all that makes a variant's server: its card, its stack's application and locked packages.
+
+    What a card only says about it (published rows, descriptions) is no part of it.
+    """
+    parts = [variant.model_dump_json(exclude=_NOT_THE_SERVER), f"{stack.runtime} {stack.port}"]
+    parts += [f"{file['path']}\0{file['content']}" for file in _app_files(project, stack)]
+    if stack.runtime != "openresty":
+        parts.append(_lock(project, stack))
+    return _digest(parts)
 
 
 def _app_files(project: Path, stack: Stack) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from wrklab.errors import UsageError
 from wrklab.model.catalogue import Catalogue
+from wrklab.model.record import RunPlan, Twin
 from wrklab.model.scenario import Scenario, override
 from wrklab.model.stack import Variant
 from wrklab.model.suite import Suite
@@ -28,6 +29,10 @@ class BenchRequest:
     lab: str = "container"
     overrides: Mapping[str, object] = field(default_factory=dict)
     seed: int | None = None
+    #: Every variant is measured as two, for the noise floor.
+    aa: bool = False
+    #: Measured on hosts that are busy, too.
+    is_forced: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,12 @@ class Cell:
     variant: Variant
     scenario: Scenario
     round_number: int
+    twin: Twin = ""
 
     @property
     def cell_id(self) -> str:
-        """Its name within the run, fit for a folder: `standard.flask_dev_sync.2`."""
-        return f"{self.scenario.name}.{self.variant.name}.{self.round_number}"
+        """Its name within the run, fit for a folder: `standard.flask_dev_sync.2`, of a twin `….2a`."""
+        return f"{self.scenario.name}.{self.variant.name}.{self.round_number}{self.twin}"
 
     @property
     def hold_ms(self) -> int:
@@ -114,13 +120,34 @@ def _pairs_of_suite(catalogue: Catalogue, suite: Suite, request: BenchRequest) -
     return pairs
 
 
-def order_cells(pairs: Iterable[Pair], seed: int) -> list[Cell]:
-    """Rounds outside, variants inside, each round in an order of its own drawn from the seed (stored with the run)."""
+def order_cells(pairs: Iterable[Pair], seed: int, *, aa: bool = False) -> list[Cell]:
+    """Rounds outside, variants inside, each round in an order of its own drawn from the seed (stored with the run).
+
+    With `aa` every variant is there twice, as twins a and b: the same unit, in the order like two different variants.
+    """
     chosen = list(pairs)
+    twins: tuple[Twin, ...] = ("a", "b") if aa else ("",)
     last_round = max((scenario.rounds for _, scenario in chosen), default=0)
     cells: list[Cell] = []
     for round_number in range(1, last_round + 1):
-        of_round = [Cell(v, s, round_number) for v, s in chosen if round_number <= s.rounds]
+        of_round = [Cell(v, s, round_number, twin) for v, s in chosen if round_number <= s.rounds for twin in twins]
         random.Random(f"{seed}.{round_number}").shuffle(of_round)  # noqa: S311  an order, not a secret
         cells += of_round
     return cells
+
+
+def cells_of_plan(catalogue: Catalogue, plan: RunPlan) -> list[Cell]:
+    """The cells of a stored plan in its order: scenarios as they were, variants as the catalogue has them today.
+
+    Raises UsageError where a variant is not there any more.
+    """
+    gone = sorted({cell.variant for cell in plan.cells} - set(catalogue.variants))
+    if gone:
+        raise UsageError(
+            f"run {plan.run_id} cannot be resumed: {', '.join(gone)} is not among the variants of this checkout. "
+            "Put it back, or begin a new run."
+        )
+    return [
+        Cell(catalogue.variants[cell.variant], plan.scenarios[cell.scenario], cell.round_number, cell.twin)
+        for cell in plan.cells
+    ]

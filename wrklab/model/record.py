@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field
 
 from wrklab.model.cards import Card, Name
 from wrklab.model.scenario import Scenario
+
+#: Which of the two that `bench --aa` makes of a variant; empty in every other run.
+Twin = Literal["", "a", "b"]
 
 
 class Record(Card):
@@ -27,6 +31,8 @@ class Latency(Record):
     p99_us: float
     p999_us: float
     max_us: float
+    #: None in runs of before it was stored.
+    min_us: float | None = None
 
 
 class Errors(Record):
@@ -44,6 +50,24 @@ class Errors(Record):
         """All kinds together."""
         return self.connect + self.read + self.write + self.status + self.timeout + self.body
 
+    @classmethod
+    def sum_of(cls, parts: Iterable[Errors]) -> Errors:
+        """Each kind of all parts added up."""
+        total = dict.fromkeys(cls.model_fields, 0)
+        for part in parts:
+            for kind, number in part.model_dump().items():
+                total[kind] += number
+        return cls(**total)
+
+
+class WarmupRecord(Record):
+    """What wrk counted in a warm-up, where every answer's status and body are compared."""
+
+    requests: int
+    bytes_read: int
+    connections: int
+    errors: Errors
+
 
 class GeneratorRecord(Record):
     """One generator host through one window."""
@@ -51,6 +75,7 @@ class GeneratorRecord(Record):
     host: str
     wrk_processes: int
     requests: int
+    requests_per_s: float | None = None
     connections_asked: int
     #: Established at the median of the counts taken within the window.
     connections_open: int
@@ -59,8 +84,55 @@ class GeneratorRecord(Record):
     cpus_count: int
     #: Of the CPUs given to the host (0-100), wrk alone.
     cpu_percent: float
+    #: The same with wrk of the generators that are given the same CPUs; None where it has them for itself.
+    shared_cpu_percent: float | None = None
     #: Of the CPUs given to the host (0-100), everything on it; None where it cannot be told.
     host_cpu_percent: float | None = None
+    errors: Errors = Field(default_factory=Errors)
+    #: Of this generator alone, observed.
+    latency: Latency | None = None
+    #: From the mark to the start of its first wrk.
+    start_skew_s: float | None = None
+    #: Its clock less the controller's, and by how much that can be wrong at most.
+    clock_ahead_s: float | None = None
+    clock_uncertainty_s: float | None = None
+    #: The same with neighbours and the kernel's own work: how full these CPUs were.
+    cpus_busy_percent: float | None = None
+    neighbours_cpu_percent: float | None = None
+    steal_percent: float | None = None
+    #: Of the window, the wrk thread with the least time to spare: on a CPU, and runnable without one.
+    busiest_thread_cpu_percent: float | None = None
+    busiest_thread_waiting_percent: float | None = None
+    #: Established connections whose answer wrk had not read yet, the median of the counts.
+    connections_unread: int | None = None
+    #: Connections that were being opened anew, the median of the counts.
+    connections_reopening: int | None = None
+    #: Near the window's end: established connections that never got an answer, and those long without one.
+    connections_unanswered: int | None = None
+    connections_silent: int | None = None
+    #: What its GET after the window found, or empty when it was right.
+    verify_after: str = ""
+    #: As the server's: requests that got lost on the way.
+    segments_lost: int | None = None
+
+    @property
+    def busy_percent(self) -> float:
+        """What wrk leaves none of at 100: of its CPUs, all generators counted that share them."""
+        return self.cpu_percent if self.shared_cpu_percent is None else self.shared_cpu_percent
+
+    @property
+    def busiest_thread_percent(self) -> float | None:
+        """Of the window: the wrk thread with the least time to spare was on a CPU or waited for one."""
+        if self.busiest_thread_cpu_percent is None:
+            return None
+        return self.busiest_thread_cpu_percent + (self.busiest_thread_waiting_percent or 0.0)
+
+
+class LogError(Record):
+    """One kind of error in a server's log, and how often it stands there (at least, where the log was very long)."""
+
+    text: str
+    count: int
 
 
 class ServerRecord(Record):
@@ -72,7 +144,19 @@ class ServerRecord(Record):
     host_cpu_percent: float | None = None
     #: CPU time that others than the host took on its CPUs, percent of them; None where it cannot be told.
     neighbours_cpu_percent: float | None = None
+    #: CPU time of the host itself, but of others than the unit and than the kernel's softirq.
+    others_cpu_percent: float | None = None
+    softirq_cpu_percent: float | None = None
+    #: How full its CPUs were, whoever used them.
+    cpus_busy_percent: float | None = None
     steal_percent: float | None = None
+    #: Of the window: some task of the unit was runnable and had no CPU (PSI).
+    unit_waiting_percent: float | None = None
+    #: The unit's busiest process, percent of one CPU.
+    busiest_process_cpu_percent: float | None = None
+    #: Processes that serve (a tenth of the busiest's CPU time or more), and those of them that fill one CPU.
+    serving_processes_count: int | None = None
+    full_processes_count: int | None = None
     memory_max_bytes: int | None = None
     processes_max: int | None = None
     threads_max: int | None = None
@@ -82,9 +166,13 @@ class ServerRecord(Record):
     listen_overflows: int | None = None
     listen_drops: int | None = None
     retransmits: int | None = None
+    #: Of these, what was lost on the way all through the window (HostSamples.segments_lost).
+    segments_lost: int | None = None
     argv: tuple[str, ...] = ()
     #: ActiveState/Result of the unit as it was before we stopped it.
     unit_state: str = ""
+    #: The most frequent first.
+    log_errors: tuple[LogError, ...] = ()
 
 
 class Failure(Record):
@@ -104,7 +192,7 @@ class Measurement(Record):
 
     #: wrk's own, real; the longest where several processes ran.
     duration_s: float
-    #: Wall clock of the generator, epoch seconds.
+    #: Common to all generators, from the last one's start to the first one's end; epoch seconds, controller's clock.
     window_start_s: float
     window_end_s: float
     requests: int
@@ -126,11 +214,43 @@ class Measurement(Record):
     generators: tuple[GeneratorRecord, ...]
     #: What the GET after the window found, or empty when it was right.
     verify_after: str = ""
+    #: What the GET that found the idle server ready took; the quickest generator's.
+    first_answer_s: float | None = None
+    #: None: there was none, or the run is of before this was stored.
+    warmup: WarmupRecord | None = None
+    #: wrk counted another number of answers than it timed: some came unasked.
+    is_miscounted: bool = False
+
+    @property
+    def connections_unanswered(self) -> int | None:
+        """All generators' together; None where none of them counted."""
+        return _sum_known(generator.connections_unanswered for generator in self.generators)
+
+    @property
+    def connections_silent(self) -> int | None:
+        """All generators' together; None where none of them counted."""
+        return _sum_known(generator.connections_silent for generator in self.generators)
+
+    @property
+    def connections_reopening(self) -> int | None:
+        """All generators' together; None where none of them counted."""
+        return _sum_known(generator.connections_reopening for generator in self.generators)
 
     @property
     def generator_cpu_percent(self) -> float:
         """The busiest generator's, percent of the CPUs given to it."""
-        return max((generator.cpu_percent for generator in self.generators), default=0.0)
+        return max((generator.busy_percent for generator in self.generators), default=0.0)
+
+    @property
+    def start_skew_s(self) -> float:
+        """How far apart the generators began; 0 for one."""
+        skews = [generator.start_skew_s for generator in self.generators if generator.start_skew_s is not None]
+        return max(skews) - min(skews) if skews else 0.0
+
+
+def _sum_known(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 class CellRecord(Record):
@@ -143,6 +263,7 @@ class CellRecord(Record):
     stack: Name
     scenario: Name
     round_number: int
+    twin: Twin = ""
     state: Literal["measured", "failed"]
     started_at_s: float
     finished_at_s: float
@@ -154,10 +275,15 @@ class CellRecord(Record):
     phases_s: dict[str, float] = Field(default_factory=dict)
     measurement: Measurement | None = None
     failure: Failure | None = None
+    #: 2: the first attempt failed, and `first_failure` says how.
+    attempts: int = 1
+    first_failure: Failure | None = None
     published_row: str | None = None
     hold_ms: int
     in_flight_limit: int | None = None
     is_limit_probed: bool = False
+    #: A process of its runtime uses one CPU at most (Python's GIL, a single event loop).
+    is_one_cpu_a_process: bool = False
 
 
 class PlannedCell(Record):
@@ -168,10 +294,13 @@ class PlannedCell(Record):
     stack: Name
     scenario: Name
     round_number: int
+    twin: Twin = ""
     hold_ms: int
     #: Requests handled at once: as the newest probe found it, else as the variant's card says.
     in_flight_limit: int | None = None
     is_limit_probed: bool = False
+    #: A process of its runtime uses one CPU at most (Python's GIL, a single event loop).
+    is_one_cpu_a_process: bool = False
     #: A regular expression: the variant is there because it fails so.
     expect_failure: str | None = None
     published_row: str | None = None
@@ -191,9 +320,32 @@ class RunPlan(Record):
     notes: tuple[str, ...] = ()
     server_cpus_count: int
     generator_cpus_count: int
+    #: All that the lab has, by name; a load of fewer connections than these goes over the first of them.
+    generators: tuple[str, ...] = ()
     #: The server and the generators run on the same CPUs, so that each takes from the other.
     cpus_shared: bool = False
+    #: A generator is the server under another name: the load does not cross a network.
+    one_machine: bool = False
     suite: str | None = None
+    #: Why hosts should not have been measured then, where `--force` overrode it.
+    forced: tuple[str, ...] = ()
+    #: The variant against which the report sets all others.
+    baseline: Name | None = None
+    #: model.fingerprint.variant_digest of each variant: a run is resumed only with the servers that it began with.
+    variant_digests: dict[Name, str] = Field(default_factory=dict)
+    #: model.fingerprint.fingerprint of the checkout that began the run.
+    fingerprint: str = ""
+
+
+#: The key, in a host's facts, of all that is another at each moment: clock, load, free memory. Nothing to compare.
+MOMENT = "moment"
+
+
+class UnitFile(Record):
+    """One file of a variant's systemd unit as it stood on the server: its own, or a drop-in."""
+
+    path: str
+    text: str
 
 
 class HostEnvironment(Record):
@@ -201,7 +353,7 @@ class HostEnvironment(Record):
 
     host: str
     group: Literal["server", "loadgen"]
-    #: What node/environment.py printed there, whole.
+    #: What node/environment.py printed there, whole; under MOMENT what was seen just before the first cell.
     facts: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -209,6 +361,8 @@ class RunEnvironment(Record):
     """environment.json of a run: every host, and the machine that drove them."""
 
     hosts: tuple[HostEnvironment, ...] = ()
+    #: By variant, in the order in which they count. Empty for runs of before they were kept.
+    units: dict[Name, tuple[UnitFile, ...]] = Field(default_factory=dict)
     #: Versions of wrklab's own tools, git state of the checkout, how the lab was reached.
     controller: dict[str, Any] = Field(default_factory=dict)
 

@@ -21,6 +21,8 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _KNOWN_PLACEHOLDERS = ("app_dir", "cpus", "port", "venv")
 
 Runtime = Literal["python", "go", "openresty"]
+#: Runtimes of which one process uses one CPU at most: Python by its GIL, nginx by its single event loop.
+ONE_CPU_A_PROCESS: frozenset[Runtime] = frozenset({"python", "openresty"})
 
 
 class Variant(Card):
