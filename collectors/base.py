@@ -44,6 +44,15 @@ def whole_number(text: str, where: str) -> int:
     return int(text)
 
 
+def per_process_lines(text: str) -> tuple[int, list[str]]:
+    """Page size and the processes' lines of a per_process source's text. Raises ParseError."""
+    head, *lines = text.splitlines() or [""]
+    name, _, number = head.partition(" ")
+    if name != "page_bytes":
+        raise ParseError(f"begins with {head[:40]!r}; `page_bytes N` was expected")
+    return whole_number(number, "page_bytes"), lines
+
+
 def named_numbers(text: str, where: str) -> dict[str, int]:
     """Lines of `name number`, as in cpu.stat. Raises ParseError."""
     found: dict[str, int] = {}

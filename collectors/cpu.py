@@ -15,7 +15,10 @@ _IDLE = frozenset({"idle", "iowait", "steal"})
 
 
 def parse(text: str) -> tuple[Sample, ...]:
-    """Seconds since boot by CPU: cpu.<number>.busy, .softirq, .steal, .idle (with iowait). Raises ParseError."""
+    """Seconds since boot by CPU: cpu.<number>.busy, of it .niced and .softirq, .steal, .idle (with iowait).
+
+    Raises ParseError.
+    """
     samples: list[Sample] = []
     for line in text.splitlines():
         name, *words = line.split()
@@ -27,6 +30,7 @@ def parse(text: str) -> tuple[Sample, ...]:
         ticks = {field: whole_number(word, f"{name} {field}") for field, word in zip(_FIELDS, words, strict=False)}
         sums = {
             "busy": sum(count for field, count in ticks.items() if field not in _IDLE),
+            "niced": ticks["nice"],
             "softirq": ticks["softirq"],
             "steal": ticks["steal"],
             "idle": ticks["idle"] + ticks["iowait"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collectors.base import Sample, Source, whole_number
+from collectors.base import Sample, Source, per_process_lines, whole_number
 from wrklab.errors import ParseError
 
 NAME = "memory"
@@ -14,11 +14,7 @@ _FIELDS = 3
 
 def parse(text: str) -> tuple[Sample, ...]:
     """memory.rss in bytes (0 where no process was left). Raises ParseError."""
-    head, *lines = text.splitlines() or [""]
-    name, _, number = head.partition(" ")
-    if name != "page_bytes":
-        raise ParseError(f"begins with {head[:40]!r}; `page_bytes N` was expected")
-    page_bytes = whole_number(number, "page_bytes")
+    page_bytes, lines = per_process_lines(text)
     pages = 0
     for line in lines:
         words = line.split()

@@ -14,6 +14,8 @@ _KEYS = {
     "SyncookiesSent": "tcp.syn_cookies_sent",
     "TCPTimeouts": "tcp.timeouts",
     "TCPSynRetrans": "tcp.syn_retransmitted",
+    # What this host sent again, and the other end already had: late acknowledgements, no loss (RFC 2883).
+    "TCPDSACKRecv": "tcp.duplicates_reported",
     "TCPAbortOnData": "tcp.aborts_on_data",
 }
 

@@ -2,6 +2,8 @@
 
     load_cell.py <dir>          <dir>/spec.json says what to do; load_ctl.py runs this as wrklab-load.service
 
+Where the spec says that it waits for a mark (several generators), it is `armed` before the window until <dir>/mark
+holds the moment, by this host's clock, at which wrk begins on all of them.
 SIGINT (or SIGTERM) ends wrk early, and the result is written all the same, with `failed` saying so.
 Each phase is announced in <dir>/phases.jsonl when it begins.
 """
@@ -14,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -27,6 +30,7 @@ import sock_diag
 from wrk_process import Cancelled, Errand, WrkProcess, WrkRun, argv_for, raise_descriptor_limit
 
 _POLL_S = 0.01
+# Limits of phases are for hosts of usual speed; those that are not in the spec are multiplied with its patience_ratio.
 #: A server that starts may answer wrongly for a moment; one that does so for this long is wrong.
 _WRONG_FOR_S = 3.0
 #: Less than the slack that a cell's deadline has. Most of the wait is in vain anyway: TIME_WAIT lasts a minute.
@@ -35,9 +39,13 @@ _DRAIN_POLL_S = 0.25
 #: Until the mark at which all wrk processes begin: each must have been forked by then.
 _LEAD_S = 0.01
 _LEAD_PER_PROCESS_S = 0.003
+_MARK_POLL_S = 0.005
 #: Beyond duration and time-out, until wrk has ended by itself.
 _GRACE_S = 10.0
-_COUNT_AT = (0.5, 0.75, 0.95)
+#: NTP slews by at most 0.5 ms a second (adjtimex(2)): a window of a minute moves by 0.03 s. More is a step.
+_CLOCK_STEP_MAX_S = 0.05
+#: Shares of the window at which connections and wrk's threads are looked at.
+_LOOK_AT = (0.5, 0.75, 0.95)
 
 
 class PhaseFailed(Exception):  # noqa: N818  it ends the cell in a controlled way
@@ -57,6 +65,7 @@ class LoadCell:
         self._port = int(target["port"])
         self._path = str(target["path"])
         self._expected = (int(expect["status"]), str(expect["body"]))
+        self._patience_ratio = float(spec["patience_ratio"])
         self._run: WrkRun | None = None
         self.result: dict[str, Any] = {
             "cell": spec["cell"],
@@ -65,7 +74,10 @@ class LoadCell:
             "settle": None,
             "window": None,
             "wrk": [],
+            "clock_step_s": 0.0,
             "open_connections": [],
+            "silences": None,
+            "wrk_threads": None,
             "verify_after": None,
             "samples": [],
             "phases": [],
@@ -91,7 +103,7 @@ class LoadCell:
         if self._run:
             self._run.kill()
         if self.result["phases"]:
-            self.result["phases"][-1]["end"] = time.time()
+            self.result["phases"][-1]["end"] = node_io.now()
 
     @property
     def phase(self) -> str:
@@ -101,12 +113,14 @@ class LoadCell:
 
     def _enter(self, name: str, expected_s: float = 0.0) -> None:
         """A new phase; a watcher may sleep for `expected_s`."""
-        now = time.time()
+        now = node_io.now()
         if self.result["phases"]:
             self.result["phases"][-1]["end"] = now
         self.result["phases"].append({"name": name, "start": now, "end": None})
         with open(f"{self._folder}/phases.jsonl", "a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"phase": name, "at": now, "expected_end": now + expected_s}) + "\n")
+            # Read by another process, whose clock began at another moment: the monotonic one is the host's.
+            told = {"phase": name, "at": now, "expected_end_mono": time.monotonic() + expected_s}
+            stream.write(json.dumps(told) + "\n")
 
     def _get(self, limit_s: float) -> http_get.Finding:
         return http_get.check((self._address, self._port), self._path, *self._expected, limit_s)
@@ -122,14 +136,14 @@ class LoadCell:
             if finding.kind == "right":
                 break
             wrong_since = (wrong_since or now - finding.took_s) if finding.kind == "wrong" else None
-            if wrong_since is not None and now - wrong_since >= _WRONG_FOR_S:
+            if wrong_since is not None and now - wrong_since >= _WRONG_FOR_S * self._patience_ratio:
                 raise PhaseFailed(f"{self._url()}: {finding.found} (for {now - wrong_since:.1f} s)")
             if now - began >= limit_s:
                 raise PhaseFailed(
                     f"{self._url()}: not ready within {limit_s:g} s, {attempts} attempts: {finding.found}"
                 )
             time.sleep(_POLL_S)
-        self.result["ready"] = {"at": time.time(), "attempts": attempts, "first_answer_s": finding.took_s}
+        self.result["ready"] = {"at": node_io.now(), "attempts": attempts, "first_answer_s": finding.took_s}
 
     def _url(self) -> str:
         host = f"[{self._address}]" if ":" in self._address else self._address
@@ -138,7 +152,7 @@ class LoadCell:
     def _process(self, stem: str, load: dict[str, Any], *, validate: bool) -> WrkProcess:
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
         if validate:
-            environment["WRKLAB_EXPECT_BODY"] = self._expected[1]
+            environment |= {"WRKLAB_EXPECT_STATUS": str(self._expected[0]), "WRKLAB_EXPECT_BODY": self._expected[1]}
         script = self.spec.get("script", f"{node_io.NODE_DIR}/wrk_report.lua")
         argv = argv_for(self.spec.get("wrk", "/usr/bin/wrk"), script, self._url(), load)
         return WrkProcess(argv, environment, f"{self._folder}/{stem}")
@@ -147,9 +161,10 @@ class LoadCell:
         duration_s = float(warmup["duration_s"])
         self._enter("warmup", duration_s)
         load = {**warmup, "timeout_s": self.spec["timeout_s"]}
-        process = self._process("warmup", load, validate=False)
-        self._run = WrkRun([process], duration_s, self._limit_s(duration_s))
-        mark_s = time.time()
+        # Few connections: comparing each answer holds nobody up, and shows what a window does not look at.
+        process = self._process("warmup", load, validate=True)
+        self._run = WrkRun([process], duration_s, self._limit_s(duration_s), self._patience_ratio)
+        mark_s = node_io.now()
         self._run.fork(mark_s)
         self._run.follow(mark_s)
         self.result["warmup"] = process.result()
@@ -157,7 +172,7 @@ class LoadCell:
             raise PhaseFailed(problem)
 
     def _limit_s(self, duration_s: float) -> float:
-        return duration_s + float(self.spec["timeout_s"]) + _GRACE_S
+        return duration_s + float(self.spec["timeout_s"]) + _GRACE_S * self._patience_ratio
 
     def _settle(self) -> None:
         """Wait until a GET is answered about as fast as by the idle server: what the warm-up left queued is served."""
@@ -199,44 +214,70 @@ class LoadCell:
         loads = [{**load, "duration_s": duration_s, "timeout_s": spec["timeout_s"]} for load in spec["processes"]]
         validate = bool(spec["validate_bodies"])
         processes = [self._process(f"wrk{number}", load, validate=validate) for number, load in enumerate(loads)]
-        self._run = WrkRun(processes, duration_s, self._limit_s(duration_s))
-        mark_s = self._mark()
-        self._enter("window", mark_s - time.time() + duration_s)
+        self._run = WrkRun(processes, duration_s, self._limit_s(duration_s), self._patience_ratio)
+        mark_s, step_s = self._mark(), _wall_step_s()
+        self._enter("window", mark_s - node_io.now() + duration_s)
         self._run.fork(mark_s)
         samples_path = f"{self._folder}/samples.jsonl"
         thread = sampler.Sampler(self._sources(), sampler.own_cgroup(), samples_path, spec["sample_interval_s"])
         thread.start()
         try:
-            self._run.follow(mark_s, self._counts(duration_s))
+            self._run.follow(mark_s, self._looks(processes, mark_s, duration_s))
         finally:
             thread.stop()
             self.result["samples"] = (node_io.read_text(samples_path) or "").splitlines()
             self.result["wrk"] = [process.result() for process in processes]
-            self.result["window"] = _window_of(self.result["wrk"], mark_s)
+            self.result["window"] = _window_of(self.result["wrk"], mark_s, step_s)
+            self.result["clock_step_s"] = _wall_step_s() - step_s
+        if abs(self.result["clock_step_s"]) > _CLOCK_STEP_MAX_S:
+            raise PhaseFailed(
+                f"this host's wall clock was stepped by {self.result['clock_step_s']:+.3f} s within the window, and "
+                "wrk measures by it: let time synchronisation slew, or step before a bench"
+            )
         if problem := self._run.problem():
             raise PhaseFailed(problem)
 
     def _mark(self) -> float:
-        now = time.time()
-        if self.spec["start_at"] is None:
-            return now + _LEAD_S + _LEAD_PER_PROCESS_S * len(self.spec["processes"])
-        mark_s = float(self.spec["start_at"])
-        if mark_s < now:
-            raise PhaseFailed(f"the common mark was {now - mark_s:.3f} s ago when this generator was ready for it")
-        if mark_s - now > 1:
-            self._enter("wait", mark_s - now)
-        return mark_s
+        """When wrk is to begin, epoch seconds. Raises PhaseFailed where that has passed when we hear of it."""
+        if not self.spec["waits_for_mark"]:
+            return node_io.now() + _LEAD_S + _LEAD_PER_PROCESS_S * len(self.spec["processes"])
+        self._enter("armed")
+        while (told := node_io.read_text(f"{self._folder}/mark")) is None:
+            time.sleep(_MARK_POLL_S)
+        # The mark is by the wall clock as it is now.
+        left_s = float(told) - time.time()
+        if left_s < 0:
+            raise PhaseFailed(f"the common mark was {-left_s:.3f} s ago when this generator heard of it")
+        return node_io.now() + left_s
 
     def _sources(self) -> list[dict[str, Any]]:
         return sampler.read_sources(self.spec.get("sources", f"{node_io.NODE_DIR}/sources.json"))
 
-    def _counts(self, duration_s: float) -> list[Errand]:
-        return [(share * duration_s, self._count_connections) for share in _COUNT_AT]
+    def _looks(self, processes: list[WrkProcess], mark_s: float, duration_s: float) -> list[Errand]:
+        def look(*, is_last: bool) -> None:
+            # Without CPU time an errand comes late: what is seen after wrk's end says nothing of its window.
+            if any(process.exit_code is None for process in processes):
+                self._look_at_threads(processes, mark_s)
+                self._count_connections(mark_s, with_silences=is_last)
 
-    def _count_connections(self) -> None:
-        at = time.time()
-        states = sock_diag.connection_states(self._address, self._port)
-        self.result["open_connections"].append({"at": at, **states})
+        return [(share * duration_s, partial(look, is_last=share == _LOOK_AT[-1])) for share in _LOOK_AT]
+
+    def _look_at_threads(self, processes: list[WrkProcess], mark_s: float) -> None:
+        """Of all threads from the mark until now; the last look stands, and wrk is not asked again."""
+        now, threads = node_io.now(), [process.threads() for process in processes]
+        if any(threads):
+            self.result["wrk_threads"] = {"elapsed_s": now - mark_s, "threads": threads}
+
+    def _count_connections(self, mark_s: float, *, with_silences: bool) -> None:
+        at = node_io.now()
+        found = sock_diag.target_connections(self._address, self._port, with_silences=with_silences)
+        self.result["open_connections"].append({"at": at, **found.told()})
+        if with_silences:
+            self.result["silences"] = {
+                "elapsed_s": at - mark_s,
+                "answered": found.silences_answered,
+                "unanswered": found.silences_unanswered,
+            }
 
     def _verify_after(self) -> None:
         finding = self._get(2 * float(self.spec["attempt_limit_s"]))
@@ -252,12 +293,20 @@ def _raise_limits(spec: dict[str, Any]) -> None:
         raise PhaseFailed(str(error)) from error
 
 
-def _window_of(results: list[dict[str, Any]], mark_s: float) -> dict[str, float]:
-    """From the first wrk's start to the last one's end, as they told; where none did, from the mark until now."""
+def _wall_step_s() -> float:
+    """By how much the wall clock was stepped since this process began."""
+    return time.time() - node_io.now()
+
+
+def _window_of(results: list[dict[str, Any]], mark_s: float, step_s: float) -> dict[str, float]:
+    """From the first wrk's start to the last one's end, as they told; where none did, from the mark until now.
+
+    wrk tells by the wall clock, which had been stepped by `step_s` when the window began.
+    """
     reports = [result["report"] for result in results if result["report"]]
-    starts = [report["started_at"] or mark_s for report in reports]
+    starts = [report["started_at"] - step_s if report["started_at"] else mark_s for report in reports]
     ends = [start + report["duration_us"] / 1e6 for start, report in zip(starts, reports, strict=True)]
-    return {"mark": mark_s, "start": min(starts, default=mark_s), "end": max(ends, default=time.time())}
+    return {"mark": mark_s, "start": min(starts, default=mark_s), "end": max(ends, default=node_io.now())}
 
 
 def _why_ended(error: Exception, deadline_at: float) -> str:

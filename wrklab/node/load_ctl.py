@@ -2,6 +2,7 @@
 
     load_ctl.py run <base64 spec>   start, then follow
     load_ctl.py follow <cell>       follow a load that runs already, or hand out its result: after a lost connection
+    load_ctl.py mark <cell> <at>    tell an armed load when wrk begins: epoch seconds by this host's clock
     load_ctl.py cancel              tell a running load to end now, with its report
 
 Following prints {"phase": ..., "at": ...} as each phase begins and, as the last line, base64 of zlib of result.json.
@@ -17,12 +18,14 @@ import sys
 import time
 import zlib
 from binascii import b2a_base64
+from typing import Any
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 
 import node_io
 
 UNIT = "wrklab-load.service"
+#: On a host of usual speed, from the start of the unit to its first words.
 _START_LIMIT_S = 10.0
 _POLL_MS = 20
 _PROPERTIES = (
@@ -41,11 +44,11 @@ def run(word: str) -> None:
     _refuse_second_load()
     node_io.drop_other_cells(folder)
     os.makedirs(folder, exist_ok=True)
-    for name in ("result.json", "phases.jsonl", "pid", "samples.jsonl"):
+    for name in ("result.json", "phases.jsonl", "pid", "samples.jsonl", "mark"):
         if os.path.exists(f"{folder}/{name}"):
             os.unlink(f"{folder}/{name}")
     node_io.write_whole(f"{folder}/spec.json", json.dumps(spec))
-    _start(folder, float(spec["deadline_s"]))
+    _start(folder, spec)
     follow(str(spec["cell"]))
 
 
@@ -57,18 +60,23 @@ def _refuse_second_load() -> None:
         node_io.run(["systemctl", "reset-failed", UNIT])
 
 
-def _start(folder: str, deadline_s: float) -> None:
-    ceiling = descriptor_ceiling()
-    properties = [
+def unit_properties(folder: str, spec: dict[str, Any]) -> list[str]:
+    """The unit's: a deadline, as many descriptors as may be, and the CPUs that the inventory gives this host."""
+    cpus = " ".join(str(int(cpu)) for cpu in spec["cpus"])
+    return [
         *_PROPERTIES,
-        f"RuntimeMaxSec={deadline_s:g}",
-        f"LimitNOFILE={ceiling}",
+        f"RuntimeMaxSec={float(spec['deadline_s']):g}",
+        f"LimitNOFILE={descriptor_ceiling()}",
         f"StandardError=truncate:{folder}/stderr",
+        *([f"CPUAffinity={cpus}"] if cpus else []),
     ]
+
+
+def _start(folder: str, spec: dict[str, Any]) -> None:
     started = node_io.run(
         [
             "systemd-run", "--quiet", "--no-block", f"--unit={UNIT}", "--service-type=exec",
-            *(f"--property={item}" for item in properties),
+            *(f"--property={item}" for item in unit_properties(folder, spec)),
             "/usr/bin/python3", "-I", "-S", f"{node_io.NODE_DIR}/load_cell.py", folder,
         ]
     )  # fmt: skip
@@ -98,12 +106,12 @@ def follow(cell: str) -> None:
     watcher = _open_watcher(folder)
     told, sleep_until = 0, 0.0
     while True:
-        wait_ms = max(_POLL_MS, int((sleep_until - time.time()) * 1000))
+        wait_ms = max(_POLL_MS, int((sleep_until - time.monotonic()) * 1000))
         ended = watcher is None or bool(watcher.poll(wait_ms))
         lines = (node_io.read_text(f"{folder}/phases.jsonl") or "").splitlines()
         for line in lines[told:]:
             sys.stdout.write(line + "\n")
-            sleep_until = float(json.loads(line)["expected_end"])
+            sleep_until = float(json.loads(line)["expected_end_mono"])
         sys.stdout.flush()
         told = len(lines)
         if ended:
@@ -113,7 +121,8 @@ def follow(cell: str) -> None:
 
 def _open_watcher(folder: str) -> select.poll | None:
     """Something to wait on for the end of load_cell.py; None where it has ended already."""
-    deadline = time.monotonic() + _START_LIMIT_S
+    spec = json.loads(node_io.read_text(f"{folder}/spec.json") or "{}")
+    deadline = time.monotonic() + _START_LIMIT_S * float(spec.get("patience_ratio", 1.0))
     while not os.path.exists(f"{folder}/result.json"):
         pid = node_io.read_text(f"{folder}/pid")
         if pid:
@@ -146,6 +155,15 @@ def _why_no_result(folder: str) -> str:
     return f"{UNIT} ended without a result in {folder}: {' '.join(shown.split())}; {stderr}"
 
 
+def mark(cell: str, at: str) -> None:
+    """Leave the common start mark where load_cell.py looks for it."""
+    folder = node_io.cell_dir(cell)
+    if not os.path.isdir(folder):
+        node_io.refuse(f"mark for a cell that is not here: {folder}")
+    node_io.write_whole(f"{folder}/mark", f"{float(at)!r}\n")
+    node_io.answer({"marked": True})
+
+
 def cancel() -> None:
     """SIGINT to the load; whoever follows it gets its result."""
     shown = node_io.run(["systemctl", "show", "-p", "ActiveState", "--value", UNIT]).output.strip()
@@ -162,11 +180,13 @@ def main() -> None:
         run(words[0])
     elif verb == "follow" and len(words) == 1:
         follow(words[0])
+    elif verb == "mark" and len(words) == 2:  # noqa: PLR2004  cell and moment
+        mark(*words)
     elif verb == "cancel" and not words:
         cancel()
     else:
-        node_io.refuse("load_ctl.py run <spec> | follow <cell> | cancel")
+        node_io.refuse("load_ctl.py run <spec> | follow <cell> | mark <cell> <at> | cancel")
 
 
 if __name__ == "__main__":
-    main()
+    node_io.guarded(main)

@@ -13,10 +13,12 @@ import sys
 import time
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 NODE_DIR = __file__.rpartition("/")[0]
 CELLS_DIR = "/var/lib/wrklab/cells"
+RUN_DIR = "/run/wrklab"
 
 #: The caller asked for something that is refused; stdout holds {"error": ...}.
 EXIT_REFUSED = 3
@@ -25,6 +27,15 @@ EXIT_NO_RESULT = 4
 
 COMMAND_LIMIT_S = 30.0
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+
+
+#: Between the wall clock and the monotonic one, as this process found them.
+_EPOCH_S = time.time() - time.monotonic()
+
+
+def now() -> float:
+    """Epoch seconds that no later step of the wall clock moves: what this process began with, and time passed since."""
+    return _EPOCH_S + time.monotonic()
 
 
 class CommandResult:
@@ -42,6 +53,15 @@ def refuse(text: str, exit_code: int = EXIT_REFUSED) -> NoReturn:
     """End the script with {"error": text} on stdout."""
     answer({"error": text})
     sys.exit(exit_code)
+
+
+def guarded(main: Callable[[], None]) -> None:
+    """Run a script; what its host cannot do (a full disk, say) is refused with the reason, not with a traceback."""
+    try:
+        main()
+    except OSError as error:
+        room = ", ".join(f"{number:,} bytes in {folder}" for folder, number in free_bytes().items())
+        refuse(f"{error}; free here: {room}")
 
 
 def answer(value: dict[str, Any]) -> None:
@@ -69,33 +89,55 @@ def cell_dir(cell: object) -> str:
     return f"{CELLS_DIR}/{name}"
 
 
-def drop_other_cells(keep: str) -> None:
-    """Remove the folders of earlier cells: they were pulled, or nobody asks for them any more."""
+def drop_other_cells(keep: str) -> list[str]:
+    """Remove the folders of earlier cells: they were pulled, or nobody asks for them any more. Which those were."""
     try:
         names = os.listdir(CELLS_DIR)
     except FileNotFoundError:
-        return
-    for name in names:
-        path = f"{CELLS_DIR}/{name}"
-        if path != keep:
-            remove_folder(path)
+        return []
+    paths = [path for name in names if (path := f"{CELLS_DIR}/{name}") != keep]
+    for path in paths:
+        remove_folder(path)
+    return paths
 
 
 def remove_folder(path: str) -> None:
-    """Remove a folder of files (cells have no folders within). What is gone already is no error."""
+    """Remove a folder of files (cells have no folders within). What is gone already is no error.
+
+    Two names of one machine may remove the same one at the same time.
+    """
     try:
         entries = list(os.scandir(path))
     except FileNotFoundError:
         return
     except NotADirectoryError:
-        os.unlink(path)
+        take_away(path)
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             remove_folder(entry.path)
         else:
-            os.unlink(entry.path)
-    os.rmdir(path)
+            take_away(entry.path)
+    take_away(path, os.rmdir)
+
+
+def take_away(path: str, how: Callable[[str], None] = os.unlink) -> bool:
+    """Remove a file, or with os.rmdir an empty folder; False where it is gone already."""
+    try:
+        how(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def free_bytes() -> dict[str, int]:
+    """Room in the folders that a cell needs, by folder."""
+    found = {}
+    for folder in (CELLS_DIR, RUN_DIR):
+        # One that is not there yet will be made on its parent's disk.
+        state = os.statvfs(folder if os.path.isdir(folder) else f"{folder.rpartition('/')[0].rpartition('/')[0]}/")
+        found[folder] = state.f_bavail * state.f_frsize
+    return found
 
 
 def write_whole(path: str, text: str) -> None:
@@ -113,6 +155,18 @@ def read_text(path: str) -> str | None:
             return stream.read().decode("utf-8", "replace")
     except (FileNotFoundError, ProcessLookupError, NotADirectoryError):
         return None
+
+
+def line(path: str) -> str | None:
+    """A small file's text as one line, blanks made single; None where there is no such file or it cannot be read now.
+
+    The kernel refuses to tell some values that do not apply: an interface's speed while it has none.
+    """
+    try:
+        text = read_text(path)
+    except OSError:
+        return None
+    return " ".join(text.split()) if text is not None else None
 
 
 def tail(path: str, lines_count: int, bytes_count: int = 65536) -> list[str]:

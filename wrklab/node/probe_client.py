@@ -70,7 +70,7 @@ class Request:
 
     def end(self, how: str) -> None:
         """It is over; its socket is closed."""
-        self.ended, self.ended_at = how, time.time()
+        self.ended, self.ended_at = how, node_io.now()
         if self.socket is not None:
             self.socket.close()
             self.socket = None
@@ -98,13 +98,13 @@ class Client:
             self._wait(self._next_time())
             self._do_what_is_due()
         release_at = self._spec["release_at"]
-        while time.time() < release_at:
+        while node_io.now() < release_at:
             self._wait(release_at)
         for request in list(self._by_descriptor.values()):
             if request.connected_at is None:
                 self._end(request, "given_up")
         limit = release_at + self._spec["release_limit_s"]
-        while self._by_descriptor and time.time() < limit:
+        while self._by_descriptor and node_io.now() < limit:
             self._wait(limit)
         for request in list(self._by_descriptor.values()):
             self._end(request, "answered" if request.status is not None else "unanswered")
@@ -115,17 +115,17 @@ class Client:
         return min(times) if times else None
 
     def _do_what_is_due(self) -> None:
-        now = time.time()
+        now = node_io.now()
         while len(self.requests) < len(self._due) and self._due[len(self.requests)] <= now:
             self._send(Request(len(self.requests)))
-        if self._looks_at and self._looks_at[0] <= time.time():
+        if self._looks_at and self._looks_at[0] <= node_io.now():
             planned = self._looks_at.pop(0)
-            at = time.time()
+            at = node_io.now()
             states = [request.state() for request in self.requests]
-            self.looks.append({"planned_at": planned, "at": at, "took_s": time.time() - at, "states": states})
+            self.looks.append({"planned_at": planned, "at": at, "took_s": node_io.now() - at, "states": states})
 
     def _wait(self, until: float | None) -> None:
-        timeout_s = max(0.0, (until or 0.0) - time.time())
+        timeout_s = max(0.0, (until or 0.0) - node_io.now())
         for descriptor, events in self._epoll.poll(timeout_s):
             if descriptor == _STDOUT:
                 sys.exit("nobody reads this any more")
@@ -133,7 +133,7 @@ class Client:
 
     def _send(self, request: Request) -> None:
         self.requests.append(request)
-        request.sent_at = time.time()
+        request.sent_at = node_io.now()
         try:
             request.socket = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             code = request.socket.connect_ex(self._address)
@@ -166,7 +166,7 @@ class Client:
         self._take(request, data)
 
     def _ask(self, request: Request, connection: socket.socket) -> None:
-        request.connected_at = time.time()
+        request.connected_at = node_io.now()
         number, spec = request.number, self._spec
         until = spec["until_at"] + number * spec["until_step_s"]
         target = f"{spec['path']}?id={spec['first_id'] + number}&until={until:.6f}"
@@ -182,7 +182,7 @@ class Client:
         request.body += data
         words = request.body[:64].split(None, 2)
         if request.status is None and len(words) > 2 and words[1].isdigit():  # noqa: PLR2004  HTTP/1.1 200 OK
-            request.status, request.answered_at = int(words[1]), time.time()
+            request.status, request.answered_at = int(words[1]), node_io.now()
 
     def _end(self, request: Request, how: str) -> None:
         if request.socket is not None:

@@ -23,6 +23,7 @@ from typing import Any
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 
+import log_errors
 import node_io
 import sock_diag
 from sampler import unified_root
@@ -44,7 +45,7 @@ def settle(spec: dict[str, Any]) -> dict[str, Any]:
     began = quiet_since = time.monotonic()
     usage_us, shape = _usage_us(folder), ""
     while True:
-        _sleep_until(time.time() + _SETTLE_POLL_S)
+        _sleep_until(node_io.now() + _SETTLE_POLL_S)
         now, used_us = time.monotonic(), _usage_us(folder)
         connections = sock_diag.local_connections(port)
         seen = f"{_words(folder, 'cgroup.procs')} {connections.open_count}"
@@ -58,13 +59,13 @@ def settle(spec: dict[str, Any]) -> dict[str, Any]:
 
 def watch(spec: dict[str, Any]) -> dict[str, Any]:
     """A look at once and one at each planned time; how late this host ran us in between."""
-    looks = [look(spec, time.time())]
+    looks = [look(spec, node_io.now())]
     late_s = 0.0
     for at in spec["looks_at"]:
-        while time.time() < at:
-            beat = min(at, time.time() + _BEAT_S)
+        while node_io.now() < at:
+            beat = min(at, node_io.now() + _BEAT_S)
             _sleep_until(beat)
-            late_s = max(late_s, time.time() - beat)
+            late_s = max(late_s, node_io.now() - beat)
         looks.append(look(spec, at))
     return {"looks": looks, "beat_late_s": late_s}
 
@@ -72,7 +73,7 @@ def watch(spec: dict[str, Any]) -> dict[str, Any]:
 def look(spec: dict[str, Any], planned_at: float) -> dict[str, Any]:
     """The server as it is now. What must belong together is read first."""
     folder, port = _cgroup(spec["unit"]), int(spec["port"])
-    at = time.time()
+    at = node_io.now()
     log_bytes = _size(spec["log"])
     listeners = sock_diag.listeners(port)
     connections = sock_diag.local_connections(port)
@@ -96,26 +97,31 @@ def look(spec: dict[str, Any], planned_at: float) -> dict[str, Any]:
         "frozen": "frozen 1" in (node_io.read_text(f"{folder}/cgroup.events") or ""),
         "tasks_limit_hits": _tasks_limit_hits(folder),
         "descriptors": [[pid, *found] for pid in pids if (found := _descriptors(pid))],
-        "took_s": time.time() - at,
+        "took_s": node_io.now() - at,
     }
 
 
 def notes(spec: dict[str, Any]) -> dict[str, Any]:
-    """The handlers' notes after an offset of the log: [end offset, words] each, and how the log ends otherwise."""
+    """The handlers' notes after an offset of the log: [end offset, words] each, the log's errors, and how it ends."""
     with open(spec["log"], "rb") as stream:
         stream.seek(int(spec["from"]))
         text = stream.read()
     start = int(spec["from"])
     found = [[start + match.end(), match[1].decode("ascii", "replace")] for match in _NOTE.finditer(text)]
-    others = _NOTE.sub(b"", text)[-6000:].decode("utf-8", "replace").splitlines()
-    return {"notes": found, "log_tail": [line for line in others if line.strip()][-30:]}
+    others = _NOTE.sub(b"", text)
+    last_lines = others[-6000:].decode("utf-8", "replace").splitlines()
+    return {
+        "notes": found,
+        "log_tail": [line for line in last_lines if line.strip()][-30:],
+        "log_errors": log_errors.count_errors(others[: log_errors.BYTES_MAX]),
+    }
 
 
 def _sleep_until(at: float) -> None:
     """Sleep to a time; end the script when nobody reads its answer any more."""
     poller = select.poll()
     poller.register(1, 0)
-    if poller.poll(max(0.0, at - time.time()) * 1000):
+    if poller.poll(max(0.0, at - node_io.now()) * 1000):
         sys.exit("nobody reads this any more")
 
 

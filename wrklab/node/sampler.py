@@ -63,7 +63,7 @@ class Sampler:
     def _write_sample(self) -> None:
         raw: dict[str, str] = {}
         errors: dict[str, str] = {}
-        at, mono, began_s = time.time(), time.monotonic(), time.thread_time()
+        at, mono, began_s = node_io.now(), time.monotonic(), time.thread_time()
         for source in self._sources:
             try:
                 text = _read(source)

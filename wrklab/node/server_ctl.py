@@ -19,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, __file__.rpartition("/")[0])
 
+import log_errors
 import node_io
 import sock_diag
 from sampler import unified_root
@@ -28,7 +29,6 @@ LOAD = "wrklab-load.service"
 LEASE = "wrklab-lease.timer"
 _LEASE_SERVICE = "wrklab-lease.service"
 _HELPERS = (SAMPLER, LOAD, LEASE, _LEASE_SERVICE)
-_RUN_DIR = "/run/wrklab"
 _STATE_FIELDS = {
     "ActiveState": "active_state",
     "SubState": "sub_state",
@@ -48,8 +48,8 @@ def start(spec: dict[str, Any]) -> dict[str, Any]:
     _clear_the_way(unit, int(spec["port"]))
     node_io.drop_other_cells(folder)
     os.makedirs(folder, exist_ok=True)
-    os.makedirs(_RUN_DIR, exist_ok=True)
-    node_io.write_whole(f"{_RUN_DIR}/server.env", _environment_file(spec["environment"]))
+    os.makedirs(node_io.RUN_DIR, exist_ok=True)
+    node_io.write_whole(f"{node_io.RUN_DIR}/server.env", _environment_file(spec["environment"]))
     _start_sampler(unit, folder, float(spec["sample_interval_s"]), float(spec["lease_s"]))
     _arm_lease(unit, float(spec["lease_s"]))
     started_at = time.time()
@@ -136,6 +136,8 @@ def _start_sampler(unit: str, folder: str, interval_s: float, lease_s: float) ->
             f"--property=RuntimeMaxSec={lease_s:g}",
             "--property=KillSignal=SIGKILL",
             "--property=SuccessExitStatus=SIGKILL",
+            # What another unit refers to is not unloaded when it ends, and still tells how it did.
+            f"--property=After={unit}",
             f"--property=StandardError=truncate:{folder}/sampler_stderr",
             "/usr/bin/python3", "-I", "-S", f"{node_io.NODE_DIR}/sampler.py", word,
         ]
@@ -199,6 +201,7 @@ def finish(spec: dict[str, Any]) -> dict[str, Any]:
         "observed": observed,
         "stop_output": stopped,
         "log_tail": node_io.tail(_log_path(str(spec["variant"])), int(spec["keep_log_lines"])),
+        "log_errors": log_errors.read_errors(_log_path(str(spec["variant"]))),
         "sampler_stderr": node_io.read_text(f"{folder}/sampler_stderr") or "",
         "samples": samples.splitlines(),
         "took_s": time.monotonic() - began,
@@ -255,10 +258,29 @@ def cleanup() -> dict[str, Any]:
         node_io.run(["systemctl", "kill", "--signal=SIGKILL", LOAD])
         output = _stop(units)
         node_io.run(["systemctl", "reset-failed", *units])
-    node_io.drop_other_cells(keep="")
-    if os.path.exists(f"{_RUN_DIR}/server.env"):
-        os.unlink(f"{_RUN_DIR}/server.env")
-    return {"ended": units, "output": output}
+    return {
+        "ended": units,
+        "output": output,
+        "removed": _remove_leftovers(),
+        "left_alone": sorted(_our_drop_ins()),
+        "free_bytes": node_io.free_bytes(),
+    }
+
+
+def _remove_leftovers() -> list[str]:
+    """What cells left: their folders, and the environment of the last one."""
+    removed = node_io.drop_other_cells(keep="")
+    environment = f"{node_io.RUN_DIR}/server.env"
+    if node_io.take_away(environment):
+        removed.append(environment)
+    return removed
+
+
+def _our_drop_ins() -> list[str]:
+    """Drop-ins of our units that vanish with a reboot: somebody's experiment, which no bench makes or ends."""
+    folder = "/run/systemd/system"
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return [f"{folder}/{name}" for name in names if name.startswith("wrklab-") and name.endswith(".d")]
 
 
 def main() -> None:
@@ -277,4 +299,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    node_io.guarded(main)

@@ -1,6 +1,7 @@
 """Sockets as the kernel tells of them by netlink (sock_diag): what `ss` shows, 30 times cheaper.
 
-Listening sockets with their accept queue and backlog, and the connections to one target by TCP state.
+Listening sockets with their accept queue and backlog, and the connections to one target: by TCP state, and what each
+has received and since when it is silent.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _SOCK_DIAG_BY_FAMILY = 20
 _NLM_F_REQUEST_DUMP = 0x301
@@ -23,6 +24,15 @@ _HEADER = struct.Struct("=LHHLL")
 #: inet_diag_msg: family, state, timer, retrans; ports; addresses, interface, cookie; expires, queues, uid, inode.
 _MESSAGE = struct.Struct("=BBBB2s2s16s16s12sLLLLL")
 _REQUEST = struct.Struct("=BBBBL48x")
+#: Of a message: its length; state, retrans and receive queue of the socket.
+_BRIEF = struct.Struct("=L13xBxB52xL")
+_ATTRIBUTE = struct.Struct("=HH")
+#: The attribute with the kernel's struct tcp_info, and two numbers of it: ms since data came (since the connection was
+#: made where none did), and bytes received.
+_INFO = 2
+_WANT_INFO = 1 << (_INFO - 1)
+_RECEIVED = struct.Struct("=52xL72xQ")
+_SILENCE_STEP_MS = 100
 
 _STATES = {
     1: "ESTABLISHED",
@@ -40,7 +50,7 @@ _STATES = {
 }
 _ALL_STATES = sum(1 << state for state in _STATES)
 _LISTEN = 1 << 10
-_STATE_OFFSET = _HEADER.size + 1
+_ESTABLISHED, _SYN_SENT, _CLOSE_WAIT = 1, 2, 8
 
 
 class Listener(NamedTuple):
@@ -66,6 +76,42 @@ class LocalConnections(NamedTuple):
         return sum(self.states.get(state, 0) for state in ("ESTABLISHED", "SYN_RECV", "CLOSE_WAIT"))
 
 
+class TargetConnections:
+    """This host's connections to one target, counted in one pass."""
+
+    def __init__(self) -> None:
+        """Nothing is counted yet."""
+        self.states: dict[str, int] = {}
+        #: Being opened anew: a first SYN on its way, or ended by the target and not closed here yet. One whose SYN
+        #: had to be sent again is not among them: the target does not take it.
+        self.reopening_count = 0
+        #: Established, with received bytes that the program here has not read yet.
+        self.unread_count = 0
+        #: Established with nothing left to read, by the tenths of a second since the last byte came.
+        self.silences_answered: dict[int, int] = {}
+        #: The same of those that never received a byte: since they were established.
+        self.silences_unanswered: dict[int, int] = {}
+
+    def told(self) -> dict[str, Any]:
+        """The counts but the silences, as a cell's result holds them."""
+        return {**self.states, "reopening": self.reopening_count, "unread": self.unread_count}
+
+    def add(self, state: int, retrans: int, unread_bytes: int) -> None:
+        """Count one socket."""
+        name = _STATES[state]
+        self.states[name] = self.states.get(name, 0) + 1
+        if state == _ESTABLISHED:
+            self.unread_count += unread_bytes > 0
+        elif state == _CLOSE_WAIT or (state == _SYN_SENT and retrans == 0):
+            self.reopening_count += 1
+
+    def add_silence(self, silent_ms: int, received_bytes: int) -> None:
+        """Count one silent socket."""
+        silences = self.silences_answered if received_bytes else self.silences_unanswered
+        step = silent_ms // _SILENCE_STEP_MS
+        silences[step] = silences.get(step, 0) + 1
+
+
 def listeners(port: int | None = None) -> list[Listener]:
     """Listening TCP sockets (IPv4 and IPv6), of one port or of all.
 
@@ -87,12 +133,37 @@ def listeners_text() -> str:
 
 def connection_states(address: str, port: int) -> dict[str, int]:
     """How many of this host's TCP sockets are connected to address:port, by state (ESTABLISHED, TIME_WAIT, ...)."""
+    return target_connections(address, port).states
+
+
+def target_connections(address: str, port: int, *, with_silences: bool = False) -> TargetConnections:
+    """This host's TCP sockets that are connected to address:port. 4,000 take 5 ms, with silences 8 ms."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    counts: dict[int, int] = {}
-    for data in _dump(family, _ALL_STATES, _destination_is(family, address, port)):
-        for state, count in _states_in(data).items():
-            counts[state] = counts.get(state, 0) + count
-    return {_STATES[state]: count for state, count in sorted(counts.items())}
+    bytecode = _destination_is(family, address, port)
+    found = TargetConnections()
+    for data in _dump(family, _ALL_STATES, bytecode, _WANT_INFO if with_silences else 0):
+        position, end = 0, len(data)
+        while position < end:
+            length, state, retrans, unread_bytes = _BRIEF.unpack_from(data, position)
+            found.add(state, retrans, unread_bytes)
+            if with_silences and state == _ESTABLISHED and unread_bytes == 0:
+                info = _info_offset(data, position, position + length)
+                if info:
+                    found.add_silence(*_RECEIVED.unpack_from(data, info))
+            position += (length + 3) & ~3
+    return found
+
+
+def _info_offset(data: bytes, start: int, end: int) -> int:
+    """Where tcp_info begins in a message; 0 where it is not whole (a kernel before 4.1 tells no bytes received)."""
+    position = start + _HEADER.size + _MESSAGE.size
+    while position < end:
+        length, kind = _ATTRIBUTE.unpack_from(data, position)
+        if kind == _INFO:
+            is_whole = length >= _ATTRIBUTE.size + _RECEIVED.size
+            return position + _ATTRIBUTE.size if is_whole else 0
+        position += max(_ATTRIBUTE.size, (length + 3) & ~3)
+    return 0
 
 
 def local_connections(port: int) -> LocalConnections:
@@ -124,9 +195,9 @@ def _destination_is(family: int, address: str, port: int) -> bytes:
     return struct.pack("=BBH", _BC_D_COND, size, size + 4) + condition
 
 
-def _dump(family: int, states: int, bytecode: bytes = b"") -> Iterator[bytes]:
+def _dump(family: int, states: int, bytecode: bytes = b"", extensions: int = 0) -> Iterator[bytes]:
     """Messages of one dump, as they come. Nothing where the kernel does not know the family (IPv6)."""
-    request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, states)
+    request = _REQUEST.pack(family, socket.IPPROTO_TCP, extensions, 0, states)
     if bytecode:
         request += struct.pack("=HH", 4 + len(bytecode), _REQ_BYTECODE) + bytecode
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as link:
@@ -163,14 +234,6 @@ def _messages(data: bytes) -> Iterator[int]:
     while position < len(data):
         yield position
         position += (struct.unpack_from("=L", data, position)[0] + 3) & ~3
-
-
-def _states_in(data: bytes) -> dict[int, int]:
-    counts: dict[int, int] = {}
-    for position in _messages(data):
-        state = data[position + _STATE_OFFSET]
-        counts[state] = counts.get(state, 0) + 1
-    return counts
 
 
 def _listeners_in(data: bytes) -> Iterator[Listener]:

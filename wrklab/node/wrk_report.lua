@@ -5,9 +5,11 @@
 --
 -- WRKLAB_EXPECT_BODY   compare every answer's body with this; without it there is no `response` callback at all,
 --                      because its mere presence costs 12-16 % of the generator's CPU a request
+-- WRKLAB_EXPECT_STATUS beside it: the status that each must have (200); wrk itself takes all below 400 for right
 -- WRKLAB_NO_FFI        read the histogram through wrk's own slow accessor (tests compare both ways)
 
 local expected_body = os.getenv("WRKLAB_EXPECT_BODY")
+local expected_status = tonumber(os.getenv("WRKLAB_EXPECT_STATUS") or 200)
 local threads = {}
 local started_at = nil
 
@@ -37,10 +39,13 @@ end
 -- Each thread has a state of its own; done() reads these through thread:get().
 bodies_wrong = 0
 bodies_stale = 0
+-- Those below 400, which wrk does not count.
+statuses_wrong = 0
 
 if expected_body then
   local length = #expected_body
   function response(status, headers, body)
+    if status ~= expected_status and status < 400 then statuses_wrong = statuses_wrong + 1 end
     if body == expected_body then return end
     -- After an answer that was cut off, wrk hands its first bytes over once more, in front of the next body.
     if length > 0 and #body > length and body:sub(-length) == expected_body then
@@ -117,6 +122,12 @@ local function bodies(errors)
   return wrong, stale
 end
 
+local function statuses(errors)
+  local wrong = errors.status
+  for _, thread in ipairs(threads) do wrong = wrong + (thread:get("statuses_wrong") or 0) end
+  return wrong
+end
+
 local function report_json(summary, latency)
   local errors = summary.errors
   local wrong, stale = bodies(errors)
@@ -125,7 +136,7 @@ local function report_json(summary, latency)
     string.format('{"duration_us":%s,"requests":%s,"bytes":%s,"threads":%d,"started_at":%s',
       number(summary.duration), number(summary.requests), number(summary.bytes), #threads, number(started_at)),
     string.format(',"errors":{"connect":%s,"read":%s,"write":%s,"status":%s,"timeout":%s,"body":%s}',
-      number(errors.connect), number(errors.read), number(errors.write), number(errors.status),
+      number(errors.connect), number(errors.read), number(errors.write), number(statuses(errors)),
       number(errors.timeout), number(wrong)),
     string.format(',"bodies_checked":%s,"bodies_stale":%s', tostring(expected_body ~= nil), number(stale)),
     ',"latency":', latency_json(latency, histogram),
