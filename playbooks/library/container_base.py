@@ -17,30 +17,8 @@ description:
   - A build that is killed leaves no half base.
 options:
   request:
-    description: What lab is wanted.
-    type: dict
     required: true
-    suboptions:
-      network:
-        description: The first three numbers of the lab's network.
-        type: str
-        required: true
-      loadgens:
-        description: How many load generators there are.
-        type: int
-        default: 1
-      server_cpus:
-        description: CPU numbers for the server; half of the machine's when left out.
-        type: list
-        elements: int
-      loadgen_cpus:
-        description: CPU numbers for all generators together; the other half when left out.
-        type: list
-        elements: int
-      overrides:
-        description: Settings of this machine that are replaced in the nodes; a value of null keeps the machine's.
-        type: dict
-        default: {}
+extends_documentation_fragment: container_lab
 author: wrklab
 """
 

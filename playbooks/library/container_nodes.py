@@ -25,30 +25,7 @@ options:
     description: With O(state=absent), remove the caches as well.
     type: bool
     default: false
-  request:
-    description: What lab is wanted. Needed with O(state=present).
-    type: dict
-    suboptions:
-      network:
-        description: The first three numbers of the lab's network.
-        type: str
-        required: true
-      loadgens:
-        description: How many load generators there are.
-        type: int
-        default: 1
-      server_cpus:
-        description: CPU numbers for the server; half of the machine's when left out.
-        type: list
-        elements: int
-      loadgen_cpus:
-        description: CPU numbers for all generators together; the other half when left out.
-        type: list
-        elements: int
-      overrides:
-        description: Settings of this machine that are replaced in the nodes; a value of null keeps the machine's.
-        type: dict
-        default: {}
+extends_documentation_fragment: container_lab
 author: wrklab
 """
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import json
 import os
@@ -53,6 +54,12 @@ options:
         in it, also what others put there.
     type: bool
     default: false
+  keep_former:
+    description:
+      - What stands at a path when the set first takes it is kept in a folder beside the manifest. Whenever the set
+        gives such a path up, it is put back instead of removed.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -70,6 +77,8 @@ removed_paths: {description: Paths that were removed., type: list, elements: str
 """
 
 _TEXT_LIMIT = 100_000
+#: What is locked: it is there on every host, and no file of ours is left behind.
+_LOCKED = "/var/lib"
 
 
 @dataclass(frozen=True)
@@ -126,8 +135,7 @@ class Item:
             os.chown(self.path, self.owner.uid, self.owner.gid)
             self.path.chmod(self.mode)
             return
-        temporary = self.path.with_name(f".{self.path.name}.wrklab_new")
-        temporary.unlink(missing_ok=True)
+        temporary = temporary_beside(self.path)
         if self.link is not None:
             temporary.symlink_to(self.link)
         else:
@@ -190,6 +198,34 @@ def wanted_items(params: dict[str, Any]) -> list[Item]:
     return items
 
 
+def temporary_beside(path: Path) -> Path:
+    """Where to write what then takes a path's place; nothing stands there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.wrklab_new")
+    temporary.unlink(missing_ok=True)
+    return temporary
+
+
+def copy_as_it_is(source: Path, target: Path) -> None:
+    """A file or link with its owner and mode, there in one step."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = temporary_beside(target)
+    shutil.copy2(source, temporary, follow_symlinks=False)
+    owner = source.lstat()
+    os.chown(temporary, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    temporary.replace(target)
+
+
+def put_back(former: Path, path: Path) -> None:
+    """What stood at a path before the set took it, instead of the set's own."""
+    copy_as_it_is(former, path)
+    former.unlink()
+
+
+def former_place(path: Path, root: Path, manifest: Path) -> Path:
+    """Where what stood at a path before is kept."""
+    return manifest.with_suffix(".former") / path.relative_to(root)
+
+
 def read_manifest(path: Path) -> list[str]:
     """The paths that were placed before; none where there is no manifest yet."""
     try:
@@ -199,9 +235,16 @@ def read_manifest(path: Path) -> list[str]:
     return [str(entry) for entry in placed]
 
 
-def plan(items: list[Item], root: Path, manifest: Path, *, whole_subfolders: bool) -> Work:
+def plan(
+    items: list[Item], root: Path, manifest: Path, *, whole_subfolders: bool = False, keep_former: bool = False
+) -> Work:
     """What there is to do to bring the host from what it holds to what is wanted."""
     work = Work()
+    for item in _others(items, manifest) if keep_former else []:
+        former = former_place(item.path, root, manifest)
+        # One that is there is of an attempt that did not come to its end.
+        if not os.path.lexists(former):
+            work.steps.append(functools.partial(copy_as_it_is, item.path, former))
     for item in items:
         if not item.is_in_place():
             work.written.append(str(item.path))
@@ -212,6 +255,12 @@ def plan(items: list[Item], root: Path, manifest: Path, *, whole_subfolders: boo
         work.diff.append({**_headers(path), "before": "a folder of nothing wanted\n", "after": ""})
         work.steps.append(functools.partial(shutil.rmtree, path))
     for path in _unwanted(items, root, manifest):
+        former = former_place(path, root, manifest)
+        if os.path.lexists(former):
+            work.written.append(str(path))
+            work.diff.append({**_headers(path), "before": "placed before\n", "after": "what stood there before that\n"})
+            work.steps.append(functools.partial(put_back, former, path))
+            continue
         work.removed.append(str(path))
         work.diff.append({**_headers(path), "before": "placed before, no longer wanted\n", "after": ""})
         work.steps.append(functools.partial(remove, path, root))
@@ -228,6 +277,16 @@ def _self() -> Owner:
 
 def _headers(path: Path) -> dict[str, str]:
     return {"before_header": str(path), "after_header": str(path)}
+
+
+def _others(items: list[Item], manifest: Path) -> list[Item]:
+    """Files and links that are wanted where something stands that this set has not put there."""
+    placed = set(read_manifest(manifest))
+    return [
+        item
+        for item in items
+        if not item.is_folder and str(item.path) not in placed and (item.path.is_file() or item.path.is_symlink())
+    ]
 
 
 def _foreign_subfolders(items: list[Item], root: Path) -> list[Path]:
@@ -271,6 +330,7 @@ def argument_spec() -> dict[str, Any]:
         "owner": {"type": "str", "default": "root"},
         "mode": {"type": "str", "default": "0644"},
         "whole_subfolders": {"type": "bool", "default": False},
+        "keep_former": {"type": "bool", "default": False},
     }
 
 
@@ -280,8 +340,11 @@ def main() -> None:
     root, manifest = Path(module.params["root"]), Path(module.params["manifest"])
     # Without the contents, which would be printed at -v.
     invocation = {"module_args": {"root": str(root), "manifest": str(manifest)}}
+    # Two names of one machine are provisioned at the same time. Held until this process ends.
+    fcntl.flock(os.open(_LOCKED, os.O_RDONLY), fcntl.LOCK_EX)
     try:
-        work = plan(wanted_items(module.params), root, manifest, whole_subfolders=module.params["whole_subfolders"])
+        options = {name: module.params[name] for name in ("whole_subfolders", "keep_former")}
+        work = plan(wanted_items(module.params), root, manifest, **options)
         for step in [] if module.check_mode else work.steps:
             step()
     except (ValueError, KeyError, OSError) as error:

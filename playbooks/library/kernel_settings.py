@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +40,8 @@ left_out: {description: Settings that the host lacks or refuses, with why., type
 
 _HEADER = "# Managed by wrklab (playbooks/roles/base); playbooks/reset.yml puts the former values back.\n"
 _PROC_SYS = Path("/proc/sys")
+#: What is locked: it is there on every host, and no file of ours is left behind.
+_LOCKED = "/var/lib"
 
 
 @dataclass
@@ -104,7 +108,7 @@ def keep(path: Path, text: str, *, dry: bool) -> bool:
         return False
     if not dry:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.new")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
         temporary.write_text(text, encoding="utf-8")
         temporary.chmod(0o644)
         temporary.replace(path)
@@ -126,6 +130,8 @@ def main() -> None:
     file, record = Path(module.params["file"]), Path(module.params["record"])
     wanted = {name: " ".join(str(value).split()) for name, value in module.params["settings"].items()}
     dry = module.check_mode
+    # Two names of one machine are provisioned at the same time. Held until this process ends.
+    fcntl.flock(os.open(_LOCKED, os.O_RDONLY), fcntl.LOCK_EX)
     try:
         before: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
         outcome = settle(wanted, before, dry=dry)
