@@ -26,6 +26,7 @@ DEFAULT_NETWORK = "10.86.77"
 #: The role's own names; what ships with a playbook cannot be imported from here.
 BRIDGE = "wrklab0"
 TABLE = "wrklab"
+MOST_GENERATORS = 100
 _BRIDGE_PORTS = Path("/sys/class/net") / BRIDGE / "brif"
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _SSH_PORT = 22
@@ -109,7 +110,7 @@ def _node_status(name: str, host: Mapping[str, Any]) -> NodeStatus:
         clone=host["clone"],
         descriptor_ceiling_count=host["descriptor_ceiling"],
         alive=_start_ticks(host["pid"]) == host["start_ticks"],
-        reachable=_greets(host["address"]),
+        reachable=greets(host["address"]),
     )
 
 
@@ -122,9 +123,10 @@ def _start_ticks(pid: int) -> int | None:
     return None if state in "ZX" else int(fields[18])
 
 
-def _greets(address: str) -> bool:
+def greets(address: str, port: int = _SSH_PORT, limit_s: float = _GREETING_LIMIT_S) -> bool:
+    """Whether a program there greets as sshd does."""
     try:
-        with socket.create_connection((address, _SSH_PORT), timeout=_GREETING_LIMIT_S) as connection:
+        with socket.create_connection((address, port), timeout=limit_s) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from wrklab.doors.ansible import inventory_path
-from wrklab.errors import LabError
+from wrklab.doors.inventory_files import check_files, check_variables, place_of
+from wrklab.errors import InventoryError
 
 #: Nothing else decides what a host does.
 SERVER_GROUP = "server"
@@ -31,10 +32,13 @@ class LabHost:
     port: int
     key_path: Path | None
     known_hosts_path: Path | None
+    #: A host to go through, as `user@host:port`.
     jump_host: str | None
     cpus: tuple[int, ...]
     lab: str
     lab_kind: str
+    #: The key that the host to go through wants.
+    jump_key_path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -57,23 +61,60 @@ class LabHosts:
         taken = set(self.server.cpus)
         return self.kind == "container" and any(taken & set(host.cpus) for host in self.generators)
 
+    @property
+    def generator_cpus_count(self) -> int:
+        """CPUs given to the generators; one that several share counts once."""
+        if self.kind == "container":
+            return max(1, len({cpu for host in self.generators for cpu in host.cpus}))
+        return sum(max(1, len(host.cpus)) for host in self.generators)
+
+    def sharing_cpus_with(self, generator: LabHost) -> tuple[LabHost, ...]:
+        """Other generators that are given one of this one's CPUs on the same machine (a container lab on two CPUs)."""
+        if self.kind != "container":
+            return ()
+        return tuple(host for host in self.generators if host != generator and set(host.cpus) & set(generator.cpus))
+
 
 def read_hosts(lab: str) -> LabHosts:
-    """The hosts of a lab. Raises UnknownNameError for the lab, LabError where the inventory lacks what is needed."""
-    groups, said = _resolve(lab)
+    """The hosts of a lab. Raises UnknownNameError for the lab, InventoryError for what is wrong or missing in it."""
+    folder = inventory_path(lab)
+    check_files(lab, folder)
+    groups, said = _resolve(lab, folder)
     servers = groups[SERVER_GROUP]
     if len(servers) != 1 or not groups[LOADGEN_GROUP]:
-        raise LabError(
+        raise InventoryError(
             f"inventory/{lab}: one host in group {SERVER_GROUP} and at least one in {LOADGEN_GROUP} are needed; "
             f"found {len(servers)} and {len(groups[LOADGEN_GROUP])}.{said}"
         )
     kind = str(servers[0][1].get("lab_kind") or "ssh")
-    return LabHosts(
+    hosts = LabHosts(
         lab=lab,
         kind=kind,
         server=_host(lab, SERVER_GROUP, *servers[0]),
         generators=tuple(_host(lab, LOADGEN_GROUP, *found) for found in groups[LOADGEN_GROUP]),
     )
+    _refuse_one_host_twice(hosts)
+    return hosts
+
+
+def _refuse_one_host_twice(hosts: LabHosts) -> None:
+    """Names tell hosts apart everywhere; only the server may be a generator's machine as well, under another name."""
+    if hosts.server.name in {host.name for host in hosts.generators}:
+        raise InventoryError(
+            f"inventory/{hosts.lab}: {hosts.server.name} stands in both groups. One machine may have both roles, under "
+            f"two names: give it a second one in {LOADGEN_GROUP} with the same ansible_host."
+        )
+    for what in ("address", "load_address"):
+        names: dict[tuple[str, int], str] = {}
+        for host in hosts.generators:
+            port = host.port if what == "address" else 0
+            other = names.setdefault((getattr(host, what), port), host.name)
+            if other != host.name:
+                key = "ansible_host" if what == "address" else "lab_load_address"
+                raise InventoryError(
+                    f"inventory/{hosts.lab}: {other} and {host.name}: both have {key} {getattr(host, what)}; each "
+                    "generator needs an address of its own"
+                )
 
 
 def remedy(lab: str, kind: str) -> str:
@@ -88,7 +129,7 @@ def remedy(lab: str, kind: str) -> str:
 _Groups = dict[str, list[tuple[str, Mapping[str, Any]]]]
 
 
-def _resolve(lab: str) -> tuple[_Groups, str]:
+def _resolve(lab: str, folder: Path) -> tuple[_Groups, str]:
     """Host names with their variables, Jinja filled in, by group; and what Ansible said meanwhile, a line each.
 
     Ansible's own classes do it: one truth.
@@ -102,13 +143,15 @@ def _resolve(lab: str) -> tuple[_Groups, str]:
     loader = DataLoader()
     # Ansible warns of hosts that are called like their groups; here that is meant: two machines, two roles.
     with contextlib.redirect_stderr(io.StringIO()) as said:
-        inventory = InventoryManager(loader=loader, sources=[str(inventory_path(lab))])
+        inventory = InventoryManager(loader=loader, sources=[str(folder)])
     variables = VariableManager(loader=loader, inventory=inventory)
     found: _Groups = {}
+    not_of_hosts = set(variables.get_vars())
     for group in (SERVER_GROUP, LOADGEN_GROUP):
         found[group] = []
         for host in inventory.groups[group].get_hosts() if group in inventory.groups else []:
             raw = _raw_variables(lab, host, variables)
+            check_variables(lab, folder, host.name, sorted(set(raw) - not_of_hosts))
             templar = Templar(loader=loader, variables=raw)
             wanted = {key: raw[key] for key in raw if key.startswith(("ansible_", "lab_"))}
             found[group].append((host.name, _filled_in(lab, host.name, templar, wanted)))
@@ -122,7 +165,7 @@ def _raw_variables(lab: str, host: Any, variables: Any) -> Mapping[str, Any]:  #
         found: Mapping[str, Any] = variables.get_vars(host=host)
     except AnsibleError as error:
         where = f"inventory/{lab}: {host.name}: its variables (group_vars, host_vars)"
-        raise LabError(f"{where}: {error}") from error
+        raise InventoryError(f"{where}: {error}") from error
     return found
 
 
@@ -143,17 +186,36 @@ def _filled_in(lab: str, name: str, templar: Any, wanted: Mapping[str, Any]) -> 
             try:
                 values[key] = templar.template(wanted[key])
             except AnsibleError as error:
-                raise LabError(f"inventory/{lab}: {name}: {key}: {error}") from error
+                raise InventoryError(f"{_place(lab, key)}: {name}: {key}: {error}") from error
+    for key, other in _ALIASES.items():
+        if other in values and values.setdefault(key, values[other]) != values[other]:
+            raise InventoryError(
+                f"{_place(lab, other)}: {name}: {key} is {values[key]!r} and {other} is {values[other]!r}: "
+                "they mean the same; leave one out"
+            )
     return values
 
 
+def _place(lab: str, key: str) -> str:
+    return place_of(lab, inventory_path(lab), key)
+
+
+#: Ansible's former names of what we read.
+_ALIASES = {
+    "ansible_host": "ansible_ssh_host",
+    "ansible_port": "ansible_ssh_port",
+    "ansible_ssh_private_key_file": "ansible_private_key_file",
+    "ansible_user": "ansible_ssh_user",
+}
+#: Other connections than ssh cannot be ours.
+_CONNECTIONS = frozenset({"ansible.builtin.ssh", "paramiko", "paramiko_ssh", "smart", "ssh"})
 _KEYS = (
-    "ansible_host",
-    "ansible_user",
-    "ansible_port",
-    "ansible_ssh_private_key_file",
+    *_ALIASES,
+    *_ALIASES.values(),
+    "ansible_connection",
     "lab_cpus",
     "lab_jump_host",
+    "lab_jump_key",
     "lab_kind",
     "lab_known_hosts",
     "lab_load_address",
@@ -164,7 +226,12 @@ def _host(lab: str, group: str, name: str, values: Mapping[str, Any]) -> LabHost
     address = str(values.get("ansible_host") or name)
     cpus = values.get("lab_cpus") or ()
     if not isinstance(cpus, list | tuple) or not all(isinstance(cpu, int) for cpu in cpus):
-        raise LabError(f"inventory/{lab}: {name}: lab_cpus must be a list of CPU numbers, found {cpus!r}")
+        where = f"{_place(lab, 'lab_cpus')}: {name}"
+        raise InventoryError(f"{where}: lab_cpus must be a list of CPU numbers, found {cpus!r}")
+    connection = values.get("ansible_connection") or "ssh"
+    if connection not in _CONNECTIONS:
+        where = f"{_place(lab, 'ansible_connection')}: {name}"
+        raise InventoryError(f"{where}: ansible_connection is {connection!r}: hosts are reached by ssh; leave it out")
     return LabHost(
         name=name,
         group=group,
@@ -175,6 +242,7 @@ def _host(lab: str, group: str, name: str, values: Mapping[str, Any]) -> LabHost
         key_path=_path(values.get("ansible_ssh_private_key_file")),
         known_hosts_path=_path(values.get("lab_known_hosts")),
         jump_host=str(values["lab_jump_host"]) if values.get("lab_jump_host") else None,
+        jump_key_path=_path(values.get("lab_jump_key")) or _path(values.get("ansible_ssh_private_key_file")),
         cpus=tuple(int(cpu) for cpu in cpus),
         lab=lab,
         lab_kind=str(values.get("lab_kind") or "ssh"),
@@ -185,7 +253,9 @@ def _port(lab: str, name: str, value: object) -> int:
     try:
         return int(str(value))
     except ValueError:
-        raise LabError(f"inventory/{lab}: {name}: ansible_port must be a number, found {value!r}") from None
+        raise InventoryError(
+            f"{_place(lab, 'ansible_port')}: {name}: ansible_port must be a number, found {value!r}"
+        ) from None
 
 
 def _path(value: object) -> Path | None:

@@ -25,7 +25,10 @@ from wrklab.errors import HostError
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 
-CONNECT_LIMIT_S = 10.0
+#: An emulated machine may need 20 s for the key exchange; an address that nobody has is told by the kernel at once.
+CONNECT_LIMIT_S = 30.0
+#: A cut shorter than this is bridged by TCP itself; a longer one ends the connection, and a new one is made.
+DEAD_AFTER_S = 15.0
 _STDERR_LINES = 10
 _READ_BYTES = 1 << 16
 
@@ -55,6 +58,8 @@ class RemoteHost:
     def __init__(self, host: LabHost) -> None:
         """Nothing is opened yet."""
         self.host = host
+        #: How many times as long as usual it may take to answer; who knows how fast it is sets it (measure/session.py).
+        self.patience_ratio = 1.0
         self._connection: Any = None
         self._lock = threading.Lock()
 
@@ -76,18 +81,32 @@ class RemoteHost:
 
     def open(self) -> None:
         """Opens the connection unless it is open. Raises HostError saying what to do."""
+        self._opened()
+
+    def _opened(self) -> Any:  # noqa: ANN401  Fabric ships no types
+        """The open connection. A caller keeps to it: another thread may put a new one in its place."""
         with self._lock:
             if self._connection is not None and self._connection.is_connected:
-                return
+                return self._connection
             self._close()
             connection = _connection(self.host)
             try:
                 connection.open()
+                # By way of a jump host, the socket that is ours is the one to that.
+                own = (connection.gateway or connection).transport.sock
                 # Nagle's algorithm against delayed acknowledgements costs 43 ms of a command's 45 ms (measured).
-                connection.transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _notice_when_dead(own)
             except _BROKEN as error:
                 raise HostError(_unreachable(self.host, error)) from error
             self._connection = connection
+            return connection
+
+    def _drop(self, connection: Any) -> None:  # noqa: ANN401  Fabric ships no types
+        """Closes a connection that has ended, unless another thread has a new one by now."""
+        with self._lock:
+            if self._connection is connection:
+                self._close()
 
     def close(self) -> None:
         """Closes the connection; more than once does no harm."""
@@ -116,58 +135,82 @@ class RemoteHost:
         command = shlex.join(self._as_root(argv))
         shown = command if len(command) < 200 else f"{command[:200]}…"  # noqa: PLR2004  a spec makes a long line
         started = time.monotonic()
-        self.open()
+        connection = self._opened()
         try:
-            stdout, stderr, exit_code = self._execute(command, started + limit_s, on_line)
+            stdout, stderr, exit_code = _execute(connection, command, started + limit_s, on_line)
         except TimeoutError as error:
             raise HostError(f"{self.name}: no end of `{shown}` within {limit_s:g} s") from error
         except _BROKEN as error:
-            self.close()
+            self._drop(connection)
             raise ConnectionLostError(f"{self.name}: the connection ended during `{shown}`: {error!r}") from error
         if exit_code < 0:
-            self.close()
+            self._drop(connection)
             raise ConnectionLostError(f"{self.name}: the connection ended during `{shown}`")
         result = CommandResult(self.name, shown, exit_code, stdout, stderr, time.monotonic() - started)
         if check and exit_code != 0:
             raise HostError(failure_text(result))
         return result
 
-    def _execute(self, command: str, deadline: float, on_line: Callable[[str], None] | None) -> tuple[str, str, int]:
-        # Not Connection.run: Invoke's runner wakes 200 times a second while it waits, on a machine that may be under
-        # measurement, and costs 30 ms a call. A blocking read of the same connection's channel costs nothing.
-        transport = self._connection.transport
-        channel = transport.open_session(timeout=max(1.0, deadline - time.monotonic()))
-        try:
-            channel.exec_command(command)
-            stdout = _read_lines(channel.recv, channel, deadline, on_line)
-            stderr = _read_lines(channel.recv_stderr, channel, deadline, None)
-            if not channel.status_event.wait(max(0.1, deadline - time.monotonic())):
-                raise TimeoutError(command)
-            return stdout, stderr, channel.recv_exit_status()
-        finally:
-            channel.close()
-
     @contextmanager
-    def hold(self, argv: Sequence[str], *, limit_s: float) -> Iterator[str]:
-        """A command that runs for as long as the block does; gives the first line that it says. Raises HostError."""
-        self.open()
+    def talk(self, argv: Sequence[str], *, limit_s: float) -> Iterator[Callable[[str], str]]:
+        """A command that answers each line with a line, as a function; it ends with the block. Raises HostError.
+
+        Each answer may take `limit_s`.
+        """
+        connection = self._opened()
         command = shlex.join(self._as_root(argv))
-        channel: Any = None
+
+        def ask(line: str) -> str:
+            channel.sendall(f"{line}\n".encode())
+            answer = str(stream.readline())
+            if not answer:
+                raise EOFError("it has ended")
+            return answer.rstrip("\n")
+
         try:
-            channel = self._connection.transport.open_session(timeout=limit_s)
-            channel.settimeout(limit_s)
-            channel.exec_command(command)
-            with channel.makefile("r") as stream:
-                first_line = stream.readline().strip()
+            with contextlib.closing(connection.transport.open_session(timeout=limit_s)) as channel:
+                channel.settimeout(limit_s)
+                channel.exec_command(command)
+                with channel.makefile("r") as stream:
+                    yield ask
         except _BROKEN as error:
-            raise HostError(f"{self.name}: `{command}` did not answer: {error!r}") from error
-        try:
-            yield first_line
-        finally:
-            channel.close()
+            self.close()
+            raise ConnectionLostError(f"{self.name}: `{command[:80]}` did not answer: {error!r}") from error
 
     def _as_root(self, argv: Sequence[str]) -> list[str]:
         return [*argv] if self.host.user == "root" else ["sudo", "-n", "--", *argv]
+
+
+def _execute(
+    connection: Any,  # noqa: ANN401  Fabric ships no types
+    command: str,
+    deadline: float,
+    on_line: Callable[[str], None] | None,
+) -> tuple[str, str, int]:
+    # Not Connection.run: Invoke's runner wakes 200 times a second while it waits, on a machine that may be under
+    # measurement, and costs 30 ms a call. A blocking read of the same connection's channel costs nothing.
+    transport = connection.transport
+    channel = transport.open_session(timeout=max(1.0, deadline - time.monotonic()))
+    try:
+        channel.exec_command(command)
+        stdout = _read_lines(channel.recv, channel, deadline, on_line)
+        stderr = _read_lines(channel.recv_stderr, channel, deadline, None)
+        if not channel.status_event.wait(max(0.1, deadline - time.monotonic())):
+            raise TimeoutError(command)
+        return stdout, stderr, channel.recv_exit_status()
+    finally:
+        channel.close()
+
+
+def _notice_when_dead(connection: socket.socket) -> None:
+    """Lets the connection end when its peer has vanished without a word (powered off, network cut)."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 3), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, option):  # Linux; elsewhere the system's own hours hold
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Where something is under way unacknowledged, keepalives are not sent (tcp(7)).
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(DEAD_AFTER_S * 1000))
 
 
 def failure_text(result: CommandResult) -> str:
@@ -203,7 +246,9 @@ def _read_lines(
 def _connection(host: LabHost) -> Any:  # noqa: ANN401  Fabric ships no types
     gateway = None
     if host.jump_host:
-        gateway = Connection(host.jump_host, connect_timeout=int(CONNECT_LIMIT_S))
+        gateway = Connection(
+            host.jump_host, connect_timeout=int(CONNECT_LIMIT_S), connect_kwargs=_connect_kwargs(host.jump_key_path)
+        )
         _check_host_keys(gateway, host.known_hosts_path)
     connection = Connection(
         host=host.address,
@@ -211,17 +256,17 @@ def _connection(host: LabHost) -> Any:  # noqa: ANN401  Fabric ships no types
         port=host.port,
         gateway=gateway,
         connect_timeout=int(CONNECT_LIMIT_S),
-        connect_kwargs=_connect_kwargs(host),
+        connect_kwargs=_connect_kwargs(host.key_path),
     )
     _check_host_keys(connection, host.known_hosts_path)
     return connection
 
 
-def _connect_kwargs(host: LabHost) -> dict[str, object]:
-    if host.key_path is None:
+def _connect_kwargs(key_path: Path | None) -> dict[str, object]:
+    if key_path is None:
         return {"banner_timeout": CONNECT_LIMIT_S}
     return {
-        "key_filename": str(host.key_path),
+        "key_filename": str(key_path),
         "look_for_keys": False,
         "allow_agent": False,
         "banner_timeout": CONNECT_LIMIT_S,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,8 +27,14 @@ RUN_ID = re.compile(r"\d{8}T\d{6}Z_[0-9a-f]{4}")
 _CELL_ID = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 #: The word that means the newest run wherever a run id may stand.
 LATEST = "latest"
+_LATEST = re.compile(rf"{LATEST}(~(?P<back>\d{{1,6}}))?")
 #: Before the name of a run that is being made; no list of runs has such a folder.
 _UNFINISHED = ".new_"
+
+MIB = 1024 * 1024
+#: What a run takes beside its cells (environments, reports), and a cell on average (raw files, samples, histograms).
+RUN_BYTES = 8 * MIB
+CELL_BYTES = MIB
 
 RunState = Literal["open", "finished", "interrupted"]
 Model = TypeVar("Model", bound=BaseModel)
@@ -57,30 +66,24 @@ class Run:
         self.plan = plan
         self.environment = environment
         self.store = store
+        self._held: int | None = None
 
     @classmethod
     def create(cls, results_dir: Path, plan: RunPlan, environment: RunEnvironment) -> Self:
         """A new folder named by plan.run_id (see new_run_id). Under that name it is there whole or not at all."""
         path = results_dir / plan.run_id
-        unfinished = results_dir / f"{_UNFINISHED}{plan.run_id}"
-        if path.exists():
-            raise StoreError(f"{path} is there already; a run is never written over: choose another run id")
-        try:
-            (unfinished / "raw").mkdir(parents=True)
+        with whole_folder(path) as unfinished:
+            (unfinished / "raw").mkdir()
             _fill(unfinished, plan, environment)
-            unfinished.rename(path)
-        except OSError as error:
-            raise StoreError(f"{path} cannot be made: {error.strerror}; choose another results folder") from error
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        return cls(path, plan, environment, Store.open(path / "store.sqlite"))
+        run = cls(path, plan, environment, Store.open(path / "store.sqlite"))
+        run.hold()
+        return run
 
     @classmethod
     def open(cls, results_dir: Path, run_id: str = LATEST) -> Self:
         """An earlier run, or one under way. `run_id` may be `latest`. Raises UnknownNameError listing the runs."""
         known = run_ids(results_dir)
-        if run_id == LATEST and known:
-            run_id = known[-1]
+        run_id = resolve_run_id(known, run_id)
         if run_id not in known:
             raise UnknownNameError("run", run_id, known)
         path = results_dir / run_id
@@ -93,8 +96,21 @@ class Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Closes the store."""
+        """Closes the store, and lets go of the folder."""
         self.store.close()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def hold(self) -> None:
+        """This run for one writer alone, until it is closed or its process dies. Raises StoreError where one is."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise StoreError(f"{self.path} is being written by another process: wait for its end") from error
+        self._held = descriptor
 
     def add_cell(
         self, record: CellRecord, histograms: Mapping[str, bytes], samples: Iterable[StoredSample] = ()
@@ -133,15 +149,31 @@ class Run:
             )
         path = self.path / "raw" / cell_id
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            # Not its parents: where somebody removed the run's folder, half a run must not come up in its place.
+            path.mkdir(exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{path} cannot be made: {error.strerror}; is the disk full?") from error
+            raise StoreError(f"{path} cannot be made: {error.strerror}; is the disk full, or the run gone?") from error
         return path
 
     def end(self, state: Literal["finished", "interrupted"]) -> None:
         """Notes that nobody writes this run any more."""
         self.store.set_meta("state", state)
         self.store.set_meta("ended_at_s", repr(time.time()))
+
+    def resumed(self, environment: RunEnvironment, notes: Sequence[str], forced: Sequence[str] = ()) -> None:
+        """Notes that somebody goes on with this run: the hosts as they are now, and sentences for every report.
+
+        `forced` are reasons against measuring now that `--force` overrode.
+        """
+        number = 2 + len(list(self.path.glob("environment_*.json")))
+        write_file(self.path / f"environment_{number}.json", environment.model_dump_json(indent=1))
+        self.plan = self.plan.model_copy(
+            update={"notes": (*self.plan.notes, *notes), "forced": (*self.plan.forced, *forced)}
+        )
+        write_file(self.path / "plan.json", self.plan.model_dump_json(indent=1))
+        self.store.set_meta("state", "open")
+        for note in notes:
+            self.journal("resumed", note)
 
     def info(self) -> RunInfo:
         """Its line in a list of runs."""
@@ -173,6 +205,13 @@ def run_ids(results_dir: Path) -> list[str]:
     return sorted(path.name for path in results_dir.iterdir() if RUN_ID.fullmatch(path.name))
 
 
+def resolve_run_id(known: Sequence[str], word: str) -> str:
+    """The id that `latest` or `latest~2` (the third newest) means among ids by age; any other word as it is."""
+    match = _LATEST.fullmatch(word)
+    back = int(match["back"] or 0) if match else len(known)
+    return known[-1 - back] if back < len(known) else word
+
+
 def list_runs(results_dir: Path) -> list[RunInfo]:
     """All runs, oldest first; one that cannot be read is listed with its problem."""
     found = []
@@ -183,6 +222,42 @@ def list_runs(results_dir: Path) -> list[RunInfo]:
         except StoreError as error:
             found.append(RunInfo(run_id=run_id, path=results_dir / run_id, problem=str(error)))
     return found
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder to be filled within the block. Under its own name it is there whole or not at all.
+
+    Raises StoreError where that name is taken or the folder cannot be made.
+    """
+    unfinished = path.with_name(f"{_UNFINISHED}{path.name}")
+    if path.exists():
+        raise StoreError(f"{path} is there already; what was measured is never written over: choose another name")
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        unfinished.rename(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be made: {error.strerror}; choose another results folder") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def check_room(results_dir: Path, cells_count: int) -> None:
+    """Raises StoreError where a run of so many cells cannot be written, before anything is measured in vain."""
+    needed_bytes = RUN_BYTES + cells_count * CELL_BYTES
+    try:
+        results_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results_dir) as stream:
+            stream.write(b"0")
+        free_bytes = shutil.disk_usage(results_dir).free
+    except OSError as error:
+        raise StoreError(f"{results_dir} cannot be written: {error.strerror}; make it writable, then go on") from error
+    if free_bytes < needed_bytes:
+        raise StoreError(
+            f"{results_dir}: {free_bytes / MIB:,.0f} MiB are free, {cells_count} cells need about "
+            f"{needed_bytes / MIB:,.0f}: make room, or ask for fewer cells"
+        )
 
 
 def write_file(path: Path, text: str) -> None:
