@@ -29,6 +29,10 @@ class CorrectionError(ParseError):
     """A histogram and the counts beside it do not fit together: wrk's correction cannot be undone."""
 
 
+class MiscountError(CorrectionError):
+    """There are not as many samples as answers in time: wrk does not time an answer to which there was no request."""
+
+
 @dataclass(frozen=True, eq=False)
 class Histogram:
     """How often each latency was seen. Values ascend strictly, counts are positive; both are read-only."""
@@ -160,13 +164,13 @@ def undo_wrk_correction(
     """What wrk observed, from the histogram that its done() sees. All numbers are of one wrk process (`-c`).
 
     For every sample v >= 2e wrk also counted v - e, v - 2e, ... while above e. So what it observed is D[v] - D[v + e]
-    for v > e, and D[v] below. Raises CorrectionError where that gives a negative count, or not as many samples as
-    there were answers in time.
+    for v > e, and D[v] below. Raises CorrectionError where that gives a negative count, MiscountError where it does not
+    give as many samples as there were answers in time.
     """
     interval_us = correction_interval_us(duration_us, requests, connections)
     observed = histogram if interval_us is None else _less_shifted(histogram, interval_us)
     if observed.count != requests - timeouts:
-        raise CorrectionError(
+        raise MiscountError(
             f"undoing wrk's correction (interval {interval_us} µs) leaves {observed.count} samples; "
             f"{requests} requests less {timeouts} time-outs were expected"
         )

@@ -7,8 +7,9 @@ from hashlib import sha256
 
 from rich.console import Console
 
-from wrklab.doors import container_lab
+from wrklab.doors import container_lab, vagrant
 from wrklab.doors.ansible import PlaybookResult, run_playbook
+from wrklab.doors.inventory import read_hosts
 from wrklab.doors.node_calls import NODE_DIR
 from wrklab.doors.remote import RemoteHost
 from wrklab.measure.session import Session
@@ -17,12 +18,20 @@ from wrklab.paths import SCRIPTS_DIR
 from wrklab.progress import doing
 
 DEPLOYED_FILE = "/opt/wrklab/deployed.json"
-_READ_LIMIT_S = 10.0
+#: How fast the hosts are is not known yet.
+_READ_LIMIT_S = 60.0
+#: sshd of an emulated machine, busy with something else.
+_GREETING_LIMIT_S = 20.0
 
 
 def ensure_lab(lab: str, kind: str, console: Console) -> None:
-    """The container lab, up and whole; other labs are not ours to start here. Raises ProvisionError."""
-    if kind != "container":
+    """A lab that is made on this machine, up; other labs are not ours to start. Raises LabError."""
+    if kind == vagrant.LAB and not all(
+        container_lab.greets(host.address, host.port, _GREETING_LIMIT_S) for host in read_hosts(lab).all
+    ):
+        with doing(console, f"lab {lab}: up") as step:
+            vagrant.up(step.at)
+    if kind != container_lab.LAB:
         return
     with doing(console, f"lab {lab}: up") as step:
         if not container_lab.up(on_task=step.at).changed:

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import re
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from pydantic import ValidationError
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from wrklab.doors.inventory import LabHost, LabHosts
-from wrklab.errors import CellError, ParseError, WrklabError
-from wrklab.measure.cell_run import CellRaw, LoadFailedError
+from wrklab.errors import UNREADABLE, CellError, ParseError, WrklabError
+from wrklab.measure.cell_run import CellRaw
 from wrklab.measure.samples import HostSamples, read_samples
-from wrklab.measure.wrk_report import (
-    Latencies,
-    WrkReport,
-    add_errors,
-    add_latencies,
-    busy_ratio,
-    latency_of,
-    parse_wrk_report,
-)
-from wrklab.model.record import (
-    CellRecord,
-    Failure,
-    GeneratorRecord,
-    Measurement,
-    PlannedCell,
-    ServerRecord,
-    StoredSample,
-)
+from wrklab.measure.windows import CellWindow, read_window
+from wrklab.measure.wrk_report import add_errors, busy_ratio, latency_of
+from wrklab.model.record import CellRecord, Failure, LogError, Measurement, PlannedCell, ServerRecord, StoredSample
+
+Evidence = TypeVar("Evidence")
 
 #: What is the server's own time, and no cost of the harness: its start, its answering, the load.
 _SERVERS_OWN = ("warmup", "settle", "window", "verify_after")
 _LOG_LINES_IN_RECORD = 20
+_STDERR_TOLD = 1000
 
 
 @dataclass(frozen=True)
@@ -45,48 +32,53 @@ class CellOutcome:
     record: CellRecord
     histograms: dict[str, bytes]
     samples: list[StoredSample]
+    #: What the samplers could not read, with host and collector, for the journal.
+    unread: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True)
-class _Window:
-    """One generator's window, parsed."""
-
-    reports: list[WrkReport]
-    latencies: Latencies
-    start_s: float
-    end_s: float
-
-    @property
-    def duration_us(self) -> int:
-        return max(report.duration_us for report in self.reports)
-
-    @property
-    def requests(self) -> int:
-        return sum(report.requests for report in self.reports)
+    def changed(self, **changes: object) -> CellOutcome:
+        """The same with these fields of its record changed."""
+        return replace(self, record=self.record.model_copy(update=changes))
 
 
 def cell_outcome(raw: CellRaw, planned: PlannedCell, position: int, hosts: LabHosts) -> CellOutcome:
     """The record of a cell, with its histograms and samples; what cannot be read makes a failed cell, not a crash."""
     error = raw.error or _server_ended(raw, planned)
-    if error is not None:
-        return CellOutcome(_failed(raw, planned, position, error), {}, [])
-    try:
-        window = _window(raw.load)
-        server = read_samples(raw.server.get("samples", []), window.start_s, window.end_s)
-        generator = read_samples(raw.load.get("samples", []), window.start_s, window.end_s)
-        measurement = _measurement(raw, window, server, generator, hosts)
-    except (ParseError, ValidationError, KeyError, TypeError) as unreadable:
-        return CellOutcome(
-            _failed(raw, planned, position, CellError("pull", f"what the hosts said cannot be read: {unreadable}")),
-            {},
-            [],
-        )
+    if error is None:
+        try:
+            return _measured(raw, planned, position, hosts)
+        except CellError as unseen:
+            error = unseen
+        except UNREADABLE as unreadable:
+            error = CellError("pull", f"what the hosts said cannot be read: {unreadable!r}")
+    return CellOutcome(_failed(raw, planned, position, hosts, error), {}, [])
+
+
+def _measured(raw: CellRaw, planned: PlannedCell, position: int, hosts: LabHosts) -> CellOutcome:
+    """Raises one of UNREADABLE where what the hosts said is not what it should be, CellError for a window not seen."""
+    window = _window(raw, hosts)
+    clock = raw.clocks[hosts.server.name]
+    server = read_samples(raw.server.get("samples", []), clock.on_host(window.start_s), clock.on_host(window.end_s))
+    sampled = [(each.host.name, each.samples) for each in window.generators]
+    for host, samples in sampled:
+        _require_seen(host, samples, raw.sample_interval_s)
+    sampled.insert(0, (hosts.server.name, server))
+    _require_seen(hosts.server.name, server, raw.sample_interval_s, str(raw.server.get("sampler_stderr", "")))
+    measurement = _measurement(raw, window, server, hosts)
     record = CellRecord(
-        **_common(raw, planned, position), state="measured", measurement=measurement, **_times(raw, window)
+        **_common(raw, planned, position), state="measured", measurement=measurement, **_times(raw, window, hosts)
     )
-    histograms = {"observed": window.latencies.observed.to_bytes(), "wrk": window.latencies.corrected.to_bytes()}
-    samples = server.stored(hosts.server.name) + generator.stored(hosts.generators[0].name)
-    return CellOutcome(record, histograms, samples)
+    stored = [sample for host, samples in sampled for sample in samples.stored(host)]
+    unread = [f"{host}: {name}: {why}" for host, samples in sampled for name, why in samples.errors().items()]
+    return CellOutcome(record, window.histograms(), stored, tuple(unread))
+
+
+def _require_seen(host: str, samples: HostSamples, interval_s: float, stderr: str = "") -> None:
+    """Raises CellError where a host was not sampled over the whole window: its CPU, steal, neighbours are unknown."""
+    if samples.reach_both_edges(interval_s):
+        return
+    said = [stderr[-_STDERR_TOLD:].strip(), *(f"{name}: {why}" for name, why in samples.errors().items())]
+    why = "; ".join(filter(None, said)) or "it said nothing: was it ended, its disk full, or the clock stepped?"
+    raise CellError("window", f"the sampler on {host} saw only {samples.seen_s:.1f} of {samples.window_s:.1f} s: {why}")
 
 
 def _server_ended(raw: CellRaw, planned: PlannedCell) -> CellError | None:
@@ -105,8 +97,15 @@ def _server_ended(raw: CellRaw, planned: PlannedCell) -> CellError | None:
 def _state_text(state: Mapping[str, Any]) -> str:
     return (
         f"{state.get('active_state')} ({state.get('sub_state')}), result {state.get('result')}, "
-        f"exit status {state.get('exec_main_status')}"
+        f"{_how_ended(state.get('exec_main_code'), state.get('exec_main_status'))}"
     )
+
+
+def _how_ended(code: object, status: object) -> str:
+    """The end of a unit's main process: `code` is siginfo's si_code (sigaction(2)), 2 and 3 for a signal's."""
+    if code in {2, 3} and isinstance(status, int) and status in set(signal.Signals):
+        return f"killed by {signal.Signals(status).name}"
+    return f"exit status {status}"
 
 
 def _common(raw: CellRaw, planned: PlannedCell, position: int) -> dict[str, Any]:
@@ -117,20 +116,31 @@ def _common(raw: CellRaw, planned: PlannedCell, position: int) -> dict[str, Any]
     }
 
 
-def _failed(raw: CellRaw, planned: PlannedCell, position: int, error: WrklabError) -> CellRecord:
-    load = error.result if isinstance(error, LoadFailedError) else raw.load
-    state = raw.server.get("state")
+def _failed(raw: CellRaw, planned: PlannedCell, position: int, hosts: LabHosts, error: WrklabError) -> CellRecord:
     text = error.text if isinstance(error, CellError) else str(error)
-    log_tail = tuple(raw.server.get("log_tail", ())[-_LOG_LINES_IN_RECORD:])
+    log_tail: tuple[str, ...] = _readable(lambda: tuple(map(str, raw.server.get("log_tail", ()))), ())
     failure = Failure(
         phase=error.phase if isinstance(error, CellError) else "start",
         text=text,
-        expected=_is_expected(planned.expect_failure, [text, *log_tail]),
-        log_tail=log_tail,
-        unit_state=_state_text(state) if isinstance(state, Mapping) else "",
-        generator_stderr="\n".join(str(wrk.get("stderr", "")) for wrk in load.get("wrk", ())).strip(),
+        expected=_is_expected(planned.expect_failure, [text, *log_tail[-_LOG_LINES_IN_RECORD:]]),
+        log_tail=log_tail[-_LOG_LINES_IN_RECORD:],
+        unit_state=_readable(lambda: _state_text(raw.server["state"]), ""),
+        generator_stderr=_readable(lambda: _stderr(raw), ""),
     )
-    return CellRecord(**_common(raw, planned, position), state="failed", failure=failure, phases_s=_phases_s(load))
+    phases_s: dict[str, float] = _readable(lambda: _phases_s(raw, hosts), {})
+    return CellRecord(**_common(raw, planned, position), state="failed", failure=failure, phases_s=phases_s)
+
+
+def _readable(read: Callable[[], Evidence], otherwise: Evidence) -> Evidence:
+    """A piece of evidence; one that cannot be read must not keep a failure from being recorded."""
+    try:
+        return read()
+    except UNREADABLE:
+        return otherwise
+
+
+def _stderr(raw: CellRaw) -> str:
+    return "\n".join(str(wrk.get("stderr", "")) for load in raw.loads.values() for wrk in load.get("wrk", ())).strip()
 
 
 def _is_expected(pattern: str | None, texts: Sequence[str]) -> bool:
@@ -138,77 +148,68 @@ def _is_expected(pattern: str | None, texts: Sequence[str]) -> bool:
     return pattern is not None and re.search(pattern, "\n".join(texts)) is not None
 
 
-def _phases_s(load: Mapping[str, Any]) -> dict[str, float]:
-    """Seconds by phase of the generator's part; one that occurs twice is added up."""
+def _phases_s(raw: CellRaw, hosts: LabHosts) -> dict[str, float]:
+    """Seconds by phase of the first generator's part; one that occurs twice is added up."""
     found: dict[str, float] = {}
-    for phase in load.get("phases", ()):
+    first = next((raw.loads[host.name] for host in hosts.generators if host.name in raw.loads), {})
+    for phase in first.get("phases", ()):
         if phase["end"] is not None:
-            found[phase["name"]] = found.get(phase["name"], 0.0) + phase["end"] - phase["start"]
+            found[str(phase["name"])] = found.get(phase["name"], 0.0) + float(phase["end"]) - float(phase["start"])
+    if not all(map(math.isfinite, found.values())):
+        raise ParseError(f"phases of no finite length: {found}")
     return found
 
 
-def _times(raw: CellRaw, window: _Window) -> dict[str, Any]:
-    phases_s = _phases_s(raw.load)
-    # Both clocks are the hosts' own; in the container lab they are one.
-    startup_s = max(0.0, float(raw.load["ready"]["at"]) - float(raw.server_started_s or raw.started_at_s))
+def _times(raw: CellRaw, window: CellWindow, hosts: LabHosts) -> dict[str, Any]:
+    phases_s = _phases_s(raw, hosts)
+    startup_s = max(0.0, _ready_at_s(raw) - _server_started_s(raw, hosts))
     own_s = startup_s + sum(phases_s.get(name, 0.0) for name in _SERVERS_OWN if name != "window")
     own_s += window.end_s - window.start_s
-    harness_s = raw.finished_at_s - raw.started_at_s - own_s
+    harness_s = raw.took_s - own_s
     return {"startup_s": startup_s, "harness_s": harness_s, "phases_s": phases_s}
 
 
-def _window(load: Mapping[str, Any]) -> _Window:
-    """Raises ParseError where the generator's result is not whole."""
-    try:
-        reports = [parse_wrk_report(wrk["report"], _connections(wrk["argv"])) for wrk in load["wrk"]]
-        start_s, end_s = float(load["window"]["start"]), float(load["window"]["end"])
-    except (KeyError, TypeError) as error:
-        raise ParseError(f"the generator's result has no whole window: {error!r}") from error
-    if not reports:
-        raise ParseError("the generator's result has no wrk process")
-    return _Window(reports, add_latencies(reports), start_s, end_s)
+def _ready_at_s(raw: CellRaw) -> float:
+    """The first right answer on any generator, by the controller's clock."""
+    return min(raw.clocks[name].on_controller(float(load["ready"]["at"])) for name, load in raw.loads.items())
 
 
-def _connections(argv: Sequence[str]) -> int:
-    """wrk's -c from its command line. Raises ParseError."""
-    found = next((word.removeprefix("-c") for word in argv if word.startswith("-c")), "")
-    if not found.isdigit():
-        raise ParseError(f"no -c in wrk's command line: {' '.join(argv)}")
-    return int(found)
+def _server_started_s(raw: CellRaw, hosts: LabHosts) -> float:
+    """The start of the unit, by the controller's clock."""
+    if raw.server_started_s is None:
+        return raw.started_at_s
+    return raw.clocks[hosts.server.name].on_controller(raw.server_started_s)
 
 
-def _measurement(
-    raw: CellRaw, window: _Window, server: HostSamples, generator: HostSamples, hosts: LabHosts
-) -> Measurement:
-    load = raw.load
-    asked = sum(report.connections for report in window.reports)
-    verified = load["verify_after"]
+def _window(raw: CellRaw, hosts: LabHosts) -> CellWindow:
+    """Raises ParseError where a generator's result is not whole, or their windows have nothing in common."""
+    used = [host for host in hosts.generators if host.name in raw.loads]
+    return CellWindow(tuple(read_window(raw.loads[host.name], host, raw.clocks[host.name]) for host in used))
+
+
+def _measurement(raw: CellRaw, window: CellWindow, server: HostSamples, hosts: LabHosts) -> Measurement:
+    observed = window.latencies.observed
     return Measurement(
-        duration_s=window.duration_us / 1e6,
+        duration_s=window.duration_s,
         window_start_s=window.start_s,
         window_end_s=window.end_s,
-        requests=window.requests,
+        requests=sum(report.requests for report in window.reports),
         requests_per_s=sum(report.requests / report.duration_s for report in window.reports),
         bytes_read=sum(report.bytes_read for report in window.reports),
-        latency=latency_of(window.latencies.observed),
+        latency=latency_of(observed),
         wrk_latency=latency_of(window.latencies.corrected),
         correction_note=window.latencies.correction_note,
         errors=add_errors(window.reports),
-        connections_asked=asked,
-        connections_open=_open_connections(load),
-        busy_ratio=busy_ratio(window.latencies.observed, window.duration_us, asked),
+        connections_asked=window.connections_asked,
+        connections_open=window.connections_open,
+        busy_ratio=busy_ratio(observed, round(window.duration_s * 1e6), window.connections_asked),
         server=_server_record(raw.server, server, hosts.server),
-        generators=(_generator_record(load, window, generator, hosts.generators[0]),),
-        verify_after="" if verified["ok"] else str(verified["found"]),
+        generators=window.records(hosts),
+        verify_after=window.wrong_after,
+        first_answer_s=window.first_answer_s,
+        warmup=window.warmup,
+        is_miscounted=window.latencies.is_miscounted,
     )
-
-
-def _open_connections(load: Mapping[str, Any]) -> int:
-    """Established connections to the target: the median of the counts within the window. Raises ParseError."""
-    counts = [int(found.get("ESTABLISHED", 0)) for found in load["open_connections"]]
-    if not counts:
-        raise ParseError("connections were not counted within the window")
-    return round(statistics.median(counts))
 
 
 def _server_record(told: Mapping[str, Any], samples: HostSamples, host: LabHost) -> ServerRecord:
@@ -221,7 +222,7 @@ def _server_record(told: Mapping[str, Any], samples: HostSamples, host: LabHost)
         cpu_percent=samples.cpu_percent("unit_cpu.usage", cpus_count),
         host_cpu_percent=samples.cpu_percent("node_cpu.usage", cpus_count),
         neighbours_cpu_percent=samples.neighbours_cpu_percent(host.cpus) if host.cpus else None,
-        steal_percent=samples.machine_cpu_percent("steal", host.cpus) if host.cpus else None,
+        **_server_cpus(samples, host),
         memory_max_bytes=samples.maximum("memory.rss"),
         processes_max=samples.maximum("unit.processes"),
         threads_max=samples.maximum("unit.threads"),
@@ -230,9 +231,27 @@ def _server_record(told: Mapping[str, Any], samples: HostSamples, host: LabHost)
         listen_overflows=samples.increase("tcp.listen_overflows"),
         listen_drops=samples.increase("tcp.listen_drops"),
         retransmits=samples.increase("tcp.segments_retransmitted"),
+        segments_lost=samples.segments_lost(),
         argv=tuple(observed["argv"]),
         unit_state=_state_text(told["state"]),
+        log_errors=tuple(LogError(**found) for found in told.get("log_errors", {}).get("errors", ())),
     )
+
+
+def _server_cpus(samples: HostSamples, host: LabHost) -> dict[str, Any]:
+    """Who used the server's CPUs, and who waited for them."""
+    shape = samples.process_cpus()
+    waiting = samples.rate("unit_pressure.waiting")
+    return {
+        "others_cpu_percent": samples.others_cpu_percent(host.cpus) if host.cpus else None,
+        "softirq_cpu_percent": samples.machine_cpu_percent("softirq", host.cpus),
+        "cpus_busy_percent": samples.machine_cpu_percent("busy", host.cpus),
+        "steal_percent": samples.machine_cpu_percent("steal", host.cpus),
+        "unit_waiting_percent": None if waiting is None else 100 * waiting,
+        "busiest_process_cpu_percent": shape.busiest_percent if shape else None,
+        "serving_processes_count": shape.serving_count if shape else None,
+        "full_processes_count": shape.full_count if shape else None,
+    }
 
 
 def _port_with_most_queued(samples: HostSamples) -> str | None:
@@ -244,22 +263,6 @@ def _port_with_most_queued(samples: HostSamples) -> str | None:
         if metric.startswith("listen.") and metric.endswith(".queued") and metric != "listen.22.queued"
     }
     return max(sorted(queues), key=lambda metric: samples.maximum(metric) or 0, default=None)
-
-
-def _generator_record(load: Mapping[str, Any], window: _Window, samples: HostSamples, host: LabHost) -> GeneratorRecord:
-    cpus_count = _cpus_count(host)
-    of_one = 100 * sum(float(wrk["cpu_s"]) for wrk in load["wrk"]) / (window.duration_us / 1e6)
-    return GeneratorRecord(
-        host=host.name,
-        wrk_processes=len(window.reports),
-        requests=window.requests,
-        connections_asked=sum(report.connections for report in window.reports),
-        connections_open=_open_connections(load),
-        wrk_cpu_percent_of_one=of_one,
-        cpus_count=cpus_count,
-        cpu_percent=of_one / cpus_count,
-        host_cpu_percent=samples.cpu_percent("node_cpu.usage", cpus_count),
-    )
 
 
 def _cpus_count(host: LabHost) -> int:

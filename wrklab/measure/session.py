@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from wrklab.doors import node_calls
+from wrklab.doors.host_checks import require_usable
 from wrklab.doors.inventory import LabHost, LabHosts, read_hosts
 from wrklab.doors.remote import RemoteHost
 from wrklab.errors import HostError, ParseError
 from wrklab.measure.limits import HostLimits
+from wrklab.measure.machines import patience_ratio
 from wrklab.model.catalogue import Catalogue
+from wrklab.model.plan import Cell
 from wrklab.model.stack import Variant
 
 Answer = TypeVar("Answer")
-
-_HOLD_LIMIT_S = 10.0
-#: Takes the lock, says so, and keeps it until its standard input ends; $1 is who holds it.
-_HOLD_SCRIPT = """
-mkdir -p /run/wrklab && cd /run/wrklab && exec 9>>controller.lock
-if flock --nonblock 9; then echo "$1" > controller; echo held; exec cat > /dev/null; fi
-echo "taken $(cat controller)"
-"""
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,8 @@ class Session:
     hosts: LabHosts
     server: RemoteHost
     generators: tuple[RemoteHost, ...]
+    #: How many times as long as usual anything may take that waits for the hosts: slow ones get more.
+    patience_ratio: float = 1.0
 
     @property
     def all(self) -> tuple[RemoteHost, ...]:
@@ -44,6 +41,14 @@ class Session:
     def port_of(self, variant: Variant) -> int:
         """The TCP port that a variant listens on."""
         return self.catalogue.stacks[variant.stack].port
+
+    def patient(self, variant: Variant) -> Variant:
+        """The variant, with as long a start as these hosts need."""
+        return variant.model_copy(update={"start_limit_s": variant.start_limit_s * self.patience_ratio})
+
+    def patient_cells(self, cells: Iterable[Cell]) -> list[Cell]:
+        """The cells with their variants so."""
+        return [replace(cell, variant=self.patient(cell.variant)) for cell in cells]
 
     def on_all(self, work: Callable[[RemoteHost], Answer]) -> dict[str, Answer]:
         """The same work on every host at once; its answers by host name. Raises HostError naming each that failed."""
@@ -58,13 +63,16 @@ class Session:
         """The environment of every host."""
         return self.on_all(node_calls.environment)
 
-    def clean_up(self) -> dict[str, list[str]]:
-        """End whatever of ours runs on the hosts; what was ended, by host."""
+    def clean_up(self) -> dict[str, node_calls.CleanedHost]:
+        """End whatever of ours runs on the hosts; what that was, by host."""
         return self.on_all(node_calls.clean_up)
 
 
-def with_known_cpus(session: Session, environments: dict[str, dict[str, Any]]) -> Session:
-    """The session, with the CPUs that a host may use where its inventory gives none. Raises ParseError."""
+def with_known_machines(session: Session, environments: dict[str, dict[str, Any]]) -> Session:
+    """The session, patient, and with the CPUs that a host may use where its inventory gives none.
+
+    Raises ParseError.
+    """
 
     def known(host: LabHost) -> LabHost:
         if host.cpus:
@@ -74,41 +82,21 @@ def with_known_cpus(session: Session, environments: dict[str, dict[str, Any]]) -
         except (KeyError, TypeError) as error:
             raise ParseError(f"{host.name}: environment.py gave no CPUs: {error!r}") from error
 
-    hosts = session.hosts
+    hosts, ratio = session.hosts, patience_ratio(environments)
+    for remote in session.all:
+        remote.patience_ratio = ratio
     return replace(
         session,
+        patience_ratio=ratio,
         hosts=replace(hosts, server=known(hosts.server), generators=tuple(known(host) for host in hosts.generators)),
     )
 
 
 @contextmanager
-def hold_hosts(session: Session, owner: str) -> Iterator[None]:
-    """The hosts for one controller alone.
-
-    The lock is a process on each host that lives as long as its ssh channel: a controller that dies lets go of it.
-    Raises HostError naming the owner of a host that is taken.
-    """
-    with ExitStack() as held:
-        for host in session.all:
-            held.enter_context(_held(host, owner))
-        yield
-
-
-@contextmanager
-def _held(host: RemoteHost, owner: str) -> Iterator[None]:
-    words = ["sh", "-c", _HOLD_SCRIPT, "hold", owner]
-    with host.hold(words, limit_s=_HOLD_LIMIT_S) as answer:
-        if answer != "held":
-            raise HostError(
-                f"{host.name}: taken by another controller ({answer.removeprefix('taken ') or 'unknown'}). Wait for "
-                "its end; one that died lets go by itself."
-            )
-        yield
-
-
-@contextmanager
 def open_session(catalogue: Catalogue, lab: str) -> Iterator[Session]:
-    """A session with a lab, closed at the end. Raises LabError, HostError for every host that cannot be reached."""
+    """A session with a lab, closed at the end. Raises LabError, and HostError for every host
+    that cannot be reached or is not such as is needed: nothing was changed by then.
+    """
     hosts = read_hosts(lab)
     session = Session(
         catalogue=catalogue,
@@ -117,7 +105,7 @@ def open_session(catalogue: Catalogue, lab: str) -> Iterator[Session]:
         generators=tuple(RemoteHost(host) for host in hosts.generators),
     )
     try:
-        session.on_all(lambda host: host.open())
+        session.on_all(require_usable)
         yield session
     finally:
         for host in session.all:

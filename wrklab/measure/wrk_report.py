@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from wrklab.errors import ParseError
-from wrklab.measure.histogram import CorrectionError, Histogram, undo_wrk_correction
+from wrklab.measure.histogram import CorrectionError, Histogram, MiscountError, undo_wrk_correction
 from wrklab.model.record import Errors, Latency
 
 _ERROR_KINDS = ("connect", "read", "write", "status", "timeout", "body")
@@ -55,6 +55,8 @@ class Latencies:
     corrected: Histogram
     #: Why the correction could not be undone (`observed` is as wrk told it then), or empty.
     correction_note: str
+    #: It could not because there are not as many samples as answers.
+    is_miscounted: bool = False
 
 
 def parse_wrk_report(value: object, connections: int) -> WrkReport:
@@ -78,18 +80,18 @@ def parse_wrk_report(value: object, connections: int) -> WrkReport:
     )
 
 
-def add_latencies(reports: list[WrkReport]) -> Latencies:
+def add_latencies(reports: Sequence[WrkReport]) -> Latencies:
     """All processes' histograms, observed and as wrk told them. One that cannot be undone leaves all as told."""
     corrected = _sum([report.corrected for report in reports])
     try:
         return Latencies(_sum([report.observed() for report in reports]), corrected, "")
     except CorrectionError as error:
-        return Latencies(corrected, corrected, str(error))
+        return Latencies(corrected, corrected, str(error), isinstance(error, MiscountError))
 
 
-def add_errors(reports: list[WrkReport]) -> Errors:
+def add_errors(reports: Iterable[WrkReport]) -> Errors:
     """All processes' errors by kind."""
-    return Errors(**{kind: sum(getattr(report.errors, kind) for report in reports) for kind in _ERROR_KINDS})
+    return Errors.sum_of(report.errors for report in reports)
 
 
 def latency_of(histogram: Histogram) -> Latency | None:
@@ -105,6 +107,7 @@ def latency_of(histogram: Histogram) -> Latency | None:
         p99_us=histogram.percentile(99),
         p999_us=histogram.percentile(99.9),
         max_us=histogram.max_us,
+        min_us=histogram.min_us,
     )
 
 
