@@ -20,6 +20,9 @@ _LOST_MIN = 1
 
 OWN_LIMIT = "the server's own limit"
 
+#: Of the requests beyond: at a limit of descriptors a few in a thousand fail instead of waiting, or none, by chance.
+OVERFLOW_SHARE_RATIO = 0.01
+
 KernelQueue = Literal["empty", "at least", "full"]
 
 SYN_PENDING, REFUSED, CLOSED, SERVER_ERROR = "SYN pending", "refused", "closed", "5xx"
@@ -116,8 +119,10 @@ def overflow(wave: Wave) -> dict[str, int]:
 
 
 def overflow_text(found: dict[str, int]) -> str:
-    """`SYN pending`; several kinds by their number; `none seen`."""
-    return ", ".join(sorted(found, key=lambda kind: (-found[kind], kind))) or "none seen"
+    """`SYN pending`; several kinds by their number; `none seen`. What befell hardly any is left to the counts."""
+    least = OVERFLOW_SHARE_RATIO * sum(found.values())
+    kinds = [kind for kind, number in found.items() if number >= least]
+    return ", ".join(sorted(kinds, key=lambda kind: (-found[kind], kind))) or "none seen"
 
 
 def _kernel_queue(wave: Wave, counts: Counts) -> KernelQueue:

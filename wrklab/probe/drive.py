@@ -12,7 +12,8 @@ from typing import Any
 from wrklab.doors import node_calls
 from wrklab.doors.remote import ConnectionLostError, RemoteHost, failure_text
 from wrklab.errors import CellError, HostError, ParseError
-from wrklab.measure.cell_run import reconnect
+from wrklab.measure.clocks import Clock, clock_of
+from wrklab.measure.patience import reconnect
 from wrklab.measure.session import Session
 from wrklab.model.stack import Variant
 from wrklab.model.unit import LOG_DIR
@@ -20,17 +21,19 @@ from wrklab.probe.wave import Wave, WavePlan, parse_wave
 
 PATH = "/probe"
 _READY_PATH = "/"
-#: A probe that its controller left is ended by the host after this long.
-LEASE_S = 90.0
-#: From the calls to the first arrival: both hosts must have started their scripts by then.
+# All of these are for hosts of usual speed; slow ones get the session's patience_ratio times as long.
+#: A probe that its controller left is ended by the host so long after the latest start of its server.
+_LEASE_S = 70.0
+#: From the calls to the first arrival both hosts must have started their scripts: at least so long, and so many times
+#: what a call takes there, by the measured clocks.
 _LEAD_S = 0.35
+_LEAD_CALLS = 6
 #: A server that starts is asked this long before its unit's state is looked at.
 _READY_STEP_S = 2.0
 #: Before a first wave: workers that start late must be there. Before a second one: what was queued is served.
 _QUIET_BEFORE_S = 0.25
 _QUIET_AFTER_S = 0.1
 _QUIET_LIMIT_S = 6.0
-_CLOCK_READS = 3
 _CALL_LIMIT_S = 15.0
 #: Beyond what a script takes by plan. After it the host ends the script, be it stopped.
 _SLACK_S = 5.0
@@ -40,12 +43,12 @@ _TIMED_OUT = 124
 
 @dataclass
 class Server:
-    """A started server and the clocks of both hosts: what must be added to the controller's, seconds."""
+    """A started server and the clocks of both hosts."""
 
     session: Session
     variant: Variant
-    server_ahead_s: float
-    client_ahead_s: float
+    server_clock: Clock
+    client_clock: Clock
     finished: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -67,17 +70,18 @@ class Server:
 @contextmanager
 def running_server(session: Session, variant: Variant) -> Iterator[Server]:
     """The variant, started, answering and idle; stopped at the end whatever happens. Raises CellError, HostError."""
+    lease_s = variant.start_limit_s + _LEASE_S * session.patience_ratio
     spec = {
         "unit": variant.unit,
         "variant": variant.name,
         "cell": f"probe.{variant.name}",
         "port": session.port_of(variant),
         "environment": {"WRKLAB_HOLD_MS": "0"},
-        "lease_s": LEASE_S,
-        "sample_interval_s": 10 * LEASE_S,  # the sampler would be one more user of the server's CPU
+        "lease_s": lease_s,
+        "sample_interval_s": 10 * lease_s,  # the sampler would be one more user of the server's CPU
         "keep_log_lines": 40,
     }
-    server = Server(session, variant, _clock_ahead_s(session.server), _clock_ahead_s(session.generators[0]))
+    server = Server(session, variant, clock_of(session.server), clock_of(session.generators[0]))
     try:
         node_calls.start_server(session.server, spec)
     except HostError as error:
@@ -102,15 +106,22 @@ def backlog(server: Server) -> int:
 
 def settle(server: Server, quiet_s: float) -> bool:
     """Wait until the server is idle and holds no connection; whether it came to that."""
-    spec = {"unit": server.unit, "port": server.port, "quiet_s": quiet_s, "limit_s": _QUIET_LIMIT_S}
+    spec = {"unit": server.unit, "port": server.port, "quiet_s": quiet_s}
+    spec["limit_s"] = _QUIET_LIMIT_S * server.session.patience_ratio
     return bool(_snapshot(server, "settle", spec)["quiet"])
+
+
+def lead_s(server: Server) -> float:
+    """From the calls that begin a wave to its first arrival."""
+    return max(_LEAD_S, _LEAD_CALLS * max(server.server_clock.call_s, server.client_clock.call_s))
 
 
 def run_wave(server: Server, plan: WavePlan) -> tuple[Wave, dict[str, Any]]:
     """One wave, and what the scripts said of it as they said it. Raises CellError where a host did not keep up."""
-    start_s = time.time() + _LEAD_S + plan.requests_count / 50_000
-    server_start_s, client_start_s = start_s + server.server_ahead_s, start_s + server.client_ahead_s
-    limit_s = start_s - time.time() + plan.last_release_s + plan.release_limit_s + _SLACK_S
+    patience_ratio = server.session.patience_ratio
+    start_s = time.time() + lead_s(server) + plan.requests_count / 50_000 * patience_ratio
+    server_start_s, client_start_s = server.server_clock.on_host(start_s), server.client_clock.on_host(start_s)
+    limit_s = start_s - time.time() + plan.last_release_s + plan.release_limit_s + _SLACK_S * patience_ratio
     watch, wave = _watch_spec(server, plan, server_start_s), _wave_spec(server, plan, server_start_s, client_start_s)
     try:
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="probe") as pool:
@@ -165,7 +176,7 @@ def _become_ready(server: Server) -> None:
         "host": server.session.hosts.server.load_address,
         "port": server.port,
         "path": _READY_PATH,
-        "limit_s": _READY_STEP_S,
+        "limit_s": _READY_STEP_S * server.session.patience_ratio,
         "any_answer": server.variant.expect_failure is not None,
     }
     until = time.monotonic() + server.variant.start_limit_s
@@ -180,34 +191,23 @@ def _become_ready(server: Server) -> None:
             raise CellError("ready", f"no right answer within {server.variant.start_limit_s:g} s: {found['found']}")
 
 
-def _clock_ahead_s(host: RemoteHost) -> float:
-    """How far a host's clock is ahead of ours: of the read that took least, and so was least disturbed."""
-
-    def read() -> tuple[float, float]:
-        before = time.time()
-        found = host.run(["date", "+%s.%N"], limit_s=_CALL_LIMIT_S)
-        after = time.time()
-        return after - before, float(found.stdout) - (before + after) / 2
-
-    return min(read() for _ in range(_CLOCK_READS))[1]
-
-
-def _snapshot(server: Server, verb: str, spec: Mapping[str, object], limit_s: float = _CALL_LIMIT_S) -> dict[str, Any]:
+def _snapshot(server: Server, verb: str, spec: Mapping[str, object], limit_s: float | None = None) -> dict[str, Any]:
     return _packed_call(server.session.server, "probe_snapshot.py", verb, spec, limit_s)
 
 
-def _client(server: Server, verb: str, spec: Mapping[str, object], limit_s: float = _CALL_LIMIT_S) -> dict[str, Any]:
+def _client(server: Server, verb: str, spec: Mapping[str, object], limit_s: float | None = None) -> dict[str, Any]:
     return _packed_call(server.session.generators[0], "probe_client.py", verb, spec, limit_s)
 
 
 def _packed_call(
-    host: RemoteHost, script: str, verb: str, spec: Mapping[str, object], limit_s: float
+    host: RemoteHost, script: str, verb: str, spec: Mapping[str, object], limit_s: float | None
 ) -> dict[str, Any]:
+    limit_s = _CALL_LIMIT_S * host.patience_ratio if limit_s is None else limit_s
     command = [
         *("/usr/bin/timeout", "--kill-after=1", f"{limit_s:.1f}"),
         *("/usr/bin/python3", "-I", "-S", f"{node_calls.NODE_DIR}/{script}", verb, node_calls.pack_spec(spec)),
     ]
-    result = host.run(command, limit_s=limit_s + _SLACK_S, check=False)
+    result = host.run(command, limit_s=limit_s + _SLACK_S * host.patience_ratio, check=False)
     if result.exit_code == _TIMED_OUT:
         raise HostError(f"{host.name}: {script} {verb} had not ended after {limit_s:.1f} s and was ended there")
     if result.exit_code != 0:

@@ -11,6 +11,7 @@ from typing import Any
 from wrklab.errors import CellError
 from wrklab.measure.session import Session
 from wrklab.model.published_probe import PublishedProbe
+from wrklab.model.record import LogError
 from wrklab.model.stack import Variant
 from wrklab.probe import drive, protocol
 from wrklab.probe.analysis import OWN_LIMIT, Figures, figures, overflow_text, running, void_reasons
@@ -59,7 +60,7 @@ def probe_variant(
     session: Session, variant: Variant, published: PublishedProbe | None, on_step: OnStep
 ) -> ProbeOutcome:
     """Probe a variant. What goes wrong with it is in the record; only HostError and the like are raised."""
-    started_at_s = time.time()
+    started_at_s, began_mono_s = time.time(), time.monotonic()
     probe = _begin(session, variant, on_step)
     error = ""
     log_tail: tuple[str, ...] = ()
@@ -71,9 +72,28 @@ def probe_variant(
     if probe.wave is not None:
         log_tail = probe.wave.log_tail[-_LOG_LINES:]
         error = error or _failure_text(variant, probe.wave)
-    record = _record(probe, started_at_s).model_copy(update=_failure(probe, error, log_tail))
+    seconds = round(time.monotonic() - began_mono_s, 2)
+    record = _record(probe, started_at_s, seconds).model_copy(update=_failure(probe, error, log_tail))
     record = record.model_copy(update=compare(record, published))
     return ProbeOutcome(record, probe.raw)
+
+
+def failed_probe(variant: Variant, started_at_s: float, why: str) -> ProbeOutcome:
+    """The record of a probe that something else than its server kept from its end."""
+    return ProbeOutcome(
+        ProbeRecord(
+            variant=variant.name,
+            stack=variant.stack,
+            state="failed",
+            started_at_s=started_at_s,
+            seconds=round(max(0.0, time.time() - started_at_s), 2),
+            tries=0,
+            queue_setting=variant.queue_setting,
+            capacity_setting=variant.capacity_setting,
+            error=why,
+        ),
+        {},
+    )
 
 
 def _begin(session: Session, variant: Variant, on_step: OnStep) -> _Probe:
@@ -81,7 +101,7 @@ def _begin(session: Session, variant: Variant, on_step: OnStep) -> _Probe:
     count = _FAILING_COUNT if variant.expect_failure else asked
     ceiling = max(protocol.CEILING_COUNT, count or 0)
     pace = protocol.Pace(rate_per_s=_FAST_RATE_PER_S) if (count or 0) > _FAST_ABOVE_COUNT else protocol.Pace()
-    return _Probe(session, variant, on_step, pace, count, ceiling)
+    return _Probe(session, variant, on_step, pace.patient(session.patience_ratio), count, ceiling)
 
 
 def _try_once(probe: _Probe) -> bool:
@@ -153,13 +173,13 @@ def _second_wave(probe: _Probe, server: drive.Server) -> Wave | None:
     return wave
 
 
-def _record(probe: _Probe, started_at_s: float) -> ProbeRecord:
+def _record(probe: _Probe, started_at_s: float, seconds: float) -> ProbeRecord:
     record = ProbeRecord(
         variant=probe.variant.name,
         stack=probe.variant.stack,
         state="void",
         started_at_s=started_at_s,
-        seconds=round(time.time() - started_at_s, 2),
+        seconds=seconds,
         tries=probe.tries,
         queue_setting=probe.variant.queue_setting,
         capacity_setting=probe.variant.capacity_setting,
@@ -196,6 +216,7 @@ def _measured(wave: Wave, found: Figures, second: Wave | None) -> dict[str, obje
         "reused": who.reused,
         "displacement_mean": None if displacement is None else round(displacement, 2),
         "descriptors": found.descriptors,
+        "log_errors": tuple(LogError(text=text, count=count) for text, count in wave.log_errors),
     }
 
 

@@ -35,6 +35,11 @@ _KNOWN_LIMIT_FACTOR = 1.5
 _SETTLE_S = 0.6
 _BETWEEN_LOOKS_S = 0.6
 _BEFORE_DEADLINE_S = 0.35
+#: The most that a slow host's snapshot, and its settling, may take of a hold: what is left must do for the arrivals.
+_LOOK_MAX_S = 3.0
+_SETTLE_MAX_S = 1.8
+#: A slow host's client sends slower, but not so slowly that holds are cut short by it.
+_RATE_MIN_PER_S = 100.0
 _RELEASE_STEP_S = 0.001
 _RELEASE_MAX_S = 2.0
 _RELEASE_LIMIT_S = 3.0
@@ -54,6 +59,17 @@ class Pace:
     rate_per_s: float = RATE_PER_S
     settle_s: float = _SETTLE_S
     burst_count: int = 1
+    #: From the second snapshot to the end of the hold.
+    before_deadline_s: float = _BEFORE_DEADLINE_S
+
+    def patient(self, patience_ratio: float) -> Pace:
+        """For hosts that need so many times as long as usual."""
+        return replace(
+            self,
+            rate_per_s=max(self.rate_per_s / patience_ratio, _RATE_MIN_PER_S),
+            settle_s=min(self.settle_s * patience_ratio, _SETTLE_MAX_S),
+            before_deadline_s=min(self.before_deadline_s * patience_ratio, _LOOK_MAX_S),
+        )
 
     def slower(self) -> Pace:
         """After a void wave."""
@@ -65,22 +81,29 @@ class Pace:
 
 
 def plan_wave(requests_count: int, pace: Pace, first_id: int = 0) -> WavePlan:
-    """A wave of N requests with its snapshots and its deadline. Raises ValueError where it would hold too long."""
-    last_s = SLOW_COUNT * _SLOW_STEP_S + max(0, requests_count - SLOW_COUNT) / pace.rate_per_s
-    first_look_s = last_s + pace.settle_s
-    second_look_s = first_look_s + _BETWEEN_LOOKS_S
+    """A wave of N requests with its snapshots and its deadline; faster than its pace where it would be held too long.
+
+    Raises ValueError where no pace is fast enough.
+    """
+    slow_s = SLOW_COUNT * _SLOW_STEP_S
     # Snapshots of many handlers take longer themselves.
-    until_s = second_look_s + _BEFORE_DEADLINE_S + requests_count / 20_000
-    if until_s > HOLD_LIMIT_S:
+    after_s = pace.settle_s + _BETWEEN_LOOKS_S + pace.before_deadline_s + requests_count / 20_000
+    left_s = HOLD_LIMIT_S - _RELEASE_MAX_S - slow_s - after_s
+    if left_s <= 0:
         raise ValueError(
-            f"{requests_count} requests at {pace.rate_per_s:g}/s would be held {until_s:.0f} s; "
-            f"servers have time-outs of their own from 30 s on: at most {HOLD_LIMIT_S:g} s"
+            f"{requests_count} requests would be held longer than {HOLD_LIMIT_S:g} s; servers have time-outs of their "
+            "own from 30 s on"
         )
+    fast_count = max(0, requests_count - SLOW_COUNT)
+    rate_per_s = max(pace.rate_per_s, fast_count / left_s)
+    first_look_s = slow_s + fast_count / rate_per_s + pace.settle_s
+    second_look_s = first_look_s + _BETWEEN_LOOKS_S
+    until_s = slow_s + fast_count / rate_per_s + after_s
     return WavePlan(
         requests_count=requests_count,
         slow_count=SLOW_COUNT,
         slow_step_s=_SLOW_STEP_S,
-        rate_per_s=pace.rate_per_s,
+        rate_per_s=rate_per_s,
         burst_count=pace.burst_count,
         looks_s=(first_look_s, second_look_s),
         until_s=until_s,

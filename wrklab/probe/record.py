@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from wrklab.model.cards import Name
-from wrklab.model.record import Record
+from wrklab.model.record import LogError, Record
 
 ProbeState = Literal["measured", "void", "failed"]
 
@@ -60,6 +60,8 @@ class ProbeRecord(Record):
     #: One text a void wave.
     void_reasons: tuple[str, ...] = ()
     log_tail: tuple[str, ...] = ()
+    #: What the server's log says of its errors, the most frequent first.
+    log_errors: tuple[LogError, ...] = ()
 
 
 class ProbePlan(Record):
@@ -73,3 +75,7 @@ class ProbePlan(Record):
     suite: str | None = None
     #: variant -> row of reference/probe-*.csv, where the suite says another than the card.
     published: dict[Name, str] = Field(default_factory=dict)
+    #: Sentences on the hosts' state before the first probe, and why they should not have been probed where `--force`
+    #: overrode it.
+    notes: tuple[str, ...] = ()
+    forced: tuple[str, ...] = ()

@@ -10,10 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from wrklab import figures
+from wrklab.analyse.claim_result import ClaimResult
 from wrklab.doors.results import write_file
 from wrklab.model.published_probe import PublishedProbe
 from wrklab.probe.record import ProbeRecord
 from wrklab.probe.store import ProbeFolder
+from wrklab.report import claims
 
 _HEADINGS = (
     "variant",
@@ -32,9 +34,18 @@ _HEADINGS = (
 )
 
 
-def to_rows(records: Sequence[ProbeRecord]) -> list[dict[str, Any]]:
-    """An object a variant, for `--json`."""
-    return [record.model_dump(mode="json") for record in records]
+def to_rows(
+    records: Sequence[ProbeRecord], results: Sequence[ClaimResult] = (), forced: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """An object a variant, for `--json`; among its keys `claims`, those of the articles that are about it, and
+    `forced`, the reasons against probing that `--force` overrode.
+    """
+    return [
+        record.model_dump(mode="json")
+        | {"forced": list(forced)}
+        | {"claims": claims.to_data([result for result in results if record.variant in result.variants])}
+        for record in records
+    ]
 
 
 def cells(record: ProbeRecord) -> tuple[str, ...]:
@@ -74,6 +85,9 @@ def details(record: ProbeRecord, published: PublishedProbe | None) -> list[str]:
     elif record.error:
         expected = " (as expected)" if record.is_expected_failure else ""
         lines.append(f"fails{expected}: {record.error}")
+    if record.log_errors:
+        found = figures.occurrences((error.text, error.count) for error in record.log_errors)
+        lines.append(f"its log: {found}")
     if record.capacity_setting:
         lines.append(f"at once: {record.capacity_setting}")
     if record.queue_setting:
@@ -93,8 +107,16 @@ def _published(row: PublishedProbe) -> str:
     return f"{in_flight} at once{sent}{queued}, beyond: {row.overflow or 'not said'}{reuse}"
 
 
-def render(records: Sequence[ProbeRecord], published: dict[str, PublishedProbe], console: Console) -> None:
-    """Print the table, and below it a paragraph a variant."""
+def render(
+    records: Sequence[ProbeRecord],
+    published: dict[str, PublishedProbe],
+    console: Console,
+    results: Sequence[ClaimResult] = (),
+    forced: Sequence[str] = (),
+) -> None:
+    """Print why it should not have been probed, the table, below it a paragraph a variant, and the claims."""
+    for reason in forced:
+        console.print(Text(f"! Probed by --force although {reason}"))
     table = Table(box=None, pad_edge=False)
     for heading in _HEADINGS:
         is_number = heading not in ("variant", "limited by", "beyond", "what serves", "used again")
@@ -107,16 +129,24 @@ def render(records: Sequence[ProbeRecord], published: dict[str, PublishedProbe],
             console.print(Text.assemble("\n", (record.variant, "bold")))
             for line in lines:
                 console.print(Text(f"  {line}"))
+    if results:
+        console.print()
+    claims.render(results, console)
 
 
-def write_report(folder: ProbeFolder, published: dict[str, PublishedProbe]) -> str:
+def write_report(folder: ProbeFolder, published: dict[str, PublishedProbe], results: Sequence[ClaimResult] = ()) -> str:
     """Write probe.md into the folder; its path. Raises StoreError."""
     path = folder.path / "probe.md"
-    write_file(path, to_markdown(folder, folder.records(), published))
+    write_file(path, to_markdown(folder, folder.records(), published, results))
     return str(path)
 
 
-def to_markdown(folder: ProbeFolder, records: Sequence[ProbeRecord], published: dict[str, PublishedProbe]) -> str:
+def to_markdown(
+    folder: ProbeFolder,
+    records: Sequence[ProbeRecord],
+    published: dict[str, PublishedProbe],
+    results: Sequence[ClaimResult] = (),
+) -> str:
     """The whole of probe.md."""
     plan = folder.plan
     lines = [
@@ -124,6 +154,8 @@ def to_markdown(folder: ProbeFolder, records: Sequence[ProbeRecord], published: 
         "",
         f"`{plan.command}` on the lab {plan.lab}. What each figure means: docs/probe.md.",
         "",
+        *(f"- **{_escaped(note)}**" for note in plan.notes),
+        *([""] if plan.notes else []),
         f"| {' | '.join(_HEADINGS)} |",
         f"|{'---|' * len(_HEADINGS)}",
         *(f"| {' | '.join(_escaped(cell) for cell in cells(record))} |" for record in records),
@@ -134,6 +166,11 @@ def to_markdown(folder: ProbeFolder, records: Sequence[ProbeRecord], published: 
             lines += [f"## {record.variant}", "", *(f"- {_escaped(line)}" for line in found), ""]
             if record.log_tail and not record.capacity:
                 lines += ["```", *record.log_tail, "```", ""]
+    if results:
+        lines += ["## What the articles claim", "", f"{claims.summary_line(results)} (docs/claims.md).", ""]
+        lines += [f"| {' | '.join(claims.HEADERS)} |", f"|{'---|' * len(claims.HEADERS)}"]
+        lines += [f"| {' | '.join(row)} |" for row in claims.markdown_rows(results, _escaped)]
+        lines.append("")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from wrklab.doors.results import new_run_id, write_file
+from wrklab.doors.results import new_run_id, whole_folder, write_file
 from wrklab.errors import StoreError
 from wrklab.model.record import RunEnvironment
 from wrklab.probe.record import ProbePlan, ProbeRecord
@@ -37,15 +37,13 @@ class ProbeFolder:
 
     @classmethod
     def create(cls, results_dir: Path, plan: ProbePlan, environment: RunEnvironment) -> ProbeFolder:
-        """A new folder named by plan.probe_id."""
+        """A new folder named by plan.probe_id. Under that name it is there whole or not at all."""
         path = results_dir / plan.probe_id
-        try:
-            (path / "raw").mkdir(parents=True)
-            (path / "probes").mkdir()
-        except OSError as error:
-            raise StoreError(f"{path} cannot be made: {error.strerror}; choose another results folder") from error
-        write_file(path / "plan.json", plan.model_dump_json(indent=1))
-        write_file(path / "environment.json", environment.model_dump_json(indent=1))
+        with whole_folder(path) as unfinished:
+            (unfinished / "raw").mkdir()
+            (unfinished / "probes").mkdir()
+            write_file(unfinished / "plan.json", plan.model_dump_json(indent=1))
+            write_file(unfinished / "environment.json", environment.model_dump_json(indent=1))
         return cls(path, plan)
 
     @classmethod

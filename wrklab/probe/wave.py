@@ -129,6 +129,8 @@ class Wave:
     #: The first answer that was not 200, whole.
     error_answer: str
     log_tail: tuple[str, ...]
+    #: (text, how often), the most frequent first.
+    log_errors: tuple[tuple[str, int], ...] = ()
 
 
 def parse_wave(raw: Mapping[str, Any]) -> Wave:
@@ -150,6 +152,7 @@ def parse_wave(raw: Mapping[str, Any]) -> Wave:
             beat_late_s=float(server["beat_late_s"]),
             error_answer=str(client["error_text"]),
             log_tail=tuple(log["log_tail"]),
+            log_errors=tuple((str(error["text"]), int(error["count"])) for error in log.get("log_errors", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ParseError(f"the probe's scripts answered in another shape than expected: {error!r}") from error
