@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import math
+
 from wrklab.analyse.rows import SummaryRow
+from wrklab.measure.samples import FULL_PERCENT
+from wrklab.measure.waits import SILENCE_P99_FACTOR, UNANSWERED_SHARE
 from wrklab.model.record import Errors
 
 #: Above this the generator measures itself; Hyperfoil draws the same line.
 GENERATOR_CPU_LIMIT_PERCENT = 80.0
+#: A wrk thread is one event loop: on a CPU, or runnable without one, for this share of the time, it has none to spare.
+GENERATOR_THREAD_LIMIT_PERCENT = 80.0
+#: The half of it, waiting alone: something holds wrk back, however little it would need.
+GENERATOR_WAITING_LIMIT_PERCENT = 50.0
+#: A generator that has time reads an answer at once; found waiting to be read at most of the looks, it has none.
+UNREAD_LIMIT_RATIO = 0.5
+#: Of the generator's host, everything on it.
+GENERATOR_HOST_LIMIT_PERCENT = 95.0
+#: A unit, or a process that can use one CPU only, with this much of it has none to spare.
+SERVER_CPU_LIMIT_PERCENT = FULL_PERCENT
+#: A unit that waits for a CPU for so much more of the time than its CPUs are used is kept from them.
+HELD_BACK_PERCENT = 30.0
+#: More silent connections than this share of those asked for make the rate doubtful, as with errors.
+SILENT_LIMIT_RATIO = 0.001
 #: Between rounds; pyperf warns from the same.
 SPREAD_LIMIT_RATIO = 0.10
+#: Generators that begin further apart than this share of the window: a rate is off by half of it at most, which is
+#: what rounds of a quiet lab differ by.
+START_SKEW_LIMIT_RATIO = 0.02
 #: Read and write errors beyond this share of the answers make the rate doubtful.
 ERRORS_LIMIT_RATIO = 0.001
 #: Fewer open connections than this share of those asked for is another load than the one asked for.
@@ -20,6 +41,10 @@ NEIGHBOURS_LIMIT_PERCENT = 10.0
 STEAL_LIMIT_PERCENT = 5.0
 #: What a window's edges may add to an ideal that nothing can exceed.
 IDEAL_LIMIT_RATIO = 1.02
+#: Of the answers, segments lost on the way. Each costs its connection the retransmission time-out, 200 ms or more
+#: (tcp(7), RTO): beyond the first share p99.9 shows that and no longer the server, beyond the second the rate too.
+LOST_LATENCY_RATIO = 0.001
+LOST_RATE_RATIO = 0.01
 #: From here on, the hold or the in-flight limit and not the server's speed sets the rate.
 BOUND_RATIO = 0.95
 #: p99.9 is one answer in a thousand.
@@ -45,6 +70,11 @@ def failed_as_expected(row: SummaryRow) -> bool:
     return row.rounds_failed > 0 and row.failure_expected
 
 
+def connections_lost(row: SummaryRow) -> int:
+    """Connections that were still waiting for an answer near a window's end, long after others had theirs."""
+    return (row.connections_unanswered or 0) + (row.connections_silent or 0)
+
+
 def without_answers(row: SummaryRow) -> bool:
     """Windows ended without one answer."""
     return row.requests == 0
@@ -52,7 +82,13 @@ def without_answers(row: SummaryRow) -> bool:
 
 def connections_not_open(row: SummaryRow) -> bool:
     """The load was not the one asked for."""
-    return row.connections_open is not None and row.connections_open < OPEN_LIMIT_RATIO * row.connections_asked
+    held = row.connections_open if row.connections_held is None else row.connections_held
+    return held is not None and held < OPEN_LIMIT_RATIO * row.connections_asked
+
+
+def reopened(row: SummaryRow) -> bool:
+    """The server closes connections, and wrk opens them anew."""
+    return _reopening_ratio(row) > 1 - OPEN_LIMIT_RATIO
 
 
 def many_errors(row: SummaryRow) -> bool:
@@ -77,12 +113,12 @@ def above_ceiling(row: SummaryRow) -> bool:
 
 def hold_bound(row: SummaryRow) -> bool:
     """All that the connections can give."""
-    return _above(row.ideal_ratio, BOUND_RATIO) and not above_ideal(row)
+    return _above(row.ideal_ratio, BOUND_RATIO * _whole_holds_ratio(row)) and not above_ideal(row)
 
 
 def limit_bound(row: SummaryRow) -> bool:
     """All that the in-flight limit can give."""
-    return _above(row.ceiling_ratio, BOUND_RATIO) and not above_ceiling(row)
+    return _above(row.ceiling_ratio, BOUND_RATIO * _whole_holds_ratio(row)) and not above_ceiling(row)
 
 
 def below_limit(row: SummaryRow) -> bool:
@@ -90,7 +126,7 @@ def below_limit(row: SummaryRow) -> bool:
     if not row.is_limit_probed or row.ceiling_per_s is None or row.ceiling_ratio is None:
         return False
     is_binding = row.ideal_per_s is None or row.ceiling_per_s < row.ideal_per_s
-    return is_binding and row.ceiling_ratio <= BOUND_RATIO
+    return is_binding and row.ceiling_ratio <= BOUND_RATIO * _whole_holds_ratio(row)
 
 
 def generator_busy(row: SummaryRow) -> bool:
@@ -98,9 +134,53 @@ def generator_busy(row: SummaryRow) -> bool:
     return _above(row.generator_cpu_percent, GENERATOR_CPU_LIMIT_PERCENT)
 
 
+def generator_thread_busy(row: SummaryRow) -> bool:
+    """A wrk thread never rested: on a CPU, or kept from one by a quota, a neighbour or another thread."""
+    return _above(row.generator_thread_percent, GENERATOR_THREAD_LIMIT_PERCENT) or _above(
+        row.generator_thread_waiting_percent, GENERATOR_WAITING_LIMIT_PERCENT
+    )
+
+
+def generator_behind(row: SummaryRow) -> bool:
+    """Answers lay unread at most of the looks: wrk did not get to them, whatever kept it."""
+    return _above(row.generator_unread_ratio, UNREAD_LIMIT_RATIO)
+
+
+def generator_host_full(row: SummaryRow) -> bool:
+    """The generator's host had no CPU to spare, whoever used it."""
+    return _above(row.generator_host_cpu_percent, GENERATOR_HOST_LIMIT_PERCENT)
+
+
+def generator_saturated(row: SummaryRow) -> bool:
+    """The generator had nothing to spare, by any of its signs."""
+    return any(sign(row) for sign in (generator_busy, generator_thread_busy, generator_behind, generator_host_full))
+
+
+def generator_neighbours(row: SummaryRow) -> bool:
+    """Others ran on the generator's CPUs: answers were read, and timed, late."""
+    return _above(row.generator_neighbours_cpu_percent, NEIGHBOURS_LIMIT_PERCENT)
+
+
+def generator_stolen(row: SummaryRow) -> bool:
+    """The hypervisor gave the generator's CPUs to others."""
+    return _above(row.generator_steal_percent, STEAL_LIMIT_PERCENT)
+
+
 def disturbed(row: SummaryRow) -> bool:
-    """Others ran on the server's CPUs."""
+    """Others, outside of the server's host, ran on its CPUs."""
     return _above(row.neighbours_cpu_percent, NEIGHBOURS_LIMIT_PERCENT)
+
+
+def disturbed_inside(row: SummaryRow) -> bool:
+    """Others than the variant ran on the server's host."""
+    return _above(row.others_cpu_percent, NEIGHBOURS_LIMIT_PERCENT)
+
+
+def held_back(row: SummaryRow) -> bool:
+    """The unit waited for a CPU while its CPUs had time: a quota, or an affinity, kept it from them."""
+    if row.unit_waiting_percent is None or row.server_cpus_busy_percent is None:
+        return False
+    return row.unit_waiting_percent > row.server_cpus_busy_percent + HELD_BACK_PERCENT
 
 
 def stolen(row: SummaryRow) -> bool:
@@ -108,9 +188,66 @@ def stolen(row: SummaryRow) -> bool:
     return _above(row.steal_percent, STEAL_LIMIT_PERCENT)
 
 
+def lossy_network(row: SummaryRow) -> bool:
+    """So many segments got lost on the way that the rate is the network's."""
+    return _above(row.segments_lost_ratio, LOST_RATE_RATIO)
+
+
+def some_lost(row: SummaryRow) -> bool:
+    """Segments got lost on the way, too few to move the rate."""
+    return _above(row.segments_lost_ratio, LOST_LATENCY_RATIO) and not lossy_network(row)
+
+
+def server_busy(row: SummaryRow) -> bool:
+    """The variant used all the CPU that it can use, the kernel's work for it included."""
+    return (
+        _at_least(row.server_cpu_percent, SERVER_CPU_LIMIT_PERCENT)
+        or _at_least(_own_busy_percent(row), SERVER_CPU_LIMIT_PERCENT)
+        or every_process_full(row)
+    )
+
+
+def _own_busy_percent(row: SummaryRow) -> float | None:
+    """Of the server's CPUs, the unit's and the kernel's work for it, on whomever the kernel booked that."""
+    if row.server_cpus_busy_percent is None:
+        return None
+    return row.server_cpus_busy_percent - (row.neighbours_cpu_percent or 0.0) - (row.others_cpu_percent or 0.0)
+
+
+def every_process_full(row: SummaryRow) -> bool:
+    """Each process that serves fills the one CPU that it can use, however many the host has."""
+    return (
+        row.is_one_cpu_a_process
+        and bool(row.full_processes_count)
+        and row.serving_processes_count == row.full_processes_count
+    )
+
+
+def silent(row: SummaryRow) -> bool:
+    """Connections never got an answer, or none any more, though there was time for many turns of each."""
+    return _has_silent(row) and _has_turns(row) and not _is_near_ceiling(row)
+
+
+def silent_by_limit(row: SummaryRow) -> bool:
+    """The same, where the variant's own limit on requests in flight explains it."""
+    return _has_silent(row) and _is_near_ceiling(row)
+
+
+def few_silent(row: SummaryRow) -> bool:
+    """The same, but of too few connections to move the rate."""
+    return connections_lost(row) > 0 and not _has_silent(row)
+
+
+def out_of_turns(row: SummaryRow) -> bool:
+    """The window ended before each connection had its turn: slow or unfair cannot be told apart."""
+    return _has_silent(row) and not _has_turns(row) and not _is_near_ceiling(row)
+
+
 def starved(row: SummaryRow) -> bool:
     """Connections went without answers while the generator had CPU to spare for reading them."""
-    return _has_starving(row) and not _is_near_ceiling(row)
+    # A busy server that is just too slow for the window is told by out_of_turns and cut_off.
+    is_just_slow = server_busy(row) and not _has_turns(row)
+    return _has_starving(row) and not _is_near_ceiling(row) and not is_just_slow
 
 
 def starved_by_limit(row: SummaryRow) -> bool:
@@ -118,14 +255,14 @@ def starved_by_limit(row: SummaryRow) -> bool:
     return _has_starving(row) and _is_near_ceiling(row)
 
 
-def wrong_after(row: SummaryRow) -> bool:
-    """Right after a window the server gave a wrong answer, or none and ended the connection."""
-    return any(not _is_timeout(found) for found in row.verify_after)
+def silence_not_counted(row: SummaryRow) -> bool:
+    """The look that tells hung connections did not happen in some window."""
+    return row.rounds_without_silences > 0
 
 
-def slow_after(row: SummaryRow) -> bool:
-    """Right after a window the server had not answered when patience ended."""
-    return bool(row.verify_after) and all(_is_timeout(found) for found in row.verify_after)
+def started_apart(row: SummaryRow) -> bool:
+    """Several generators were not one load."""
+    return _above(row.start_skew_ratio, START_SKEW_LIMIT_RATIO)
 
 
 def spread(row: SummaryRow) -> bool:
@@ -166,19 +303,45 @@ def shorter_than_published(row: SummaryRow) -> bool:
 def _has_starving(row: SummaryRow) -> bool:
     if row.busy_ratio is None or not row.requests:
         return False
-    return row.busy_ratio < BUSY_LIMIT_RATIO and not generator_busy(row)
+    # While a connection is opened anew no latency runs: the socket table says how many are.
+    return row.busy_ratio + _reopening_ratio(row) < BUSY_LIMIT_RATIO and not generator_saturated(row)
+
+
+def _has_silent(row: SummaryRow) -> bool:
+    return connections_lost(row) > SILENT_LIMIT_RATIO * row.connections_asked
+
+
+def _has_turns(row: SummaryRow) -> bool:
+    """Whether a silence can be told from slowness: answers are fast enough for several within the window."""
+    if row.latency is None:
+        return True
+    return SILENCE_P99_FACTOR * row.latency.p99_us / 1e6 < UNANSWERED_SHARE * row.duration_s
+
+
+def _reopening_ratio(row: SummaryRow) -> float:
+    return (row.connections_reopening or 0) / row.connections_asked
+
+
+def _whole_holds_ratio(row: SummaryRow) -> float:
+    """What whole holds fill of a window: an answer that does not end in it is not counted. 1 where none fits."""
+    hold_s = row.hold_ms / 1000
+    if hold_s == 0:
+        return 1.0
+    return math.floor(row.duration_s / (hold_s * IDEAL_LIMIT_RATIO)) * hold_s / row.duration_s or 1.0
 
 
 def _is_near_ceiling(row: SummaryRow) -> bool:
-    return _above(row.ceiling_ratio, NEAR_CEILING_RATIO)
-
-
-def _is_timeout(found: str) -> bool:
-    return found.startswith("timed out")
+    """Whether the limit explains who waits: not one that the rate exceeds, nor where nobody is served any more."""
+    is_anybody_served = connections_lost(row) < row.connections_asked
+    return _above(row.ceiling_ratio, NEAR_CEILING_RATIO) and not above_ceiling(row) and is_anybody_served
 
 
 def _broken_ratio(row: SummaryRow) -> float:
     return (errors_of(row).read + errors_of(row).write) / max(row.requests or 0, 1)
+
+
+def _at_least(value: float | None, limit: float) -> bool:
+    return value is not None and value >= limit
 
 
 def _above(value: float | None, limit: float) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from wrklab import figures
 from wrklab.analyse.rows import SummaryRow
-from wrklab.analyse.rules import RULES, Doubt
+from wrklab.analyse.rules import Doubt
+from wrklab.analyse.verdicts import applying
 from wrklab.model.record import RunPlan
 
 
@@ -35,8 +36,7 @@ def row_notes(row: SummaryRow) -> tuple[Note, ...]:
     """Every note on one row, the gravest first as the rules stand."""
     return tuple(
         Note(rule.name, rule.doubt, rule.figures(row), rule.meaning, rule.next_step, row.variant, row.scenario)
-        for rule in RULES
-        if rule.applies(row)
+        for rule in applying(row)
     )
 
 

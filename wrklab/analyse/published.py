@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wrklab import figures
+from wrklab.analyse.claim_figures import WRK_DEFAULT_TIMEOUT_S
 from wrklab.analyse.rows import SummaryRow
 from wrklab.model.published import PublishedRow
 
@@ -70,13 +71,68 @@ def _remarks(printed: PublishedRow, row: SummaryRow) -> Iterable[str]:
         yield f"{figures.plural(row.threads, 'thread')} of wrk here, {printed.threads} there"
     if row.hold_ms != printed.hold_ms:
         yield f"held {row.hold_ms} ms here, {printed.hold_ms} ms there"
-    if printed.errors_timeout and row.timeout_s != _WRK_DEFAULT_TIMEOUT_S:
-        yield f"its {printed.errors_timeout:,} answers after {_WRK_DEFAULT_TIMEOUT_S} s are missing from its latencies"
-
-
-#: The articles ran wrk with its own default.
-_WRK_DEFAULT_TIMEOUT_S = 2
+    if printed.errors_timeout and row.timeout_s != WRK_DEFAULT_TIMEOUT_S:
+        yield f"its {printed.errors_timeout:,} answers after {WRK_DEFAULT_TIMEOUT_S} s are missing from its latencies"
 
 
 def _ratio(value: float | None, of: float) -> float | None:
     return value / of if value is not None and of else None
+
+
+#: Below this number of pairs a rank correlation says nothing.
+_PAIRS_MIN = 3
+
+
+@dataclass(frozen=True)
+class RankCorrelation:
+    """How far the order of an article's rates is the order of ours: 1 the same, 0 unrelated, -1 reversed.
+
+    Spearman's rho and Kendall's tau-b (which counts ties) of published and measured requests/s; None where fewer than
+    three pairs are left, or where either side is all one value.
+    """
+
+    source: str
+    pairs_count: int
+    spearman: float | None
+    kendall: float | None
+    #: (published row, why it is left out).
+    left_out: tuple[tuple[str, str], ...]
+    #: The same with the rows whose rate is doubtful.
+    doubtful_pairs_count: int = 0
+    spearman_with_doubtful: float | None = None
+    kendall_with_doubtful: float | None = None
+
+
+def rank_correlation(
+    source: str, comparisons: Sequence[Comparison], is_doubtful: Callable[[SummaryRow], bool]
+) -> RankCorrelation:
+    """Of one article's table; a published row that was measured twice counts once, with its first comparison."""
+    left_out: dict[str, str] = {}
+    sound: dict[str, tuple[float, float]] = {}
+    doubtful: dict[str, tuple[float, float]] = {}
+    for comparison in comparisons:
+        key, row = comparison.published.row, comparison.ours
+        if key in sound or key in doubtful:
+            continue
+        if row is None or row.requests_per_s is None:
+            left_out[key] = NOT_MEASURED if row is None or row.state == "missing" else "failed here"
+            continue
+        chosen = doubtful if is_doubtful(row) else sound
+        chosen[key] = (comparison.published.requests_per_s, row.requests_per_s)
+    left_out |= dict.fromkeys(doubtful, "its rate here is doubtful")
+    spearman, kendall = _correlations(list(sound.values()))
+    with_doubtful = _correlations([*sound.values(), *doubtful.values()]) if doubtful else (spearman, kendall)
+    return RankCorrelation(
+        source, len(sound), spearman, kendall, tuple(left_out.items()), len(doubtful), *with_doubtful
+    )
+
+
+def _correlations(pairs: Sequence[tuple[float, float]]) -> tuple[float | None, float | None]:
+    """(Spearman's rho, Kendall's tau-b)."""
+    there, here = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    if len(pairs) < _PAIRS_MIN or len(set(there)) == 1 or len(set(here)) == 1:
+        return None, None
+    # Only who compares waits for it.
+    from scipy import stats
+
+    return float(stats.spearmanr(there, here).statistic), float(stats.kendalltau(there, here).statistic)

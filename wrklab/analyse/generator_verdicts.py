@@ -1,0 +1,66 @@
+"""A verdict for each of several generators: the rules of rows, asked of one generator's part of the load."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from wrklab.analyse.generator_rows import GeneratorRow
+from wrklab.analyse.rows import SummaryRow
+from wrklab.analyse.rules import RULES, Rule
+
+#: What a generator can be asked: whether its own part is sound. What set the rate is a matter of the whole row.
+ASKED = frozenset(
+    {
+        "connect_errors",
+        "wrong_status",
+        "wrong_body",
+        "many_errors",
+        "generator_busy",
+        "generator_thread_busy",
+        "generator_behind",
+        "generator_host_full",
+        "started_apart",
+        "silent",
+        "generator_steal",
+        "generator_neighbours",
+        "connections_not_open",
+    }
+)
+#: None of them applies.
+OK = "ok"
+
+
+def generator_rules(row: SummaryRow, part: GeneratorRow) -> tuple[Rule, ...]:
+    """The rules that apply to one generator of a row, the gravest first."""
+    alone = _alone(row, part)
+    return tuple(rule for rule in RULES if rule.name in ASKED and rule.applies(alone))
+
+
+def generator_verdict(rules: tuple[Rule, ...]) -> str:
+    """A `Verdict` where one of them leads to it, else `ok`."""
+    return next((str(rule.verdict) for rule in rules if rule.verdict), OK)
+
+
+def _alone(row: SummaryRow, part: GeneratorRow) -> SummaryRow:
+    """The row as if all of its load were this generator's."""
+    return replace(
+        row,
+        generators=(),
+        requests=part.requests,
+        errors=part.errors,
+        latency=part.latency or row.latency,
+        connections_asked=part.connections_asked,
+        connections_open=part.connections_open,
+        connections_held=part.connections_held,
+        connections_reopening=part.connections_reopening,
+        connections_unanswered=part.connections_unanswered,
+        connections_silent=part.connections_silent,
+        generator_cpu_percent=part.cpu_percent,
+        generator_host_cpu_percent=part.host_cpu_percent,
+        generator_thread_percent=part.thread_percent,
+        generator_thread_waiting_percent=part.thread_waiting_percent,
+        generator_unread_ratio=part.unread_ratio,
+        generator_neighbours_cpu_percent=part.neighbours_cpu_percent,
+        generator_steal_percent=part.steal_percent,
+        start_skew_ratio=None if part.start_apart_s is None else part.start_apart_s / row.duration_s,
+    )
