@@ -19,18 +19,25 @@ _SCENARIO_HELP = {
     "hold_ms": "how long GET /health holds, for every variant (100)",
     "set": "any key of the scenario as KEY=VALUE; may be given several times",
 }
+_FORCE_HELP = {
+    "force": "also on hosts that are busy, have too little left, or (resuming) are other machines; the report says so"
+}
 _LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this machine)"}
 
 
 @task(
     auto_shortflags=False,
     iterable=["variant", "set"],
+    optional=["resume"],
     help={
+        "resume": "go on with a run that ended early, by its stored plan: its id, or nothing for the newest such run",
         "variant": "names, stacks, globs, `all`; commas between, or given several times",
         "scenario": "file of scenarios/ without .yml (default: standard)",
         "suite": "file of suites/ without .yml: an article's table",
         "seed": "order of the cells (default: drawn, and stored)",
+        "aa": "measure each variant as two, A and B: their ratios give the noise floor of the run; takes twice as long",
         "json": "print the report's rows as JSON",
+        **_FORCE_HELP,
         **_SCENARIO_HELP,
         **_LAB_HELP,
     },
@@ -52,13 +59,17 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     timeout: str = "",
     path: str = "",
     hold_ms: str = "",
+    aa: bool = False,
+    force: bool = False,
     json: bool = False,
+    resume: str = "",
 ) -> None:
     """Measure variants with wrk from the other host, and report. Brings lab and servers up first.
 
     invoke bench --variant all
     invoke bench --variant flask_gunicorn_gevent,go_net_http --connections 500 --duration 5s --rounds 1
     invoke bench --suite flask_gunicorn_article
+    invoke bench --resume
     """
     from wrklab.cli import benching
 
@@ -72,7 +83,12 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
         "path": path,
         "hold_ms": hold_ms,
     }
-    benching.bench(variant, scenario, suite, lab, seed, flags, set, as_json=json)
+    if resume:
+        # Without a value Invoke gives True.
+        others = [variant, set, scenario, suite, seed, aa, lab != "container", *flags.values()]
+        benching.resume(resume if isinstance(resume, str) else "", others, is_forced=force, as_json=json)
+        return
+    benching.bench(variant, scenario, suite, lab, seed, flags, set, aa=aa, is_forced=force, as_json=json)
 
 
 @task(
@@ -82,19 +98,29 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
         "variant": "names, stacks, globs, `all`; commas between, or given several times",
         "suite": "file of suites/ without .yml: an article's findings",
         "json": "print an object a variant as JSON",
+        **_FORCE_HELP,
         **_LAB_HELP,
     },
 )
 @verb
-def probe(c: Context, variant: list[str], suite: str = "", lab: str = "container", json: bool = False) -> None:
+def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
+    c: Context,
+    variant: list[str],
+    suite: str = "",
+    lab: str = "container",
+    force: bool = False,
+    json: bool = False,
+) -> None:
     """Find out how many requests variants handle at once, how many wait and where, and who serves.
+
+    All requests come from the lab's first load generator.
 
     invoke probe --variant fastapi_uvicorn_sync
     invoke probe --suite flask_concurrency_article
     """
     from wrklab.cli import probing
 
-    probing.probe(variant, suite, lab, as_json=json)
+    probing.probe(variant, suite, lab, is_forced=force, as_json=json)
 
 
 @task(help={"json": "print as JSON", **_LAB_HELP})
@@ -115,6 +141,15 @@ def list_(c: Context, json: bool = False) -> None:
     listing.show_catalogue(as_json=json)
 
 
+@task(help={"suite": "only the claims of this file of suites/", "json": "print as JSON"})
+@verb
+def claims(c: Context, suite: str = "", json: bool = False) -> None:
+    """Show what the articles claim, beside their own figures, and where they contradict themselves. Needs no run."""
+    from wrklab.cli import claiming
+
+    claiming.claims(suite, as_json=json)
+
+
 @task(help={"json": "print as JSON"})
 @verb
 def runs(c: Context, json: bool = False) -> None:
@@ -131,6 +166,29 @@ def report(c: Context, run: str, json: bool = False) -> None:
     from wrklab.cli import reporting
 
     reporting.report(run, as_json=json)
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "old": "a run's id, `latest`, or `latest~1` for the one before it",
+        "new": "the same, of the run that must not be worse",
+        "threshold": "how much slower, in percent, is too much (default: 10)",
+        "json": "print as JSON",
+    },
+)
+@verb
+def compare(c: Context, old: str, new: str, threshold: str = "", json: bool = False) -> None:
+    """Set two runs side by side: ratios with intervals, what is more than noise, what changed around them.
+
+    invoke compare latest~1 latest --threshold 5
+
+    Exit status 1: a row got slower than that beyond the noise, failed, came to answer wrongly, or is gone;
+    a drop that one round cannot prove counts as well. Or nothing could be compared.
+    """
+    from wrklab.cli import comparing
+
+    comparing.compare(old, new, threshold, as_json=json)
 
 
 @task(help={"run": "a run's id, or `latest`", "json": "print the paths as JSON"})
@@ -169,37 +227,48 @@ def reset(c: Context, lab: str = "container") -> None:
     provisioning.reset(lab)
 
 
-@task(help=_LAB_HELP)
+@task(help={"force": "also where a bench that is alive holds the hosts: it ends, and can be resumed", **_LAB_HELP})
 @verb
-def cleanup(c: Context, lab: str = "container") -> None:
-    """End whatever a dead bench left running on a lab's hosts."""
+def cleanup(c: Context, lab: str = "container", force: bool = False) -> None:
+    """End whatever a dead bench left running on a lab's hosts. Refused while a bench that is alive holds them."""
     from wrklab.cli import provisioning
 
-    provisioning.clean_up(lab)
+    provisioning.clean_up(lab, by_force=force)
 
 
-@task(name="up", help={"json": "print the hosts as JSON"})
+@task(
+    name="up",
+    help={
+        "loadgens": "load generators that share every load (default: as many as the lab has; a new one has 1)",
+        "json": "print the hosts as JSON",
+        **_LAB_HELP,
+    },
+)
 @verb
-def lab_up(c: Context, json: bool = False) -> None:
-    """Bring up the container lab: two Debian 12 nodes on this machine."""
+def lab_up(c: Context, lab: str = "container", loadgens: str = "", json: bool = False) -> None:
+    """Bring up a lab of this machine: Debian 12 nodes (container), or virtual machines (--lab vagrant).
+
+    invoke lab.up
+    invoke lab.up --loadgens 2
+    """
     from wrklab.cli import labs
 
-    labs.up(as_json=json)
+    labs.up(lab, loadgens, as_json=json)
 
 
-@task(name="down", help={"purge": "drop the cached base system and package caches too"})
+@task(name="down", help={"purge": "drop the cached base system and package caches too (container)", **_LAB_HELP})
 @verb
-def lab_down(c: Context, purge: bool = False) -> None:
-    """Put the container lab down; nothing of it is left but its cache."""
+def lab_down(c: Context, lab: str = "container", purge: bool = False) -> None:
+    """Put a lab of this machine down; of the container lab its cache is left, of virtual machines nothing."""
     from wrklab.cli import labs
 
-    labs.down(purge=purge)
+    labs.down(lab, purge=purge)
 
 
 @task(name="status", help={"json": "print as JSON", **_LAB_HELP})
 @verb
 def lab_status(c: Context, lab: str = "container", json: bool = False) -> None:
-    """Say which hosts a lab has and whether they can be reached. Exit status 1 when one cannot."""
+    """Say which hosts a lab has, whether they can be reached, and who holds them. Exit status 1 when one cannot."""
     from wrklab.cli import labs
 
     labs.status(lab, as_json=json)
@@ -243,5 +312,21 @@ def lock(c: Context) -> None:
 
 _lab = Collection("lab", lab_up, lab_down, lab_status, lab_ssh)
 ns = Collection(
-    bench, probe, doctor, list_, runs, report, export, provision, deploy, reset, cleanup, test, lint, lock, _lab
+    bench,
+    probe,
+    doctor,
+    list_,
+    claims,
+    runs,
+    report,
+    compare,
+    export,
+    provision,
+    deploy,
+    reset,
+    cleanup,
+    test,
+    lint,
+    lock,
+    _lab,
 )

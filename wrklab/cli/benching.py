@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from invoke.exceptions import Exit
+from rich.markup import escape
 
 from wrklab.cli.overrides import collect
 from wrklab.cli.reporting import show_report
-from wrklab.cli.verbs import INTERRUPTED, console, one_interrupt
+from wrklab.cli.verbs import console, one_interrupt
 from wrklab.doors.ansible import inventory_path
 from wrklab.doors.results import Run
-from wrklab.errors import UsageError
-from wrklab.measure.bench import BenchResult, run_bench
+from wrklab.errors import StoreError, UsageError
+from wrklab.measure.bench import resume_bench, run_bench
+from wrklab.measure.cells import BenchResult
+from wrklab.measure.resume import choose_run
 from wrklab.model.catalogue import read_catalogue
 from wrklab.model.plan import BenchRequest
 from wrklab.paths import RESULTS_DIR
@@ -27,6 +30,8 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     flags: Mapping[str, str],
     assignments: Sequence[str],
     *,
+    aa: bool,
+    is_forced: bool,
     as_json: bool,
 ) -> None:
     """Measure, store, report. Exits with 1 when a cell failed or a number is doubtful, with 130 after Ctrl-C."""
@@ -38,12 +43,44 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
         lab=lab,
         overrides=collect(flags, assignments),
         seed=_seed(seed),
+        aa=aa,
+        is_forced=is_forced,
     )
-    with one_interrupt():
-        result = run_bench(read_catalogue(), request, console)
+    _measure(lambda: run_bench(read_catalogue(), request, console), as_json=as_json)
+
+
+def resume(run_id: str, words: Sequence[object], *, is_forced: bool, as_json: bool) -> None:
+    """Go on with a run that ended early (the newest one without a `run_id`); exits as `bench` does.
+
+    `words` are what else was said on the command line: a stored plan takes none of it.
+    """
+    if any(words):
+        raise UsageError(
+            "--resume goes on with a run as it was planned: of all other flags only --json and --force go with it. "
+            "Leave them out, or begin a new run without --resume."
+        )
+    chosen = choose_run(RESULTS_DIR, run_id)
+    if chosen.state == "finished":
+        what = f"run {chosen.run_id} is finished" if run_id else "every run is finished"
+        console.print(f"{what}: nothing to resume. `invoke report {chosen.run_id}` shows it.")
+        return
+    console.print(
+        f"run {chosen.run_id}: {chosen.measured_count + chosen.failed_count} of {chosen.planned_count} cells are there"
+    )
+    _measure(lambda: resume_bench(read_catalogue(), chosen.run_id, console, is_forced=is_forced), as_json=as_json)
+
+
+def _measure(work: Callable[[], BenchResult], *, as_json: bool) -> None:
+    """Do the work, report, and exit with what came of it."""
+    with one_interrupt() as interruption:
+        result = work()
         doubtful_count = _report(result, as_json=as_json)
-    if result.is_interrupted:
-        raise Exit("interrupted; what was measured is in the report", code=INTERRUPTED)
+    if not result.is_finished:
+        why = f"the run ended early: {result.problem}" if result.problem else "interrupted"
+        raise Exit(
+            f"{why}\nwhat was measured is stored; go on with: invoke bench --resume {result.run_id}",
+            code=1 if result.problem else interruption.exit_status,
+        )
     if result.failed_cells:
         raise Exit(f"failed: {', '.join(result.failed_cells)}", code=1)
     if doubtful_count:
@@ -52,8 +89,15 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
 
 
 def _report(result: BenchResult, *, as_json: bool) -> int:
-    with Run.open(RESULTS_DIR, result.run_id) as run:
-        return show_report(run, as_json=as_json)
+    try:
+        with Run.open(RESULTS_DIR, result.run_id) as run:
+            return show_report(run, as_json=as_json)
+    except StoreError as error:
+        if result.is_finished:
+            raise
+        # What ended the run (a full disk) may well keep its report from being written.
+        console.print(escape(f"no report: {error}"))
+        return 0
 
 
 def _seed(text: str) -> int | None:

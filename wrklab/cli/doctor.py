@@ -1,205 +1,57 @@
-"""`invoke doctor`: what this machine can do, what is missing, and the command that mends it."""
+"""`invoke doctor`: what this machine can do, or the hosts of a lab; what is missing, and the command that mends it."""
 
 from __future__ import annotations
 
-import os
-import platform
-import resource
-import shutil
-import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 from invoke.exceptions import Exit
 from rich.markup import escape
 from rich.table import Table
 
-from wrklab.cli.verbs import print_json, results
-from wrklab.doors.ansible import inventory_path
+from wrklab.cli.verbs import console, print_json, results
+from wrklab.doctor import lab_hosts, machine
+from wrklab.doctor.findings import Finding, Level
+from wrklab.doors import container_lab
+from wrklab.doors import vagrant as vagrant_lab
 from wrklab.doors.inventory import read_hosts
-from wrklab.doors.remote import RemoteHost
-from wrklab.errors import WrklabError
+from wrklab.progress import doing
 
-Level = Literal["good", "note", "bad"]
-
-#: The base system, two nodes' upper layers, package caches.
-_DISK_NEEDED_BYTES = 4 * 2**30
-_MEMORY_NEEDED_BYTES = 2 * 2**30
-#: A wrk process of 2,000 connections and its reserve; the articles' 25,000 are shared over processes where needed.
-_DESCRIPTORS_NEEDED = 4096
-_CAP_SYS_RESOURCE = 24
-_LAB_TOOLS = {
-    "systemd-nspawn": "systemd-container",
-    "mmdebstrap": "mmdebstrap",
-    "nft": "nftables",
-    "ip": "iproute2",
-    "ssh-keygen": "openssh-client",
-}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `remedy` is a command or an action; empty when nothing is to be done."""
-
-    subject: str
-    level: Level
-    found: str
-    remedy: str = ""
+_COLOURS: dict[Level, str] = {"good": "green", "note": "yellow", "bad": "red"}
 
 
 def doctor(lab: str, *, as_json: bool) -> None:
     """Looks at everything and changes nothing. Exits with 1 when the lab asked for cannot work as things are."""
-    inventory_path(lab)  # an unknown lab is wrong usage, not a finding
-    findings = [look() for look in _looks(lab)]
-    if lab == "container":
-        findings.append(_labs(findings))
+    findings = _findings(lab)
     if as_json:
         print_json({"lab": lab, "findings": [asdict(finding) for finding in findings]})
     else:
-        _print(findings)
+        results().print(_table(findings))
     if any(finding.level == "bad" for finding in findings):
         raise Exit(f"doctor: lab {lab} cannot work yet; the remedies are above", code=1)
 
 
-def _looks(lab: str) -> list[Callable[[], Finding]]:
-    general: list[Callable[[], Finding]] = [_cpus, _memory, _descriptors]
-    if lab == "container":
-        return [_system, _root, _namespaces, _overlay, _control_groups, _tools, _disk, *general, _vagrant]
-    return [*general, _vagrant, lambda: _hosts(lab)]
+def _findings(lab: str) -> list[Finding]:
+    if lab == container_lab.LAB:
+        looks = [*(look() for look in machine.container_looks()), machine.vagrant()]
+        return [*looks, machine.labs(looks)]
+    hosts = read_hosts(lab)  # what is unknown or wrong is wrong usage, not a finding
+    findings = []
+    if hosts.kind == vagrant_lab.LAB:
+        found = machine.vagrant()
+        findings.append(found if found.level == "good" else replace(found, level="bad"))
+    with doing(console, f"hosts of {lab}") as step:
+        findings += lab_hosts.look_at(hosts, step.at)
+    return findings
 
 
-def _labs(findings: Sequence[Finding]) -> Finding:
-    """Which labs this machine can have, by what was found before."""
-    is_container_possible = not any(finding.level == "bad" for finding in findings)
-    is_vagrant_possible = any(finding.subject == "vagrant" and finding.level == "good" for finding in findings)
-    possible = [
-        *(["container"] if is_container_possible else []),
-        *(["vagrant"] if is_vagrant_possible else []),
-        "your own hosts over ssh",
-    ]
-    return Finding("labs", "good" if is_container_possible else "note", f"possible from here: {', '.join(possible)}")
-
-
-def _system() -> Finding:
-    if platform.system() != "Linux":
-        return Finding("system", "bad", platform.system(), "use --lab vagrant, or hosts of your own (docs/labs.md)")
-    return Finding("system", "good", f"Linux {platform.release()}, {platform.machine()}")
-
-
-def _root() -> Finding:
-    if os.geteuid() == 0:
-        return Finding("root", "good", "running as root")
-    if shutil.which("sudo"):
-        return Finding("root", "good", "not root; sudo is there and Ansible will use it")
-    return Finding("root", "bad", "not root, and no sudo", "run as root, or: apt-get install sudo")
-
-
-def _namespaces() -> Finding:
-    if os.geteuid() != 0:
-        return Finding("namespaces", "note", "not tried: needs root", "sudo ./inv doctor")
-    tried = subprocess.run(
-        ["unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "true"], capture_output=True, check=False
-    )
-    if tried.returncode == 0:
-        return Finding("namespaces", "good", "mount, net, pid, uts and ipc can be made")
-    reason = tried.stderr.decode().strip()
-    return Finding("namespaces", "bad", reason, "run on a machine, or in a container with CAP_SYS_ADMIN")
-
-
-def _overlay() -> Finding:
-    if "overlay" in Path("/proc/filesystems").read_text(encoding="ascii"):
-        return Finding("overlay", "good", "nodes are clones over the base system")
-    return Finding("overlay", "note", "no overlayfs yet: nodes are copies (slower)", "modprobe overlay")
-
-
-def _control_groups() -> Finding:
-    if Path("/sys/fs/cgroup/cgroup.controllers").exists():
-        return Finding("cgroups", "good", "version 2")
-    if Path("/sys/fs/cgroup/cpuset").is_dir():
-        return Finding("cgroups", "good", "version 1 with cpuset")
-    return Finding("cgroups", "note", "no cpuset: CPUs are kept apart by affinity only", "mount the cpuset controller")
-
-
-def _tools() -> Finding:
-    missing = sorted({package for tool, package in _LAB_TOOLS.items() if not shutil.which(tool)})
-    if not missing:
-        return Finding("tools", "good", ", ".join(_LAB_TOOLS))
-    if shutil.which("apt-get"):
-        words = " ".join(missing)
-        return Finding("tools", "note", f"missing: {words}", f"lab.up installs them (apt-get install {words})")
-    return Finding("tools", "bad", f"missing: {' '.join(missing)}", "install these packages")
-
-
-def _disk() -> Finding:
-    folder = Path("/var/cache")
-    free = shutil.disk_usage(folder).free
-    found = f"{free / 2**30:.0f} GiB free below {folder}"
-    if free < _DISK_NEEDED_BYTES:
-        return Finding("disk", "bad", found, f"make room: {_DISK_NEEDED_BYTES // 2**30} GiB are needed")
-    return Finding("disk", "good", found)
-
-
-def _cpus() -> Finding:
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    if count > 1:
-        return Finding("CPUs", "good", f"{count}")
-    return Finding("CPUs", "note", "1: server and generator share it, and every report says so", "use two CPUs or more")
-
-
-def _memory() -> Finding:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    found = f"{total / 2**30:.1f} GiB"
-    if total < _MEMORY_NEEDED_BYTES:
-        return Finding("memory", "bad", found, f"{_MEMORY_NEEDED_BYTES // 2**30} GiB are needed")
-    return Finding("memory", "good", found)
-
-
-def _descriptors() -> Finding:
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if _has_capability(_CAP_SYS_RESOURCE):
-        return Finding("descriptors", "good", f"hard limit {hard}, and it can be raised")
-    if hard < _DESCRIPTORS_NEEDED:
-        return Finding("descriptors", "bad", f"hard limit {hard}", f"ulimit -Hn {_DESCRIPTORS_NEEDED} or more")
-    found = f"hard limit {hard}, not to be raised here: more connections go over several wrk processes"
-    return Finding("descriptors", "good", found)
-
-
-def _has_capability(number: int) -> bool:
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return False
-    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
-    return bool(int(effective, 16) >> number & 1)
-
-
-def _vagrant() -> Finding:
-    vagrant, virtualbox = shutil.which("vagrant"), shutil.which("VBoxManage")
-    if vagrant and virtualbox:
-        return Finding("vagrant", "good", f"{vagrant}, {virtualbox}")
-    missing = " and ".join(name for name, path in (("vagrant", vagrant), ("VirtualBox", virtualbox)) if not path)
-    return Finding("vagrant", "note", f"no {missing}: virtual machines are not possible here", "only if you want them")
-
-
-def _hosts(lab: str) -> Finding:
-    try:
-        for host in read_hosts(lab).all:
-            with RemoteHost(host) as remote:
-                remote.run(["test", "-e", "/etc/debian_version"], limit_s=10)
-    except WrklabError as error:
-        return Finding(f"hosts of {lab}", "bad", str(error), "mend it, then: invoke doctor --lab " + lab)
-    return Finding(f"hosts of {lab}", "good", "reachable over ssh with checked host keys, root rights, Debian")
-
-
-def _print(findings: list[Finding]) -> None:
-    colours: dict[Level, str] = {"good": "green", "note": "yellow", "bad": "red"}
+def _table(findings: Sequence[Finding]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "what", "found", "what to do"):
+    has_hosts = any(finding.host for finding in findings)
+    for heading in ("", *(["host"] if has_hosts else []), "what", "found", "what to do"):
         table.add_column(heading, overflow="fold")
     for finding in findings:
-        colour = colours[finding.level]
-        told = map(escape, (finding.subject, finding.found, finding.remedy))
-        table.add_row(f"[{colour}]{finding.level}[/{colour}]", *told)
-    results().print(table)
+        colour = _COLOURS[finding.level]
+        told = (*([finding.host] if has_hosts else []), finding.subject, finding.found, finding.remedy)
+        table.add_row(f"[{colour}]{finding.level}[/{colour}]", *map(escape, told))
+    return table

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from invoke.exceptions import Exit
@@ -12,13 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from wrklab.cli.verbs import console, print_json, results
-from wrklab.doors import container_lab
+from wrklab.doors import container_lab, vagrant
+from wrklab.doors.host_lock import LockHolder, holder_of
 from wrklab.doors.inventory import LabHost, read_hosts, remedy
 from wrklab.doors.remote import RemoteHost
-from wrklab.errors import HostError, UnknownNameError
+from wrklab.errors import HostError, ParseError, UnknownNameError, UsageError
 from wrklab.progress import doing
-
-_LOOK_LIMIT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -27,20 +28,63 @@ class HostStatus:
 
     host: LabHost
     problem: str
+    #: The controller that has it for itself; None where none has.
+    holder: LockHolder | None = None
+
+    @property
+    def text(self) -> str:
+        """The host's state for people."""
+        if self.problem:
+            return self.problem
+        return f"reachable, held by {self.holder}" if self.holder else "reachable"
 
 
-def up(*, as_json: bool) -> None:
-    """The container lab, up and whole."""
-    with doing(console, "lab container: up") as step:
-        if not container_lab.up(on_task=step.at).changed:
+def up(lab: str = container_lab.LAB, loadgens: str = "", *, as_json: bool) -> None:
+    """A lab of this machine, up and whole, with so many generators; without a number with as many as it has.
+
+    Raises UsageError for hosts that are not made here.
+    """
+    kind = _kind_made_here(lab)
+    count = _loadgens(loadgens)
+    with doing(console, f"lab {lab}: up") as step:
+        if kind == vagrant.LAB:
+            vagrant.up(step.at, count)
+        elif not container_lab.up(count, on_task=step.at).changed:
             step.outcome = "as it was"
-    status("container", as_json=as_json)
+    status(lab, as_json=as_json)
 
 
-def down(*, purge: bool) -> None:
-    """The container lab, down."""
-    with doing(console, "lab container: down") as step:
-        container_lab.down(purge=purge, on_task=step.at)
+def _loadgens(text: str) -> int | None:
+    """`--loadgens` as a number. Raises UsageError before anything is touched."""
+    if not text:
+        return None
+    count = int(text) if text.isdecimal() else 0
+    if not 1 <= count <= container_lab.MOST_GENERATORS:
+        raise UsageError(f"--loadgens {text!r}: a whole number from 1 to {container_lab.MOST_GENERATORS} was expected")
+    return count
+
+
+def down(lab: str = container_lab.LAB, *, purge: bool) -> None:
+    """A lab of this machine, down. Raises UsageError for hosts that are not made here."""
+    kind = _kind_made_here(lab)
+    if purge and kind != container_lab.LAB:
+        raise UsageError(f"--purge: only the container lab has caches; leave it out for lab {lab}")
+    with doing(console, f"lab {lab}: down") as step:
+        if kind == vagrant.LAB:
+            vagrant.down(step.at)
+        else:
+            container_lab.down(purge=purge, on_task=step.at)
+
+
+def _kind_made_here(lab: str) -> str:
+    kind = container_lab.LAB if lab == container_lab.LAB else read_hosts(lab).kind
+    if kind not in {container_lab.LAB, vagrant.LAB}:
+        raise UsageError(
+            f"lab {lab}: its hosts are not made here (lab_kind is {kind}), so there is nothing to bring up or down. "
+            f"`invoke doctor --lab {lab}` looks at them, `invoke provision --lab {lab}` sets them up, "
+            f"`invoke reset --lab {lab}` puts them back."
+        )
+    return kind
 
 
 def status(lab: str, *, as_json: bool) -> None:
@@ -65,26 +109,38 @@ def ssh(lab: str, name: str) -> None:
     hosts = {host.name: host for host in read_hosts(lab).all}
     if name not in hosts:
         raise UnknownNameError("host", name, hosts)
-    host = hosts[name]
-    words = ["ssh", "-p", str(host.port)]
-    if host.key_path:
-        words += ["-i", str(host.key_path), "-o", "IdentitiesOnly=yes"]
+    words = ssh_command(hosts[name])
+    os.execvp(words[0], words)  # noqa: S606  the session is the user's own
+
+
+def ssh_command(host: LabHost) -> list[str]:
+    """`ssh` to a host as the lab's connections are: its key alone, and checked host keys, also on the way there."""
+    checked = []
     if host.known_hosts_path:
-        words += ["-o", f"UserKnownHostsFile={host.known_hosts_path}", "-o", "StrictHostKeyChecking=yes"]
+        checked = ["-o", f"UserKnownHostsFile={host.known_hosts_path}", "-o", "StrictHostKeyChecking=yes"]
+    by_way_of = []
     if host.jump_host:
-        words += ["-J", host.jump_host]
-    os.execvp("ssh", [*words, f"{host.user}@{host.address}"])  # noqa: S606  the session is the user's own
+        # Not -J, which would take the user's own keys and known hosts for the host on the way.
+        proxy = ["ssh", *_identity(host.jump_key_path), *checked, "-W", "[%h]:%p", f"ssh://{host.jump_host}"]
+        by_way_of = ["-o", f"ProxyCommand={shlex.join(proxy)}"]
+    return [
+        *("ssh", "-p", str(host.port), *_identity(host.key_path), *checked, *by_way_of),
+        f"{host.user}@{host.address}",
+    ]
+
+
+def _identity(key_path: Path | None) -> list[str]:
+    return ["-i", str(key_path), "-o", "IdentitiesOnly=yes"] if key_path else []
 
 
 def _look(host: LabHost) -> HostStatus:
     remote = RemoteHost(host)
     try:
-        remote.run(["true"], limit_s=_LOOK_LIMIT_S)
-    except HostError as error:
+        return HostStatus(host, "", holder_of(remote))
+    except (HostError, ParseError) as error:
         return HostStatus(host, str(error))
     finally:
         remote.close()
-    return HostStatus(host, "")
 
 
 def _data(status: HostStatus) -> dict[str, Any]:
@@ -97,6 +153,7 @@ def _data(status: HostStatus) -> dict[str, Any]:
         "cpus": list(host.cpus),
         "reachable": not status.problem,
         "problem": status.problem,
+        "held_by": status.holder.model_dump(exclude={"token"}) if status.holder else None,
     }
 
 
@@ -107,6 +164,6 @@ def _table(found: list[HostStatus]) -> Table:
     for status in found:
         host = status.host
         cpus = ",".join(str(cpu) for cpu in host.cpus) or "all"
-        cells = (host.name, host.group, host.address, cpus, status.problem or "reachable")
+        cells = (host.name, host.group, host.address, cpus, status.text)
         table.add_row(*map(escape, cells))
     return table

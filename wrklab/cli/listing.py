@@ -49,7 +49,7 @@ def catalogue_data(catalogue: Catalogue) -> dict[str, Any]:
             for variant in catalogue.variants.values()
         ],
         "scenarios": {name: card.model_dump() for name, card in catalogue.scenarios.items()},
-        "suites": {name: card.model_dump() for name, card in catalogue.suites.items()},
+        "suites": {name: card.model_dump(by_alias=True) for name, card in catalogue.suites.items()},
     }
 
 

@@ -5,25 +5,26 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from invoke.exceptions import Exit
 from rich.markup import escape
 
-from wrklab.cli.verbs import INTERRUPTED, console, one_interrupt, print_json, results
-from wrklab.doors.controller import controller_name
-from wrklab.doors.inventory import read_hosts
-from wrklab.errors import UsageError, WrklabError
-from wrklab.measure import prepare
-from wrklab.measure.bench import run_environment
-from wrklab.measure.session import Session, hold_hosts, open_session
+from wrklab.analyse.claim_lookup import Measured
+from wrklab.analyse.claims import judge_claims
+from wrklab.cli.verbs import console, one_interrupt, print_json, results
+from wrklab.errors import UNREADABLE, StoreError, UsageError, WrklabError
+from wrklab.measure.preflight import Readiness
+from wrklab.measure.ready import ReadyHosts, ready_hosts
+from wrklab.measure.revive import revive
 from wrklab.model.catalogue import Catalogue, read_catalogue
 from wrklab.model.published_probe import PublishedProbe
 from wrklab.model.stack import Variant
 from wrklab.paths import RESULTS_DIR
-from wrklab.probe.probing import probe_variant
+from wrklab.probe.probing import ProbeOutcome, failed_probe, probe_variant
 from wrklab.probe.record import ProbePlan, ProbeRecord
 from wrklab.probe.report import render, to_rows, write_report
 from wrklab.probe.store import ProbeFolder, new_probe_id
@@ -33,27 +34,41 @@ from wrklab.progress import doing
 Target = tuple[Variant, PublishedProbe | None]
 
 
-def probe(variants: Sequence[str], suite: str, lab: str, *, as_json: bool) -> None:
+def probe(variants: Sequence[str], suite: str, lab: str, *, is_forced: bool, as_json: bool) -> None:
     """Probe, store, report. Exits with 1 when a probe was void or a variant failed unexpectedly, 130 after Ctrl-C."""
     catalogue = read_catalogue()
     targets = select(catalogue, variants, suite)
-    hosts = read_hosts(lab)
-    prepare.ensure_lab(lab, hosts.kind, console)
-    with one_interrupt(), open_session(catalogue, lab) as session, hold_hosts(session, controller_name()):
-        prepare.ensure_deployed(session, console)
-        plan = _plan(targets, suite, lab)
-        folder = ProbeFolder.create(RESULTS_DIR, plan, run_environment(session, session.environments()))
-        is_interrupted = _probe_all(session, folder, targets)
+    with one_interrupt() as interruption, ready_hosts(catalogue, lab, console, is_forced=is_forced) as ready:
+        plan = _plan(targets, suite, lab, ready.readiness)
+        folder = ProbeFolder.create(RESULTS_DIR, plan, ready.environment([variant for variant, _ in targets]))
+        ready.held.note_run(plan.probe_id)
+        end = _probe_all(ready, folder, targets)
+    _report(catalogue, folder, end, as_json=as_json)
+    if end.is_interrupted:
+        raise Exit("interrupted; what was probed is in the report", code=interruption.exit_status)
+    if end.problem:
+        raise Exit(f"the probes ended early: {end.problem}\nwhat was probed is in the report", code=1)
     records = folder.records()
-    if as_json:
-        print_json(to_rows(records))
-    else:
-        render(records, catalogue.published_probes, results())
-    console.print(escape(write_report(folder, catalogue.published_probes)))
-    if is_interrupted:
-        raise Exit("interrupted; what was probed is in the report", code=INTERRUPTED)
     if wrong := [f"{record.variant} ({_problem(record)})" for record in records if _problem(record)]:
         raise Exit(f"not as it should be: {', '.join(wrong)}", code=1)
+
+
+def _report(catalogue: Catalogue, folder: ProbeFolder, end: _End, *, as_json: bool) -> None:
+    """What is stored, on stdout and in probe.md."""
+    records, plan = folder.records(), folder.plan
+    probed = Measured(probes={record.variant: record for record in records})
+    claims = judge_claims(catalogue, probed, plan.suite)
+    if as_json:
+        print_json(to_rows(records, claims, plan.forced))
+    else:
+        render(records, catalogue.published_probes, results(), claims, plan.forced)
+    try:
+        console.print(escape(write_report(folder, catalogue.published_probes, claims)))
+    except StoreError as error:
+        if not end.problem:
+            raise
+        # What ended the probes (a full disk) may well keep their report from being written.
+        console.print(escape(f"no report: {error}"))
 
 
 def select(catalogue: Catalogue, variants: Sequence[str], suite: str) -> list[Target]:
@@ -75,7 +90,7 @@ def select(catalogue: Catalogue, variants: Sequence[str], suite: str) -> list[Ta
     return [(variant, catalogue.published_probe(variant)) for variant in chosen]
 
 
-def _plan(targets: Sequence[Target], suite: str, lab: str) -> ProbePlan:
+def _plan(targets: Sequence[Target], suite: str, lab: str, readiness: Readiness) -> ProbePlan:
     return ProbePlan(
         probe_id=new_probe_id(),
         lab=lab,
@@ -84,23 +99,54 @@ def _plan(targets: Sequence[Target], suite: str, lab: str) -> ProbePlan:
         variants=tuple(variant.name for variant, _ in targets),
         suite=suite or None,
         published={variant.name: row.row for variant, row in targets if row is not None},
+        notes=tuple(readiness.sentences()),
+        forced=readiness.forced,
     )
 
 
-def _probe_all(session: Session, folder: ProbeFolder, targets: Sequence[Target]) -> bool:
-    """Every probe in turn, each stored as it ends; whether Ctrl-C ended them early."""
+@dataclass(frozen=True)
+class _End:
+    """How the probes ended."""
+
+    #: Ctrl-C and the like ended them.
+    is_interrupted: bool = False
+    #: Why they could not go on; empty where they could.
+    problem: str = ""
+
+
+def _probe_all(ready: ReadyHosts, folder: ProbeFolder, targets: Sequence[Target]) -> _End:
+    """Every probe in turn, each stored as it ends. One variant's failure is its record, and the next one's turn."""
     try:
-        for number, (variant, published) in enumerate(targets, 1):
-            with doing(console, f"{number:>3}/{len(targets)}  {variant.name}") as step:
-                outcome = probe_variant(session, variant, published, step.at)
+        for number, target in enumerate(targets, 1):
+            with doing(console, f"{number:>3}/{len(targets)}  {target[0].name}") as step:
+                outcome = _probe_one(ready, target, step.at)
+                ready.held.check()  # another controller may have had its hands in it
                 folder.add(outcome.record, outcome.raw)
                 step.outcome = one_line(outcome.record)
     except KeyboardInterrupt:
         console.print("interrupted: ending what runs on the hosts; what was probed is stored")
+        end = _End(is_interrupted=True)
+    except WrklabError as error:
+        end = _End(problem=str(error))
+    else:
+        return _End()
+    if ready.held.are_ours:
         with suppress(WrklabError):
-            session.clean_up()
-        return True
-    return False
+            ready.session.clean_up()
+    return end
+
+
+def _probe_one(ready: ReadyHosts, target: Target, on_step: Callable[[str], None]) -> ProbeOutcome:
+    """Raises HostError where the hosts cannot go on after a failure, or are another's."""
+    variant, published = target
+    started_at_s = time.time()
+    try:
+        return probe_variant(ready.session, ready.session.patient(variant), published, on_step)
+    except (WrklabError, *UNREADABLE) as error:
+        why = str(error) if isinstance(error, WrklabError) else f"what the hosts said cannot be read: {error!r}"
+    ready.held.check()
+    revive(ready.session)
+    return failed_probe(variant, started_at_s, why)
 
 
 def one_line(record: ProbeRecord) -> str:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.markup import escape
 
 from wrklab.cli.verbs import console
+from wrklab.doors import node_calls
 from wrklab.doors.ansible import inventory_path
-from wrklab.doors.inventory import read_hosts
+from wrklab.doors.controller import controller_name
+from wrklab.doors.host_checks import require_usable
+from wrklab.doors.host_lock import hold_hosts
+from wrklab.doors.inventory import LabHost, read_hosts
+from wrklab.doors.node_calls import CleanedHost
+from wrklab.doors.remote import RemoteHost
+from wrklab.errors import HostError, WrklabError
 from wrklab.measure.prepare import ensure_lab, play
 from wrklab.measure.session import open_session
 from wrklab.model.catalogue import read_catalogue
@@ -17,31 +25,73 @@ from wrklab.model.catalogue import read_catalogue
 def provision(lab: str) -> None:
     """The standing state of a lab's hosts; the container lab is brought up first."""
     _ready(lab)
-    play("provision", lab, console)
+    with _held(lab, "provisioning"):
+        play("provision", lab, console)
 
 
 def deploy(lab: str, words: Sequence[str]) -> None:
     """Stacks and units on the server; only those of the variants that `words` mean, when there are any."""
     variants = [variant.name for variant in read_catalogue().select_variants(words)] if words else []
     _ready(lab)
-    play("deploy", lab, console, {"deploy_variants": variants} if variants else None)
+    with _held(lab, "deploying"):
+        play("deploy", lab, console, {"deploy_variants": variants} if variants else None)
 
 
 def reset(lab: str) -> None:
     """Everything that provisioning changed, put back."""
     inventory_path(lab)
-    play("reset", lab, console)
+    with _held(lab, "resetting"):
+        play("reset", lab, console)
 
 
-def clean_up(lab: str) -> None:
-    """Whatever of ours runs on the hosts, ended."""
+@contextmanager
+def _held(lab: str, what: str) -> Iterator[None]:
+    """The lab's hosts for this verb alone: what a bench measures must not change under it. Raises HostError."""
+    with (
+        open_session(read_catalogue(), lab) as session,
+        hold_hosts(session.all, f"{controller_name()}, {what}"),
+    ):
+        yield
+
+
+def clean_up(lab: str, *, by_force: bool) -> None:
+    """Whatever of ours runs on the hosts, ended; each host by itself, so that one that is down keeps no other from it.
+
+    Raises HostError naming each that was not reached, or that a live bench holds (unless `by_force`).
+    """
     inventory_path(lab)
-    with open_session(read_catalogue(), lab) as session:
-        for host, ended in session.clean_up().items():
-            console.print(escape(f"{host}: ended {', '.join(ended) or 'nothing'}"))
+    problems = []
+    # One after the other: two names may be one machine, which only one of them can hold.
+    for host in read_hosts(lab).all:
+        try:
+            _tell_cleaned(host.name, _clean_up_on(host, by_force=by_force))
+        except WrklabError as error:
+            problems.append(str(error))
+    if problems:
+        raise HostError("\n".join([*problems, "These hosts were not cleaned up; the others were."]))
+
+
+def _clean_up_on(host: LabHost, *, by_force: bool) -> CleanedHost:
+    remote = RemoteHost(host)
+    try:
+        require_usable(remote)
+        with hold_hosts([remote], f"{controller_name()}, cleaning up", by_force=by_force):
+            return node_calls.clean_up(remote)
+    finally:
+        remote.close()
+
+
+def _tell_cleaned(host: str, cleaned: CleanedHost) -> None:
+    console.print(escape(f"{host}: ended {', '.join(cleaned.ended) or 'nothing'}"))
+    if cleaned.removed:
+        console.print(escape(f"{host}: removed {', '.join(cleaned.removed)}"))
+    if cleaned.left_alone:
+        console.print(escape(f"{host}: left alone, since no bench makes it: {', '.join(cleaned.left_alone)}"))
 
 
 def _ready(lab: str) -> None:
     inventory_path(lab)
-    read_catalogue()  # a card that is wrong is told before a host is touched
+    catalogue = read_catalogue()  # a card that is wrong is told before a host is touched
     ensure_lab(lab, read_hosts(lab).kind, console)
+    with open_session(catalogue, lab):
+        pass  # every host is looked at, before the first is changed

@@ -5,16 +5,16 @@ from __future__ import annotations
 from rich.markup import escape
 
 from wrklab.cli.verbs import console, print_json, results
-from wrklab.doors.results import LATEST, Run, run_ids
+from wrklab.doors.results import LATEST, Run, resolve_run_id, run_ids
 from wrklab.errors import UnknownNameError
 from wrklab.paths import RESULTS_DIR
 from wrklab.report.contents import read_contents
-from wrklab.report.reports import render_terminal, report_rows, write_report
+from wrklab.report.reports import render_terminal, report_data, write_report
 
 
 def report(run_id: str, *, as_json: bool) -> None:
     """A run's report, written and shown again."""
-    with _open(run_id) as run:
+    with open_run(run_id) as run:
         show_report(run, as_json=as_json)
 
 
@@ -22,7 +22,7 @@ def export(run_id: str, *, as_json: bool) -> None:
     """A run as Parquet and CSV."""
     from wrklab.report.export import export as write_export
 
-    with _open(run_id) as run:
+    with open_run(run_id) as run:
         paths = [str(path) for path in write_export(run).paths]
     if as_json:
         print_json(paths)
@@ -30,12 +30,13 @@ def export(run_id: str, *, as_json: bool) -> None:
         results().print(escape("\n".join(paths)), soft_wrap=True)
 
 
-def _open(run_id: str) -> Run:
-    """A run by its id or `latest`, which a misspelt id is offered too. Raises UnknownNameError, StoreError."""
+def open_run(run_id: str) -> Run:
+    """A run by its id, `latest` or `latest~1`. Raises UnknownNameError (it tells the nearest), StoreError."""
     known = run_ids(RESULTS_DIR)
-    if known and run_id not in {LATEST, *known}:
+    found = resolve_run_id(known, run_id)
+    if known and found not in known:
         raise UnknownNameError("run", run_id, [LATEST, *known])
-    return Run.open(RESULTS_DIR, run_id)
+    return Run.open(RESULTS_DIR, found)
 
 
 def show_report(run: Run, *, as_json: bool) -> int:
@@ -43,7 +44,7 @@ def show_report(run: Run, *, as_json: bool) -> int:
     contents = read_contents(run)
     paths = write_report(run, contents)
     if as_json:
-        print_json({"run": run.plan.run_id, "rows": report_rows(run, contents)})
+        print_json(report_data(run, contents))
     else:
         render_terminal(run, results(), contents)
     console.print(escape(f"{paths.markdown}\n{paths.csv}"), soft_wrap=True)

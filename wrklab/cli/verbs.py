@@ -23,6 +23,10 @@ Result = TypeVar("Result")
 #: The exit status of a process that Ctrl-C ended, as shells give it.
 INTERRUPTED = 130
 
+#: Added to a signal's number, as shells give the exit status of a process that it ended.
+_SIGNALLED = 128
+_INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 #: As the shell tells of a program that SIGPIPE ended.
 _PIPE_CLOSED = 141
 
@@ -51,19 +55,45 @@ def verb(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]
     return wrapped
 
 
-@contextmanager
-def one_interrupt() -> Iterator[None]:
-    """The first Ctrl-C interrupts; further ones are ignored, so that cleaning up and the report come to their end."""
+class Interruption:
+    """What ended a verb early: the exit status that the shell is to see then."""
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def __init__(self) -> None:
+        """Nothing has, so far."""
+        self.exit_status = INTERRUPTED
+
+
+@contextmanager
+def one_interrupt() -> Iterator[Interruption]:
+    """The first Ctrl-C, SIGTERM or SIGHUP interrupts; further ones are ignored, so that cleaning up and the report come
+    to their end.
+    """
+    told = Interruption()
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        for each in _INTERRUPTING:
+            signal.signal(each, signal.SIG_IGN)
+        if number == signal.SIGHUP:
+            _leave_terminal()
+        told.exit_status = _SIGNALLED + number
         raise KeyboardInterrupt
 
-    former = signal.signal(signal.SIGINT, interrupt)
+    former = {number: signal.signal(number, interrupt) for number in _INTERRUPTING}
     try:
-        yield
+        yield told
+    except KeyboardInterrupt:
+        raise Exit("interrupted", code=told.exit_status) from None
     finally:
-        signal.signal(signal.SIGINT, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _leave_terminal() -> None:
+    """The terminal is gone: what is still said must not fail."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if stream.isatty():
+            os.dup2(nowhere, stream.fileno())
 
 
 def results() -> Console:

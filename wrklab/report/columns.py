@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from wrklab.analyse.rows import SummaryRow
+from wrklab.analyse.verdicts import verdict_figures
+from wrklab.figures import occurrences
 from wrklab.model.record import Errors, Latency
 from wrklab.report.contents import ReportRow
 
@@ -67,6 +69,18 @@ def _wrk_p99_us(entry: ReportRow) -> Value:
     return entry.row.wrk_latency.p99_us if entry.row.wrk_latency else None
 
 
+def _of_warmup(row: SummaryRow, kind: str) -> Value:
+    """How many of the warm-up's answers were wrong so."""
+    found: Value = getattr(row.warmup_errors, kind) if row.warmup_errors else None
+    return found
+
+
+def _of_sizes(row: SummaryRow, name: str) -> Value:
+    """Bytes an answer."""
+    found: Value = getattr(row.answer_sizes, name) if row.answer_sizes else None
+    return found
+
+
 def _command(row: SummaryRow) -> str:
     return shlex.join(row.argv)
 
@@ -80,15 +94,35 @@ COLUMNS: tuple[Column, ...] = (
     *map(_of_row, ("connections_asked", "connections_open", "server_cpu_percent", "generator_cpu_percent")),
     *map(_of_row, ("startup_s", "harness_s")),
     *map(_of_row, ("published_row", "published_requests_per_s", "published_ratio")),
+    Column("verdict", lambda entry: entry.verdict),
     *map(_of_row, ("state", "stack", "path", "hold_ms", "threads", "duration_s", "timeout_s")),
-    *map(_of_row, ("rounds_planned", "rounds_failed", "spread_ratio")),
+    *map(_of_row, ("rounds_planned", "rounds_failed", "rounds_retried", "spread_ratio")),
     *map(_of_row, ("ideal_per_s", "in_flight_limit", "ceiling_per_s", "ceiling_ratio")),
     *map(_of_latency, ("stdev_us", "count")),
     *map(_of_row, ("busy_ratio", "server_cpu_us_per_request", "server_host_cpu_percent")),
     *map(_of_row, ("generator_host_cpu_percent", "neighbours_cpu_percent", "steal_percent")),
     *map(_of_row, ("processes_max", "threads_max", "memory_max_bytes")),
-    *map(_of_row, ("backlog", "accept_queue_max", "listen_overflows", "retransmits", "wrk_processes")),
+    *map(_of_row, ("baseline_ratio", "baseline_cpus_ratio")),
+    *map(
+        _of_row, ("backlog", "accept_queue_max", "listen_overflows", "retransmits", "wrk_processes", "start_skew_ratio")
+    ),
+    *map(_of_row, ("requests_per_s_low", "requests_per_s_high")),
+    Column("rank", lambda entry: entry.rank.number if entry.rank else None),
+    Column("rank_shared", lambda entry: str(entry.rank.is_shared).lower() if entry.rank else None),
+    Column("log_errors", lambda entry: occurrences(entry.row.log_errors.items())),
     Column("command", lambda entry: _command(entry.row)),
+    *map(_of_row, ("connections_held", "connections_reopening", "connections_unanswered", "connections_silent")),
+    *map(_of_row, ("others_cpu_percent", "server_cpus_busy_percent", "unit_waiting_percent")),
+    *map(_of_row, ("busiest_process_cpu_percent", "serving_processes_count", "full_processes_count")),
+    *map(_of_row, ("generator_thread_percent", "generator_thread_waiting_percent", "generator_unread_ratio")),
+    *map(_of_row, ("generator_neighbours_cpu_percent", "generator_steal_percent")),
+    *map(_of_latency, ("min_us",)),
+    *map(_of_row, ("first_answer_s", "warmup_requests", "segments_lost_ratio")),
+    Column("warmup_errors_status", lambda entry: _of_warmup(entry.row, "status")),
+    Column("warmup_errors_body", lambda entry: _of_warmup(entry.row, "body")),
+    Column("answer_bytes", lambda entry: _of_sizes(entry.row, "window_bytes")),
+    Column("warmup_answer_bytes", lambda entry: _of_sizes(entry.row, "warmup_bytes")),
+    Column("verdict_figures", lambda entry: verdict_figures(entry.row)),
     Column("doubts", lambda entry: " ".join(sorted(entry.doubts))),
     Column("note_names", lambda entry: " ".join(note.rule for note in entry.notes)),
     Column("note", lambda entry: " ".join(note.sentence for note in entry.notes)),

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from wrklab.analyse.articles import ArticleFindings, article_findings, measured_of
+from wrklab.analyse.noise_floor import NoiseFloor, noise_floor
 from wrklab.analyse.notes import Note, doubts, row_notes, run_notes
 from wrklab.analyse.published import Comparison, compare_published
+from wrklab.analyse.ranks import Rank, rank_rows
 from wrklab.analyse.rows import SummaryRow, summarise
 from wrklab.analyse.rules import Doubt
+from wrklab.analyse.verdicts import verdict_of
 from wrklab.doors.results import Run, RunInfo
-from wrklab.model.published import PublishedRow, read_published
+from wrklab.model.articles import read_articles
+from wrklab.model.catalogue import read_catalogue
+from wrklab.model.published import PublishedRow
 from wrklab.model.record import CellRecord, RunEnvironment, RunPlan
+from wrklab.model.verdict import Verdict
 from wrklab.paths import PROJECT_DIR
 
 
@@ -35,6 +42,23 @@ class ReportRow:
     row: SummaryRow
     notes: tuple[Note, ...]
     numbers: tuple[int, ...]
+    #: Within its scenario; None where nothing can be said of it (one round, a doubtful rate).
+    rank: Rank | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What set its rate; None where no round of it ended."""
+        return verdict_of(self.row)
+
+    @property
+    def is_grey(self) -> bool:
+        """Its figures are not what they seem to be, by its verdict."""
+        return self.verdict is not None and not self.verdict.is_sound
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Its rate, and with it all that the load moves, is not to be believed as it stands."""
+        return self.is_grey or "rate" in self.doubts
 
     @property
     def doubts(self) -> set[Doubt]:
@@ -57,6 +81,9 @@ class Contents:
     published: Mapping[str, tuple[Comparison, ...]]
     #: With their evidence.
     failed_cells: tuple[CellRecord, ...] = ()
+    #: None: the run measured no variant as two.
+    noise_floor: NoiseFloor | None = None
+    articles: ArticleFindings = field(default_factory=ArticleFindings)
 
     def by_scenario(self) -> dict[str, list[ReportRow]]:
         """The rows of each scenario, the highest rate first, those without one last."""
@@ -75,24 +102,41 @@ class Contents:
 
 def read_contents(run: Run, published: Mapping[str, PublishedRow] | None = None) -> Contents:
     """What a report on this run says. `published`: the articles' rows, the checkout's own by default."""
-    printed = read_published(PROJECT_DIR / "reference") if published is None else published
+    catalogue = read_catalogue()
+    printed = catalogue.published if published is None else published
     cells = run.cells()
     rows = summarise(run.plan, cells, run.histograms, printed)
     notes = [row_notes(row) for row in rows]
     groups = group_notes([note for found in notes for note in found], len(rows))
     number = {group.rule: group.number for group in groups}
+    floor = noise_floor(run.plan, cells)
+    comparisons = compare_published(printed, rows)
+    ranks = rank_rows(rows, floor.ratio if floor else None)
     return Contents(
         info=run.info(),
         plan=run.plan,
         environment=run.environment,
         rows=tuple(
-            ReportRow(row, found, tuple(sorted({number[note.rule] for note in found})))
+            ReportRow(
+                row,
+                found,
+                tuple(sorted({number[note.rule] for note in found})),
+                ranks.get((row.scenario, row.variant)),
+            )
             for row, found in zip(rows, notes, strict=True)
         ),
         run_notes=run_notes(run.plan, rows),
         groups=groups,
-        published=compare_published(printed, rows),
+        published=comparisons,
         failed_cells=tuple(cell for cell in cells if cell.failure is not None),
+        noise_floor=floor,
+        articles=article_findings(
+            measured_of(run.plan, zip(rows, notes, strict=True), cells, floor.ratio if floor else None),
+            run.plan.suite,
+            comparisons,
+            catalogue,
+            read_articles(PROJECT_DIR / "reference"),
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from wrklab.analyse.rows import cell_row
+from wrklab.analyse.verdicts import cell_verdict, verdict_figures
 from wrklab.doors.results import Run
 from wrklab.errors import StoreError
 from wrklab.measure.histogram import Histogram
+from wrklab.model.record import CellRecord, RunPlan
 from wrklab.report.flat import flatten
 
 _SAMPLES = pa.schema(
@@ -67,8 +71,15 @@ def _write(stem: Path, schema: pa.Schema, parts: Iterator[pa.Table]) -> tuple[Pa
 
 
 def _cells(run: Run) -> pa.Table:
-    """A line a cell, the record's keys as columns: measurement.latency.p99_us. Lists are JSON text."""
-    return pa.Table.from_pylist(_even([_plain(cell.model_dump(mode="json")) for cell in run.cells()]))
+    """A line a cell, the record's keys as columns: measurement.latency.p99_us. Lists are JSON text. Verdicts last."""
+    cells = run.cells()
+    records = [_plain(cell.model_dump(mode="json")) for cell in cells]
+    verdicts = [_verdict(run.plan, cell) for cell in cells]
+    return pa.Table.from_pylist(_even([*map(operator.or_, records, verdicts)]))
+
+
+def _verdict(plan: RunPlan, cell: CellRecord) -> dict[str, str]:
+    return {"verdict": str(cell_verdict(plan, cell)), "verdict_figures": verdict_figures(cell_row(plan, cell))}
 
 
 def _even(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

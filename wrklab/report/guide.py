@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 HOW_TO_READ = """\
-- **requests/s**: the median over rounds, each on a freshly started server; beside it the lowest and the highest round.
+- **requests/s**: the median over rounds, each on a freshly started server. **interval**: its 95 % bootstrap interval;
+  up to five rounds that is their range, and of three it holds the true median in three cases of four only.
+- **verdict**: what set the rate. `server-bound`: the server had no CPU to spare, so the rate is the variant's own;
+  `limit-bound`: its limit on requests in flight; `hold-bound`: connections / hold, the load was too small to say more.
+  All others say why that cannot be told, and their figures are greyed; `unexplained`: nothing watched says what set it.
+- **rank**: 1 + the variants that are really better (told apart by the test, beyond the noise floor). `=2` is shared:
+  the rounds cannot tell these apart. Without a rank: one round, or a verdict that spoils the rate.
 - **of ideal**: share of connections / hold. At hold *h* and *c* connections no server can exceed *c/h*.
 - **of published**: our median over the article's figure.
 - **Latencies** are observed ones, from the histograms of all rounds and wrk processes added. wrk's own "correction" (it
@@ -19,7 +25,7 @@ WHEN_NOT_TO_BELIEVE = """\
 - A rate with a note that says *rate doubtful*: errors, connections that never opened, a generator without CPU to spare,
   neighbours, rounds that differ. It is shown because it was measured, not because it is the server's.
 - A latency with a note that says *latencies doubtful*: answers missing from it, or a window too short for it.
-- A difference between two variants smaller than their rounds' ranges, or below 10 % from one round.
+- A difference between two variants of the same rank, or below 10 % from one round.
 - Two variants that are both at the ideal: the load was too small to tell them apart.
 - A comparison with the article's absolute figures: other hardware, other versions, and there wrk and the server fought
   for the same CPUs. Ratios between variants travel better than rates."""

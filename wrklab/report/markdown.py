@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from wrklab import figures
+from wrklab.model.record import Failure
+from wrklab.report import claims
 from wrklab.report.contents import Contents, ReportRow
-from wrklab.report.environment import environment_tables
+from wrklab.report.environment import environment_tables, unit_texts
+from wrklab.report.generators import GENERATOR_HEADERS, GENERATORS_MEANING, generator_lines
 from wrklab.report.guide import HOW_TO_READ, WHEN_NOT_TO_BELIEVE
 from wrklab.report.tables import (
+    BASELINE_HEADERS,
     MAIN_COLUMNS,
     PUBLISHED_HEADERS,
     Half,
     TableColumn,
+    baseline_cells,
+    baseline_doubtful,
+    baseline_line,
     harness_line,
     note_lines,
     note_numbers,
     published_cells,
+    published_doubtful,
     scenario_line,
+    verdict_lines,
 )
+from wrklab.report.twins import TWIN_HEADERS, floor_line, twin_lines
 
 #: Of a failed cell's log; all that was kept is in the store.
 LOG_LINES = 15
@@ -36,11 +46,16 @@ def to_markdown(contents: Contents) -> str:
         *_what_was_measured(contents),
         "## Results",
         *_results(contents),
+        *_twins(contents),
+        *_baseline(contents),
+        *_generators(contents),
         "## Notes",
         *_notes(contents),
         *_failed_cells(contents),
+        *_verdicts(contents),
         "## The articles beside this run",
         *_published(contents),
+        *_claims(contents),
         "## What the harness cost",
         harness_line(contents) or "Nothing was measured.",
         "## How to read this",
@@ -51,6 +66,7 @@ def to_markdown(contents: Contents) -> str:
         *_environment(contents),
         "## Commands",
         *_commands(contents),
+        *_units(contents),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -65,12 +81,16 @@ def _what_was_measured(contents: Contents) -> Iterator[str]:
         f"{info.measured_count:,} measured, {info.failed_count:,} failed; {info.state}. "
         f"Begun {began:%Y-%m-%d %H:%M:%S} UTC with `{plan.command}` on the lab {_escape(plan.lab)}{suite}: "
         f"{figures.plural(plan.server_cpus_count, 'CPU')} for the server, "
-        f"{figures.plural(plan.generator_cpus_count, 'CPU')} for the generator"
+        f"{figures.plural(plan.generator_cpus_count, 'CPU')} for {_generator_names(plan.generators)}"
         f"{' (the same ones)' if plan.cpus_shared else ''}. "
         f"Rounds are interleaved: each runs through all variants in an order drawn from seed {plan.seed}."
     )
     if contents.run_notes:
         yield "\n".join(f"- **{_escape(note.sentence)}**" for note in contents.run_notes)
+
+
+def _generator_names(names: Sequence[str]) -> str:
+    return f"the generators {_escape(', '.join(names))}" if len(names) > 1 else "the generator"
 
 
 def _results(contents: Contents) -> Iterator[str]:
@@ -84,11 +104,46 @@ def _results(contents: Contents) -> Iterator[str]:
 
 
 def _result_cells(entry: ReportRow, columns: Sequence[TableColumn]) -> list[str]:
-    cells = [_escape(entry.row.variant)]
-    for column in columns:
-        text = _escape(column.text(entry))
-        cells.append(f"*{text}*" if column.is_doubtful(entry) and text != figures.NONE else text)
-    return [*cells, note_numbers(entry)]
+    cells = [entry.row.variant, *(column.text(entry) for column in columns)]
+    doubtful = {place for place, column in enumerate(columns, 1) if column.is_doubtful(entry)}
+    return [*_marked(cells, doubtful), note_numbers(entry)]
+
+
+def _marked(cells: Sequence[str], doubtful: Collection[int]) -> list[str]:
+    """Cells as Markdown, those at doubtful places in italics."""
+    return [
+        f"*{_escape(cell)}*" if place in doubtful and cell not in {"", figures.NONE} else _escape(cell)
+        for place, cell in enumerate(cells)
+    ]
+
+
+def _baseline(contents: Contents) -> Iterator[str]:
+    line = baseline_line(contents)
+    if line:
+        yield "## Against the baseline"
+        yield line
+        entries = [entry for found in contents.by_scenario().values() for entry in found]
+        yield table(
+            BASELINE_HEADERS,
+            [_marked(baseline_cells(entry), baseline_doubtful(contents, entry)) for entry in entries],
+            left=(0,),
+        )
+
+
+def _twins(contents: Contents) -> Iterator[str]:
+    if contents.noise_floor is not None:
+        yield "## Noise floor"
+        yield _escape(floor_line(contents.noise_floor))
+        yield table(
+            TWIN_HEADERS, [[_escape(cell) for cell in line] for line in twin_lines(contents.noise_floor)], (0, 1)
+        )
+
+
+def _generators(contents: Contents) -> Iterator[str]:
+    if lines := generator_lines(contents):
+        yield "## Generators"
+        yield GENERATORS_MEANING
+        yield table(GENERATOR_HEADERS, [[_escape(cell) for cell in line] for line in lines], (0, 1))
 
 
 def _notes(contents: Contents) -> Iterator[str]:
@@ -98,26 +153,57 @@ def _notes(contents: Contents) -> Iterator[str]:
         yield "\n".join([f"{number}. **{_escape(heading)}**", *(f"   - {_escape(line)}" for line in lines)])
 
 
+def _verdicts(contents: Contents) -> Iterator[str]:
+    lines = [f"- {_escape(line)}" for line in verdict_lines(contents)]
+    if lines:
+        yield "## What the verdicts rest on"
+        yield "\n".join(lines)
+
+
 def _failed_cells(contents: Contents) -> Iterator[str]:
     if contents.failed_cells:
         yield "## Failed cells"
     for cell in contents.failed_cells:
-        failure = cell.failure
-        if failure is not None:
-            unit = f" Unit: {_escape(failure.unit_state)}." if failure.unit_state else ""
-            yield f"**{_escape(cell.cell_id)}** in {_escape(failure.phase)}: {_escape(failure.text)}.{unit}"
-            evidence = [*failure.log_tail[-LOG_LINES:], *failure.generator_stderr.splitlines()[-LOG_LINES:]]
-            if evidence:
-                # Indented, not fenced: no line of a log can end the block.
-                yield "\n".join(f"    {line}" for line in evidence)
+        again = ", both attempts; the second" if cell.first_failure else ""
+        if cell.failure is not None:
+            yield from _failure(f"**{_escape(cell.cell_id)}**{again}", cell.failure)
+        if cell.first_failure is not None:
+            yield from _failure("The first attempt", cell.first_failure)
+
+
+def _failure(who: str, failure: Failure) -> Iterator[str]:
+    unit = f" Unit: {_escape(failure.unit_state)}." if failure.unit_state else ""
+    yield f"{who} in {_escape(failure.phase)}: {_escape(failure.text)}.{unit}"
+    evidence = [*failure.log_tail[-LOG_LINES:], *failure.generator_stderr.splitlines()[-LOG_LINES:]]
+    if evidence:
+        yield _indented(evidence)
 
 
 def _published(contents: Contents) -> Iterator[str]:
     yield "Ratios are ours / published. The articles ran once, with wrk and server on one machine."
     for source, comparisons in contents.published.items():
         yield f"### {_escape(source)}"
-        rows = [[_escape(cell) for cell in published_cells(comparison)] for comparison in comparisons]
+        rows = [_marked(published_cells(found), published_doubtful(found)) for found in comparisons]
         yield table(PUBLISHED_HEADERS, rows, left=(0, 1, 13))
+
+
+def _claims(contents: Contents) -> Iterator[str]:
+    found = contents.articles
+    if found.claims:
+        yield "## What the articles claim"
+        yield (
+            f"{claims.summary_line(found.claims)}. How a claim is read, and what the answers mean: docs/claims.md. "
+            "Of several comparisons the one that decides is shown."
+        )
+        yield table(claims.HEADERS, claims.markdown_rows(found.claims, _escape), left=range(len(claims.HEADERS)))
+        if line := claims.other_loads_line(found.claims):
+            yield f"{_escape(line)}."
+    if found.correlations:
+        yield "## Order there and here"
+        yield "\n".join(claims.correlation_lines(found.correlations, _escape))
+    if found.inconsistencies:
+        yield "## What does not fit within the articles"
+        yield "\n".join(claims.inconsistency_lines(found.inconsistencies, _escape))
 
 
 def _environment(contents: Contents) -> Iterator[str]:
@@ -130,6 +216,25 @@ def _commands(contents: Contents) -> Iterator[str]:
     commands = {entry.row.variant: entry.row.argv for entry in contents.rows if entry.row.argv}
     yield "The main process of each variant as it was found running."
     yield "\n".join(f"- {_escape(name)}: `{shlex.join(argv)}`" for name, argv in sorted(commands.items())) or "None."
+
+
+def _units(contents: Contents) -> Iterator[str]:
+    texts = unit_texts(contents.environment.units)
+    if not texts.own:
+        return
+    yield "## Units"
+    yield "Each variant's systemd unit as it stood on the server; `environment.json` has them whole, with comments."
+    if texts.common:
+        yield "Every one of them has these lines:"
+        yield _indented(texts.common)
+    for name, lines in texts.own.items():
+        yield f"**{_escape(name)}**"
+        yield _indented(lines)
+
+
+def _indented(lines: Iterable[str]) -> str:
+    """A block of code. Indented, not fenced: no line within can end it."""
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], left: Iterable[int]) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from wrklab.doors.results import Run, write_file
-from wrklab.report import terminal
-from wrklab.report.columns import Value
+from wrklab.report import claims, terminal
 from wrklab.report.contents import Contents, read_contents
+from wrklab.report.generators import generator_values
 from wrklab.report.markdown import to_markdown
 from wrklab.report.tabular import to_csv, to_rows
+from wrklab.report.twins import twins_data
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,24 @@ def render_terminal(run: Run, console: Console, contents: Contents | None = None
     terminal.render(contents or read_contents(run), console)
 
 
-def report_rows(run: Run, contents: Contents | None = None) -> list[dict[str, Value]]:
-    """The lines of report.csv as plain data, for `--json`."""
-    return to_rows(contents or read_contents(run))
+def report_data(run: Run, contents: Contents | None = None) -> dict[str, Any]:
+    """All of `--json`: the run, its rows, what bears on believing them, the environment.
+
+    Of an A/A run the noise floor (a ratio: 0.02 is 2 %) with its twins. `generators` has an entry a row and generator
+    where there are several, else none.
+    """
+    found = contents or read_contents(run)
+    floor = found.noise_floor
+    return {
+        "run": run.plan.run_id,
+        "noise_floor_ratio": floor.ratio if floor else None,
+        "twins": twins_data(floor) if floor else [],
+        "rows": to_rows(found),
+        "generators": generator_values(found),
+        "claims": claims.to_data(found.articles.claims),
+        "rank_correlations": [claims.correlation_data(one) for one in found.articles.correlations],
+        "article_inconsistencies": [claims.inconsistency_data(one) for one in found.articles.inconsistencies],
+        "notes": [note.sentence for note in found.run_notes],
+        "forced": list(found.plan.forced),
+        "environment": found.environment.model_dump(mode="json"),
+    }

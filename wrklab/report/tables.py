@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wrklab import figures
+from wrklab.analyse.notes import doubts, row_notes
 from wrklab.analyse.published import NOT_MEASURED, Comparison
 from wrklab.analyse.rows import SummaryRow
 from wrklab.analyse.rules import Doubt
+from wrklab.analyse.verdicts import verdict_figures, verdict_of
 from wrklab.model.scenario import Scenario
+from wrklab.model.verdict import Verdict
 from wrklab.report.contents import Contents, ReportRow
 
 #: The two halves of the main table: the load and its answers, the latencies and the server's size.
@@ -29,8 +32,10 @@ class TableColumn:
     text: Callable[[ReportRow], str]
 
     def is_doubtful(self, entry: ReportRow) -> bool:
-        """A doubtful rate spoils the latencies too; doubtful latencies leave the rate."""
-        return self.doubt != "none" and ("rate" in entry.doubts or self.doubt in entry.doubts)
+        """A doubtful rate spoils all, as does a verdict that is not sound; doubtful latencies leave the rate."""
+        if self.doubt == "none":
+            return False
+        return entry.is_doubtful or self.doubt in entry.doubts
 
 
 def _errors(row: SummaryRow) -> str:
@@ -61,12 +66,14 @@ def _ideal_percent(entry: ReportRow) -> str:
 
 
 MAIN_COLUMNS: tuple[TableColumn, ...] = (
+    TableColumn("verdict", "rate", "none", lambda e: e.verdict or figures.NONE),
+    TableColumn("rank", "rate", "rate", lambda e: str(e.rank) if e.rank else figures.NONE),
     TableColumn("requests per s", "rate", "rate", _requests_per_s),
     TableColumn(
-        "rounds from-to",
+        "interval from-to",
         "rate",
         "rate",
-        lambda e: figures.rate_range(e.row.requests_per_s_min, e.row.requests_per_s_max),
+        lambda e: figures.rate_range(e.row.requests_per_s_low, e.row.requests_per_s_high),
     ),
     TableColumn("of ideal %", "rate", "rate", _ideal_percent),
     TableColumn("ours / publ.", "rate", "rate", lambda e: figures.times(e.row.published_ratio)),
@@ -124,12 +131,36 @@ PUBLISHED_HEADERS = (
 )
 
 
+#: Places of our own figures in it, and of ratios with them.
+_OUR_RATE = frozenset({3, 4, 12})
+_OUR_LATENCY = frozenset({6, 7, 9, 10})
+
+
+def published_doubtful(comparison: Comparison) -> frozenset[int]:
+    """The places of doubtful figures in a line of a published table."""
+    row = comparison.ours
+    if row is None:
+        return frozenset()
+    found = doubts(row_notes(row))
+    if _unsound(row) or "rate" in found:
+        return _OUR_RATE | _OUR_LATENCY
+    return _OUR_LATENCY if "latency" in found else frozenset()
+
+
+def _unsound(row: SummaryRow) -> Verdict | None:
+    """A verdict that says not to believe the row; None where there is no such."""
+    verdict = verdict_of(row)
+    return None if verdict is None or verdict.is_sound else verdict
+
+
 def published_cells(comparison: Comparison, *, with_scenario: bool = True) -> tuple[str, ...]:
     """One line of a published table, by PUBLISHED_HEADERS."""
     printed, row = comparison.published, comparison.ours
     latency = row.latency if row else None
     ours = NOT_MEASURED if row is None else f"{row.variant} ({row.scenario})" if with_scenario else row.variant
-    remarks = list(comparison.remarks) + ([f"article: {printed.note}"] if printed.note else [])
+    verdict = _unsound(row) if row else None
+    remarks = [*([str(verdict)] if verdict else []), *comparison.remarks]
+    remarks += [f"article: {printed.note}"] if printed.note else []
     return (
         printed.row,
         ours,
@@ -159,6 +190,67 @@ def _published_errors(comparison: Comparison) -> str:
     return ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number) or "0"
 
 
+BASELINE_HEADERS = (
+    "variant",
+    "requests per s",
+    "rounds from-to",
+    "x baseline",
+    "of all CPUs %",
+    "server CPU %",
+    "CPU ms a request",
+    "procs",
+    "threads",
+)
+
+
+def baseline_line(contents: Contents) -> str:
+    """What the table of the baseline shows; empty where the run has no baseline that was measured."""
+    if contents.plan.baseline is None or all(entry.row.baseline_ratio is None for entry in contents.rows):
+        return ""
+    cpus = figures.plural(contents.plan.server_cpus_count, "CPU")
+    return (
+        f"Against {contents.plan.baseline}: `x baseline` is its rate times as much, `of all CPUs` the share of what so "
+        f"many of it could give as the server has CPUs ({cpus}). What is bound to one CPU stays at x 1 however "
+        f"many there are.{_doubtful_baselines(contents)}"
+    )
+
+
+def _doubtful_baselines(contents: Contents) -> str:
+    """That ratios rest on a doubtful rate, and under which scenarios; empty where they do not."""
+    found = [entry for entry in contents.rows if entry.row.variant == contents.plan.baseline and entry.is_doubtful]
+    told = ", ".join(f"{entry.row.scenario} ({entry.verdict or 'no verdict'})" for entry in found)
+    return f" The baseline's own rate is doubtful, and so is every ratio to it: {told}." if told else ""
+
+
+#: Places of the ratios to the baseline in a line of its table.
+_BASELINE_RATIOS = frozenset({3, 4})
+
+
+def baseline_doubtful(contents: Contents, entry: ReportRow) -> frozenset[int]:
+    """The places of doubtful figures in a line of the baseline's table: all but the name, or the ratios alone."""
+    if entry.is_doubtful:
+        return frozenset(range(1, len(BASELINE_HEADERS)))
+    base = (found for found in contents.rows if found.row.variant == contents.plan.baseline and found.is_doubtful)
+    return _BASELINE_RATIOS if entry.row.scenario in {found.row.scenario for found in base} else frozenset()
+
+
+def baseline_cells(entry: ReportRow) -> tuple[str, ...]:
+    """One line of the baseline's table, by BASELINE_HEADERS."""
+    row = entry.row
+    share, cpu_us = row.baseline_cpus_ratio, row.server_cpu_us_per_request
+    return (
+        row.variant,
+        figures.rate(row.requests_per_s),
+        figures.rate_range(row.requests_per_s_min, row.requests_per_s_max),
+        figures.times(row.baseline_ratio),
+        figures.percent_number(None if share is None else share * 100),
+        figures.percent_number(row.server_cpu_percent),
+        figures.ms(cpu_us),
+        figures.count(row.processes_max),
+        figures.count(row.threads_max),
+    )
+
+
 def harness_line(contents: Contents) -> str:
     """What the harness cost beside the servers' own start, warm-up and window; empty when nothing was measured."""
     known = [entry.row.harness_s for entry in contents.rows if entry.row.harness_s is not None]
@@ -169,6 +261,14 @@ def harness_line(contents: Contents) -> str:
         "The harness itself cost (harness_s: a cell's wall clock less start-up, warm-up, settling and window) "
         f"{middle} s in the middle; by variant {low} to {high} s."
     )
+
+
+def verdict_lines(contents: Contents) -> Iterator[str]:
+    """What each verdict rests on: `variant (scenario): server-bound: server CPU 97 % ...`."""
+    for entry in contents.rows:
+        figures_text = verdict_figures(entry.row)
+        if figures_text:
+            yield f"{entry.row.variant} ({entry.row.scenario}): {entry.verdict}: {figures_text}"
 
 
 def note_lines(contents: Contents) -> Iterator[tuple[int, str, tuple[str, ...]]]:

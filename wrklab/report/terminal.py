@@ -9,17 +9,27 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from wrklab import figures
+from wrklab.model.verdict import Verdict
+from wrklab.report import claims
 from wrklab.report.contents import Contents, ReportRow
+from wrklab.report.generators import GENERATOR_HEADERS, generator_lines
 from wrklab.report.tables import (
+    BASELINE_HEADERS,
     MAIN_COLUMNS,
     PUBLISHED_HEADERS,
     TableColumn,
+    baseline_cells,
+    baseline_doubtful,
+    baseline_line,
     harness_line,
     note_lines,
     note_numbers,
     published_cells,
+    published_doubtful,
     scenario_line,
 )
+from wrklab.report.twins import TWIN_HEADERS, floor_line, twin_lines
 
 #: From this width on, both halves of the main table stand side by side.
 WIDE_COLUMNS = 220
@@ -39,8 +49,16 @@ def render(contents: Contents, console: Console) -> None:
         for columns in _halves(console.width):
             console.print(_main_table(columns, entries, console.width))
             console.print()
+    _render_twins(contents, console)
+    _render_baseline(contents, console)
+    _render_generators(contents, console)
     _render_notes(contents, console)
     _render_published(contents, console)
+    claims.render(contents.articles.claims, console)
+    claims.render_correlations(contents.articles.correlations, console)
+    if contents.articles.inconsistencies:
+        found = figures.plural(len(contents.articles.inconsistencies), "figure")
+        console.print(Text(f"{found} of these articles do not fit each other: see report.md"))
     if line := harness_line(contents):
         console.print(Text(line))
 
@@ -53,6 +71,7 @@ def _halves(width: int) -> list[list[TableColumn]]:
 
 def _main_table(columns: Sequence[TableColumn], entries: Sequence[ReportRow], width: int) -> Table:
     table = _table(width)
+    shown = (lambda text: text) if width >= WIDE_COLUMNS else _stacked_verdict
     with_notes = columns[0].half == "rate"
     table.add_column("variant", no_wrap=True)
     for column in columns:
@@ -60,8 +79,8 @@ def _main_table(columns: Sequence[TableColumn], entries: Sequence[ReportRow], wi
     if with_notes:
         table.add_column("notes", no_wrap=True)
     for entry in entries:
-        cells = [Text(entry.row.variant, style=_DOUBTFUL if "rate" in entry.doubts else "")]
-        cells += [Text(_each_on_its_line(column.text(entry)), style=_style(entry, column)) for column in columns]
+        cells = [Text(entry.row.variant, style=_DOUBTFUL if entry.is_doubtful else "")]
+        cells += [Text(shown(_each_on_its_line(column.text(entry))), style=_style(entry, column)) for column in columns]
         table.add_row(*cells, *([Text(note_numbers(entry), style="cyan")] if with_notes else []))
     return table
 
@@ -75,6 +94,56 @@ def _style(entry: ReportRow, column: TableColumn) -> str:
 def _each_on_its_line(errors: str) -> str:
     """Errors of several kinds take a line each; other figures have no comma with a space."""
     return errors.replace(", ", "\n")
+
+
+def _render_baseline(contents: Contents, console: Console) -> None:
+    line = baseline_line(contents)
+    if not line:
+        return
+    console.print(Text(line))
+    table = _table(console.width)
+    for place, header in enumerate(BASELINE_HEADERS):
+        table.add_column(_stacked(header), justify="right" if place else "left", no_wrap=True)
+    for entries in contents.by_scenario().values():
+        for entry in entries:
+            doubtful = baseline_doubtful(contents, entry)
+            cells = enumerate(baseline_cells(entry))
+            table.add_row(*(Text(cell, style=_DOUBTFUL if place in doubtful else "") for place, cell in cells))
+    console.print(table)
+    console.print()
+
+
+def _render_twins(contents: Contents, console: Console) -> None:
+    floor = contents.noise_floor
+    if floor is None:
+        return
+    console.print(Text(floor_line(floor)))
+    table = _table(console.width)
+    for place, header in enumerate(TWIN_HEADERS):
+        table.add_column(_stacked(header), justify="left" if place in {0, 1} else "right", no_wrap=True)
+    for line in twin_lines(floor):
+        table.add_row(*map(Text, line))
+    console.print(table)
+    console.print()
+
+
+def _render_generators(contents: Contents, console: Console) -> None:
+    lines = generator_lines(contents)
+    if not lines:
+        return
+    console.print(Text("Each generator's share", style="bold"))
+    table = _table(console.width)
+    for place, header in enumerate(GENERATOR_HEADERS):
+        table.add_column(_stacked(header), justify="left" if place in {0, 1} else "right", no_wrap=True)
+    for line in lines:
+        table.add_row(*map(Text, line))
+    console.print(table)
+    console.print()
+
+
+def _stacked_verdict(text: str) -> str:
+    """`server-` above `bound`: a verdict on one line would cost the room of two figures."""
+    return text.replace("-", "-\n", 1) if text in set(Verdict) else text
 
 
 def _render_notes(contents: Contents, console: Console) -> None:
@@ -103,8 +172,9 @@ def _render_published(contents: Contents, console: Console) -> None:
             table.add_column(header, justify=justify, no_wrap=not is_name, overflow="fold")
         for comparison in comparisons:
             cells = published_cells(comparison, with_scenario=len(contents.plan.scenarios) > 1)
-            style = _DOUBTFUL if comparison.ours is None else ""
-            table.add_row(*(Text(_each_on_its_line(cells[place]), style=style) for place in _PUBLISHED_SHOWN))
+            doubtful = frozenset(_PUBLISHED_SHOWN) if comparison.ours is None else published_doubtful(comparison)
+            styles = {place: _DOUBTFUL if place in doubtful else "" for place in _PUBLISHED_SHOWN}
+            table.add_row(*(Text(_each_on_its_line(cells[place]), style=style) for place, style in styles.items()))
         console.print(table)
         console.print()
 

@@ -1,0 +1,33 @@
+"""`invoke claims`."""
+
+from __future__ import annotations
+
+from wrklab.analyse.claims import judge_articles
+from wrklab.analyse.consistency import find_inconsistencies
+from wrklab.cli.verbs import print_json, results
+from wrklab.model.articles import read_articles
+from wrklab.model.catalogue import read_catalogue
+from wrklab.paths import PROJECT_DIR
+from wrklab.report import claims as layout
+
+
+def claims(suite: str, *, as_json: bool) -> None:
+    """Every claim beside its article's own figures, and what does not fit within the articles. Needs no run."""
+    catalogue = read_catalogue()
+    chosen = catalogue.suite(suite).name if suite else None
+    found = [result for result in judge_articles(catalogue) if chosen in {None, result.suite}]
+    articles = {result.claim.source for result in found}
+    wrong = [
+        one
+        for one in find_inconsistencies(catalogue, read_articles(PROJECT_DIR / "reference"))
+        if one.article in articles
+    ]
+    if as_json:
+        print_json(
+            {
+                "claims": [layout.article_data(result) for result in found],
+                "article_inconsistencies": [layout.inconsistency_data(one) for one in wrong],
+            }
+        )
+        return
+    layout.render_articles(found, wrong, results())

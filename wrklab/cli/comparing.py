@@ -1,0 +1,56 @@
+"""`invoke compare`."""
+
+from __future__ import annotations
+
+from invoke.exceptions import Exit
+
+from wrklab import figures
+from wrklab.analyse.compare import THRESHOLD_PERCENT, RunComparison, RunSide, compare_runs
+from wrklab.cli.reporting import open_run
+from wrklab.cli.verbs import print_json, results
+from wrklab.errors import UsageError
+from wrklab.report.comparison import comparison_data, read_side, render_comparison
+
+_ALL_PERCENT = 100.0
+
+
+def compare(old_id: str, new_id: str, threshold: str, *, as_json: bool) -> None:
+    """Two runs side by side. Exits with 1 when something got worse or vanished, or nothing could be compared.
+
+    Raises UnknownNameError for an unknown run, UsageError for a threshold that cannot be meant.
+    """
+    threshold_percent = parse_threshold(threshold)
+    old, new = _read(old_id), _read(new_id)
+    found = compare_runs(old, new, threshold_percent)
+    if as_json:
+        print_json(comparison_data(found))
+    else:
+        render_comparison(found, results())
+    if text := complaint(found):
+        raise Exit(text, code=1)
+
+
+def parse_threshold(text: str) -> float:
+    """Percent from `5`, `2.5` or `5%`; the default where nothing was given. Raises UsageError outside of 0 to 100."""
+    if not text:
+        return THRESHOLD_PERCENT
+    try:
+        percent = float(text.strip().removesuffix("%"))
+    except ValueError:
+        percent = -1.0
+    if not 0 <= percent < _ALL_PERCENT:
+        raise UsageError(f"--threshold {text!r}: percent from 0 to below 100 was expected, for instance --threshold 5")
+    return percent
+
+
+def complaint(found: RunComparison) -> str:
+    """Why the comparison does not end well; empty where it does."""
+    if found.regressions:
+        rows = figures.plural(len(found.regressions), "row")
+        return f"worse by more than {found.threshold_percent:g} %, failed or gone: {rows}"
+    return "" if found.compared else "nothing could be compared"
+
+
+def _read(run_id: str) -> RunSide:
+    with open_run(run_id) as run:
+        return read_side(run)

@@ -1,0 +1,193 @@
+"""Two runs side by side, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from wrklab import figures
+from wrklab.analyse.compare import RunComparison, RunSide
+from wrklab.analyse.compare_rows import Outcome, RowChange
+from wrklab.analyse.rows import SummaryRow
+from wrklab.analyse.verdicts import verdict_of
+from wrklab.doors.results import Run
+from wrklab.model.verdict import Verdict
+from wrklab.report.contents import read_contents
+
+#: What each outcome reads as, and its colour.
+_SHOWN: dict[Outcome, tuple[str, str]] = {
+    "better": ("better", "green"),
+    "equal": ("equal", ""),
+    "worse": ("worse", "red"),
+    "untested": ("untested", "yellow"),
+    "failed": ("failed", "red"),
+    "vanished": ("vanished", "red"),
+    "polluted": ("polluted", "red"),
+    "appeared": ("new", ""),
+    "other_load": ("other load", "yellow"),
+    "unmeasured": ("in neither", "dim"),
+}
+_HEADERS = (
+    "variant",
+    "old per s",
+    "new per s",
+    "new / old",
+    "from-to",
+    "is",
+    "p50 x",
+    "p99 x",
+    "CPU x",
+    "old verdict",
+    "new verdict",
+)
+
+
+def read_side(run: Run) -> RunSide:
+    """What comparing needs of a stored run."""
+    contents = read_contents(run)
+    return RunSide(run.plan, run.environment, tuple(entry.row for entry in contents.rows), contents.noise_floor)
+
+
+def render_comparison(found: RunComparison, console: Console) -> None:
+    """Prints rows by scenario, what stands out, and what changed around them."""
+    console.print(Text(f"old {found.old_id}\nnew {found.new_id}"))
+    for scenario in dict.fromkeys(row.scenario for row in found.rows):
+        console.print()
+        console.print(Text(scenario, style="bold"))
+        console.print(_rows_table([row for row in found.rows if row.scenario == scenario]))
+    for row in found.rows:
+        if row.remark:
+            console.print(Text(f"{row.variant} ({row.scenario}): {row.remark}"), style="dim")
+    console.print()
+    for line in summary_lines(found):
+        console.print(Text(line))
+    _render_changes(found, console)
+
+
+def summary_lines(found: RunComparison) -> Iterator[str]:
+    """What the figures come to, a sentence a line."""
+    floor = found.noise_floor_ratio
+    yield (
+        "Noise floor: neither run has one (bench --aa gives it); equal means that the test does not tell them apart."
+        if floor is None
+        else f"Noise floor {floor * 100:.2g} %: smaller differences are called equal."
+    )
+    if found.median_ratio is not None:
+        yield (
+            f"All {figures.plural(len(found.compared), 'row')} together: new / old "
+            f"{figures.near_one(found.median_ratio)} (median). Far from 1, the machine changed and not one variant."
+        )
+    if bound := [row for row in found.rows if row.is_load_set]:
+        yield (
+            f"Hold- or limit-bound in both runs: {figures.plural(len(bound), 'row')}. There the load sets the rate, "
+            "which a slower server does not change: look at p50, p99 and CPU (an answer's)."
+        )
+    if not found.compared:
+        yield "Nothing could be compared: no variant has a rate in both runs under the same load."
+    count = len(found.regressions)
+    names = ", ".join(f"{row.variant} ({row.scenario})" for row in found.regressions)
+    told = f"{count}: {names}" if count else "none"
+    yield f"Worse by more than {found.threshold_percent:g} %, failed or gone: {told}."
+
+
+def comparison_data(found: RunComparison) -> dict[str, Any]:
+    """The same as plain data for `--json`; ratios are new / old."""
+    return {
+        "old": found.old_id,
+        "new": found.new_id,
+        "threshold_percent": found.threshold_percent,
+        "noise_floor_ratio": found.noise_floor_ratio,
+        "median_ratio": found.median_ratio,
+        "rows": [_row_data(row) for row in found.rows],
+        "regressions": [{"variant": row.variant, "scenario": row.scenario} for row in found.regressions],
+        "environment": [
+            {"where": change.where, "key": change.key, "old": change.old, "new": change.new} for change in found.changes
+        ],
+    }
+
+
+def _row_data(row: RowChange) -> dict[str, Any]:
+    return {
+        "variant": row.variant,
+        "scenario": row.scenario,
+        "outcome": row.outcome,
+        "is_regression": row.is_regression,
+        "old_requests_per_s": row.old.requests_per_s if row.old else None,
+        "new_requests_per_s": row.new.requests_per_s if row.new else None,
+        "ratio": row.ratio,
+        "ratio_low": row.interval.low if row.interval else None,
+        "ratio_high": row.interval.high if row.interval else None,
+        "p_value": row.p_values.own if row.p_values else None,
+        "p_value_adjusted": row.p_values.adjusted if row.p_values else None,
+        "latency_p50_ratio": row.latency_p50_ratio,
+        "latency_p99_ratio": row.latency_p99_ratio,
+        "server_cpu_us_per_request_ratio": row.cpu_ratio,
+        "is_load_set": row.is_load_set,
+        "old_verdict": _verdict(row.old),
+        "new_verdict": _verdict(row.new),
+        "remark": row.remark,
+    }
+
+
+def _verdict(row: SummaryRow | None) -> Verdict | None:
+    """What a run says of its own row; None where it has none, or no round of it ended."""
+    return verdict_of(row) if row else None
+
+
+def _stacked(verdict: Verdict | None) -> str:
+    """`server-` above `bound`, so that both verdicts have room beside the figures."""
+    return verdict.replace("-", "-\n", 1) if verdict else figures.NONE
+
+
+def _rows_table(rows: Sequence[RowChange]) -> Table:
+    table = _table(_HEADERS, left=(0, 9, 10))
+    for row in rows:
+        text, style = _SHOWN[row.outcome]
+        is_doubtful = not all(found.is_sound for found in (_verdict(row.old), _verdict(row.new)) if found)
+        cells = [Text(cell, style="dim" if is_doubtful else "") for cell in _cells(row)]
+        cells[5] = Text(text, style=style)
+        table.add_row(*cells)
+    return table
+
+
+def _cells(row: RowChange) -> tuple[str, ...]:
+    return (
+        row.variant,
+        figures.rate(row.old.requests_per_s if row.old else None),
+        figures.rate(row.new.requests_per_s if row.new else None),
+        figures.near_one(row.ratio),
+        figures.near_one_range(row.interval.low, row.interval.high) if row.interval else figures.NONE,
+        row.outcome,
+        figures.near_one(row.latency_p50_ratio),
+        figures.near_one(row.latency_p99_ratio),
+        figures.near_one(row.cpu_ratio),
+        _stacked(_verdict(row.old)),
+        _stacked(_verdict(row.new)),
+    )
+
+
+def _render_changes(found: RunComparison, console: Console) -> None:
+    console.print()
+    if not found.changes:
+        console.print(Text("The environment is the same, as far as both runs know it."))
+        return
+    console.print(Text("What else is not the same", style="bold"))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("where", no_wrap=True)
+    for header in ("fact", "old", "new"):
+        table.add_column(header, overflow="fold")
+    for change in found.changes:
+        table.add_row(*map(Text, (change.where, change.key, change.old, change.new)))
+    console.print(table)
+
+
+def _table(headers: Sequence[str], left: Sequence[int]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for place, header in enumerate(headers):
+        table.add_column(header.replace(" ", "\n"), justify="left" if place in left else "right", no_wrap=place == 0)
+    return table
