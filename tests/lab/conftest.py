@@ -62,6 +62,13 @@ def catalogue() -> Catalogue:
     return read_catalogue()
 
 
+@pytest.fixture(scope="module")
+def deployed_session(deployed_lab: str, catalogue: Catalogue) -> Iterator[Session]:
+    """Open connections to the deployed lab for a whole module's fixtures."""
+    with open_session(catalogue, deployed_lab) as found:
+        yield found
+
+
 @pytest.fixture
 def session(deployed_lab: str, catalogue: Catalogue) -> Iterator[Session]:
     """Open connections to the deployed lab, with nothing of an earlier test left running."""

@@ -98,13 +98,13 @@ def test_two_wrk_processes_are_one_load(session: Session, catalogue: Catalogue) 
     scenario = override(catalogue.scenario("smoke"), {"connections": 100, "threads": 2, "duration_s": 3})
     cell = Cell(catalogue.variants["go_net_http"], scenario, round_number=1)
 
-    raw = run_cell(session, cell, [ProcessLoad(threads=1, connections=50)] * 2, lambda _: None)
+    raw = run_cell(session, cell, {"loadgen": [ProcessLoad(threads=1, connections=50)] * 2}, lambda _: None)
 
     assert raw.error is None, raw.error
-    of_each = [wrk["report"]["requests"] for wrk in raw.load["wrk"]]
+    of_each = [wrk["report"]["requests"] for wrk in raw.loads["loadgen"]["wrk"]]
     assert len(of_each) == 2
     assert all(of_each)
-    measured = cell_outcome(raw, planned_cell(catalogue, cell, session.hosts.lab), 0, session.hosts).record.measurement
+    measured = cell_outcome(raw, planned_cell(catalogue, cell, None), 0, session.hosts).record.measurement
     assert measured is not None
     assert measured.generators[0].wrk_processes == 2
     assert measured.connections_asked == 100

@@ -1,178 +1,259 @@
-"""What goes wrong on hosts while a bench runs: nothing is left running, nothing measured is lost."""
+"""What goes wrong with controllers, connections and hosts: nothing is left running, nothing measured is lost.
+
+docs/faults.md lists each fault with its test.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.lab.benches import (
+    QUICK,
+    assert_nothing_runs,
+    bench,
+    cells_of,
+    journal_of,
+    running_units,
+    state_of,
+    wait_for_window,
+    wait_until,
+)
+from tests.lab.conftest import LAB, invoke
+from wrklab.doors.host_lock import holder_of
 from wrklab.doors.remote import RemoteHost
-from wrklab.doors.results import Run, run_ids
-from wrklab.errors import StoreError
-from wrklab.measure.session import Session
-from wrklab.model.record import CellRecord
-from wrklab.paths import PROJECT_DIR, RESULTS_DIR
+from wrklab.doors.results import run_ids
+from wrklab.measure.session import Session, open_session
+from wrklab.model.catalogue import Catalogue
+from wrklab.paths import RESULTS_DIR
 
-#: Every unit of ours that may run on a host.
-UNITS = "wrklab-*"
+TABLE = "wrklab_test_fault"
 
 
-@pytest.fixture
-def bench(session: Session) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts `invoke bench WORDS` in a session of its own and lets the test go on."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*words: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [Path(sys.executable).parent / "invoke", "bench", *words],
-            cwd=PROJECT_DIR,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def running_units(host: RemoteHost) -> list[str]:
-    """Units of ours that run on a host."""
-    words = ["systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating,deactivating", UNITS]
-    return [line.split()[0] for line in host.run(words, limit_s=10).stdout.splitlines()]
-
-
-def programs(host: RemoteHost, name: str) -> list[str]:
-    """Processes of that name on a host."""
-    return host.run(["pgrep", "--exact", name], limit_s=10, check=False).stdout.split()
-
-
-def wait_until(condition: Callable[[], object], limit_s: float, what: str) -> None:
-    """Waits for a condition; fails the test when it does not come."""
-    until = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < until, f"not within {limit_s} s: {what}"
-        time.sleep(0.2)
-
-
-def wait_for_window(session: Session) -> None:
-    """Waits until the measured window runs: wrk with the many connections."""
-    generator = session.generators[0]
-    pattern = ["pgrep", "--full", "--exact", "/usr/bin/wrk .* -c500 .*"]
-    wait_until(lambda: generator.run(pattern, limit_s=10, check=False).stdout, 60, "wrk in its window")
-
-
-def newest_cells() -> list[CellRecord]:
-    """The cells of the newest run."""
-    with Run.open(RESULTS_DIR) as run:
-        return run.cells()
-
-
-def cells_so_far() -> list[CellRecord]:
-    """The cells of the newest run while somebody writes it; none where it cannot be read just now."""
+@contextmanager
+def ssh_cut(host: RemoteHost) -> Iterator[None]:
+    """Every packet of ssh to a host is dropped for as long as the block lasts; its load's network is another port."""
+    rule = f"ip daddr {host.host.address} tcp dport 22 drop"
+    table = f"add table ip {TABLE}; add chain ip {TABLE} out {{ type filter hook output priority 0; }}"
+    subprocess.run(["nft", f"{table}; add rule ip {TABLE} out {rule}"], check=True)
     try:
-        return newest_cells()
-    except StoreError:
-        return []
+        yield
+    finally:
+        subprocess.run(["nft", f"delete table ip {TABLE}"], check=True)
 
 
-#: One cell whose window is long enough to do something to it.
-ONE_CELL = ("--variant", "go_net_http", "--connections", "500", "--duration", "6s", "--rounds", "1")
+@contextmanager
+def small_disk(path: Path, size: str) -> Iterator[None]:
+    """A small filesystem over a folder of this machine."""
+    path.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "wrklab_test", path], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", path], check=True)
 
 
-def test_a_server_that_dies_under_load_fails_its_cell_with_evidence(
-    session: Session, bench: Callable[..., subprocess.Popen[str]]
+def test_a_controller_killed_in_each_phase_is_resumed_at_the_next_cell(session: Session) -> None:
+    """kill -9 while it starts, warms up, measures, pulls, stores: one cell each is done before and the rest after."""
+    phases = ("start", "warmup", "window", "stop", "store")
+    begin = (*QUICK, "--duration", "1s", "--rounds", str(len(phases) + 1))
+    run_id = ""
+    for done_count, phase in enumerate(phases, 1):
+        words = begin if not run_id else ("--force", "--resume", run_id)
+        with bench(*words, dies_in=phase) as dying:
+            run_id = run_id or dying.run_id()
+            status, output = dying.wait()
+        assert status == -signal.SIGKILL, output
+        assert len(cells_of(run_id)) == done_count, phase
+
+    done = invoke("bench", "--force", "--resume")
+
+    cells = cells_of(run_id)
+    assert [cell.round_number for cell in cells] == [1, 2, 3, 4, 5, 6], done.stderr
+    assert all(cell.state == "measured" and cell.attempts == 1 for cell in cells)
+    assert sorted(path.name for path in (RESULTS_DIR / run_id / "raw").iterdir()) == [cell.cell_id for cell in cells]
+    assert state_of(run_id) == "finished"
+    assert_nothing_runs(session)
+    again = invoke("bench", "--resume", run_id)
+    assert (again.returncode, "nothing to resume" in again.stderr) == (0, True)
+
+
+def test_a_dead_controller_leaves_nothing_for_cleanup_to_miss(session: Session) -> None:
+    """After kill -9 in the window the load still runs; `invoke cleanup` ends it at once, and says what it was."""
+    with bench(*QUICK, "--duration", "5s", "--rounds", "2", dies_in="window") as dying:
+        dying.wait()
+    assert running_units(session.generators[0]) == ["wrklab-load.service"]
+    show = ["systemctl", "show", "--property=RuntimeMaxUSec", "--value", "wrklab-load.service"]
+    assert session.generators[0].run(show, limit_s=10).stdout.strip() not in {"", "infinity"}
+    assert "wrklab-lease.timer" in running_units(session.server)
+
+    done = invoke("cleanup")
+
+    assert done.returncode == 0, done.stderr
+    assert "wrklab-load.service" in done.stderr
+    assert "wrklab-go_net_http.service" in done.stderr
+    assert_nothing_runs(session)
+
+
+def test_server_and_wrk_killed_in_the_window_cost_a_second_attempt(session: Session) -> None:
+    """Each cell is measured once more on a fresh server; the first attempt's evidence is kept and the report tells."""
+    with bench(*QUICK, "--duration", "2s", "--rounds", "2") as running:
+        first = wait_for_window(session)
+        session.server.run(["systemctl", "kill", "--signal=KILL", "wrklab-go_net_http.service"], limit_s=10)
+        second = wait_for_window(session, after=first)
+        third = wait_for_window(session, after=[*first, *second])
+        session.generators[0].run(["kill", "-KILL", *third], limit_s=10)
+        run_id = running.run_id()
+        status, output = running.wait()
+
+    cells = cells_of(run_id)
+    assert [(cell.state, cell.attempts) for cell in cells] == [("measured", 2), ("measured", 2)], output
+    why = [cell.first_failure.text for cell in cells if cell.first_failure]
+    assert "go_net_http ended under the load" in why[0]
+    assert cells[0].first_failure is not None
+    assert "killed by SIGKILL" in cells[0].first_failure.unit_state
+    assert "exit -9" in why[1]
+    raw = RESULTS_DIR / run_id / "raw" / cells[0].cell_id
+    assert (raw / "attempt_1" / "server.json").is_file()
+    assert len(journal_of(run_id, "attempt_failed")) == 2
+    assert "second_attempt" in (RESULTS_DIR / run_id / "report.csv").read_text(encoding="utf-8")
+    assert status in {0, 1}
+    assert_nothing_runs(session)
+
+
+def test_a_cut_and_a_restart_of_ssh_are_lived_through_and_the_hosts_stay_ours(session: Session) -> None:
+    """5 s without ssh, then sshd and all its sessions killed: both cells at the first attempt; others are refused."""
+    generator = session.generators[0]
+    with bench(*QUICK, "--duration", "7s", "--rounds", "2") as running:
+        first = wait_for_window(session)
+        with ssh_cut(generator):
+            time.sleep(5)
+        second = invoke("bench", *QUICK, "--rounds", "1")
+        cleaning = invoke("cleanup")
+        wait_for_window(session, after=first)
+        kill = "sleep 0.3; systemctl kill --signal=KILL ssh.service; sleep 0.2; systemctl start ssh.service"
+        generator.run(["systemd-run", "--quiet", "--collect", "sh", "-c", kill], limit_s=10)
+        run_id = running.run_id()
+        time.sleep(2)
+        holder = holder_of(generator)
+        status, output = running.wait()
+
+    cells = cells_of(run_id)
+    assert [(cell.state, cell.attempts) for cell in cells] == [("measured", 1), ("measured", 1)], output
+    assert all(cell.measurement and cell.measurement.duration_s == pytest.approx(7, abs=0.3) for cell in cells)
+    assert any(text.startswith(f"{generator.name}:") for text in journal_of(run_id, "followed"))
+    for refused in (second, cleaning):
+        assert refused.returncode == 1
+        assert "taken by another controller" in refused.stderr
+        assert f"process {running.process.pid}" in refused.stderr
+    assert holder is not None
+    assert holder.run == run_id
+    assert holder_of(generator) is None
+    assert status in {0, 1}
+    assert_nothing_runs(session)
+
+
+def test_a_generator_that_is_gone_ends_the_run_and_resuming_brings_it_back(
+    session: Session, catalogue: Catalogue
 ) -> None:
-    """kill -9 of the server within the window: the cell has failed, says so, and the exit status is 1."""
-    process = bench(*ONE_CELL)
-    wait_for_window(session)
-    session.server.run(["systemctl", "kill", "--signal=KILL", "wrklab-go_net_http.service"], limit_s=10)
-    output, _ = process.communicate(timeout=90)
-
-    assert process.returncode == 1, output
-    record = newest_cells()[0]
-    assert record.state == "failed"
-    assert record.failure is not None
-    assert "go_net_http" in record.failure.text
-    assert record.failure.unit_state
-
-
-def test_a_cell_survives_the_death_of_sshd(session: Session, bench: Callable[..., subprocess.Popen[str]]) -> None:
-    """sshd and every ssh session on the generator killed within the window: the load goes on and is followed again."""
-    process = bench(*ONE_CELL)
-    wait_for_window(session)
-    kill = "systemctl kill --signal=KILL ssh.service; sleep 0.2; systemctl start ssh.service"
-    session.generators[0].run(["systemd-run", "--quiet", "--collect", "sh", "-c", f"sleep 0.3; {kill}"], limit_s=10)
-    output, _ = process.communicate(timeout=90)
-
-    with Run.open(RESULTS_DIR) as run:
-        record = run.cells()[0]
-        followed = [entry.text for entry in run.journal_entries() if entry.phase == "followed"]
-    assert len(followed) == 1, output
-    assert followed[0].startswith(f"{session.generators[0].name}:")
-    assert record.state == "measured", output
-    assert record.measurement is not None
-    assert record.measurement.duration_s == pytest.approx(6, abs=0.3)
+    """Powered off in the second cell: exit status 1 with the command that goes on; the first cell is kept."""
+    try:
+        with bench(*QUICK, "--duration", "2s", "--rounds", "3") as running:
+            first = wait_for_window(session)
+            wait_for_window(session, after=first)
+            session.generators[0].run(["systemctl", "poweroff", "--force", "--force"], limit_s=5, check=False)
+            run_id = running.run_id()
+            status, output = running.wait()
+        assert status == 1, output
+        assert f"invoke bench --resume {run_id}" in output
+        assert state_of(run_id) == "interrupted"
+        assert [cell.round_number for cell in cells_of(run_id)] == [1]
+        assert running_units(session.server) == []
+    finally:
+        resumed = invoke("bench", "--force", "--resume", limit_s=400)
+    assert [cell.round_number for cell in cells_of(run_id)] == [1, 2, 3], resumed.stderr
+    with open_session(catalogue, LAB) as anew:
+        assert_nothing_runs(anew)
 
 
-def test_a_killed_controller_leaves_nothing_running_and_loses_nothing(
-    session: Session, bench: Callable[..., subprocess.Popen[str]]
-) -> None:
-    """kill -9 of the controller in its second cell: the first is in the store; leases end the rest on the hosts."""
-    before = set(run_ids(RESULTS_DIR))
-    process = bench("--variant", "go_net_http", "--connections", "500", "--duration", "3s", "--rounds", "5")
-    wait_until(lambda: set(run_ids(RESULTS_DIR)) - before, 60, "a new run")
-    wait_until(cells_so_far, 60, "a finished cell")
-    wait_for_window(session)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=10)
+def test_a_full_disk_on_a_host_ends_the_run_until_there_is_room(session: Session) -> None:
+    """The reason is told; with room again the run is completed."""
+    cells_dir = "/var/lib/wrklab/cells"
+    generator = session.generators[0]
+    generator.run(["mkdir", "-p", cells_dir], limit_s=10)
+    generator.run(["mount", "-t", "tmpfs", "-o", "size=16k", "wrklab_test", cells_dir], limit_s=10)
+    try:
+        done = invoke("bench", *QUICK, "--duration", "1s", "--rounds", "1")
+    finally:
+        generator.run(["umount", cells_dir], limit_s=10)
+    assert done.returncode == 1, done.stderr
+    assert "its disk is full" in done.stderr
+    run_id = run_ids(RESULTS_DIR)[-1]
+    assert cells_of(run_id) == []
+    assert_nothing_runs(session)
 
-    cells = newest_cells()
-    assert cells
-    assert all(cell.state == "measured" for cell in cells)
-    wait_until(lambda: not any(running_units(host) for host in session.all), 100, "no unit of ours on any host")
-    assert not programs(session.generators[0], "wrk")
-
-
-def test_ctrl_c_ends_the_bench_with_a_report(session: Session, bench: Callable[..., subprocess.Popen[str]]) -> None:
-    """SIGINT in the second cell: exit status 130, nothing left running, the first cell in report.csv."""
-    before = set(run_ids(RESULTS_DIR))
-    process = bench("--variant", "go_net_http", "--connections", "500", "--duration", "3s", "--rounds", "5")
-    wait_until(lambda: set(run_ids(RESULTS_DIR)) - before, 60, "a new run")
-    wait_until(cells_so_far, 60, "a finished cell")
-    wait_for_window(session)
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
-
-    assert process.returncode == 130, output
-    assert not any(running_units(host) for host in session.all)
-    with Run.open(RESULTS_DIR) as run:
-        assert (run.path / "report.csv").read_text(encoding="utf-8").count("go_net_http") >= 1
-        assert run.info().state == "interrupted"
+    resumed = invoke("bench", "--force", "--resume")
+    assert [cell.state for cell in cells_of(run_id)] == ["measured"], resumed.stderr
 
 
-def test_a_taken_port_is_said(session: Session, bench: Callable[..., subprocess.Popen[str]]) -> None:
+def test_a_full_disk_here_leaves_the_store_readable(session: Session) -> None:
+    """Full within the second cell: the first one is whole, and with room again the run is completed."""
+    with small_disk(RESULTS_DIR, "14m"), bench(*QUICK, "--duration", "2s", "--rounds", "2") as running:
+        first = wait_for_window(session)
+        wait_for_window(session, after=first)
+        filler = RESULTS_DIR / "filler"
+        free_bytes = shutil.disk_usage(RESULTS_DIR).free
+        filler.write_bytes(bytes(free_bytes))
+        run_id = running.run_id()
+        status, output = running.wait()
+        assert status == 1, output
+        assert "disk" in output
+        assert f"invoke bench --resume {run_id}" in output
+        assert [cell.round_number for cell in cells_of(run_id)] == [1]
+        assert_nothing_runs(session)
+
+        filler.unlink()
+        resumed = invoke("bench", "--force", "--resume")
+        assert [cell.round_number for cell in cells_of(run_id)] == [1, 2], resumed.stderr
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_the_bench_with_a_report(session: Session, number: signal.Signals, expected: int) -> None:
+    """In the window: cleaned up, reported, the command that goes on; a second signal changes nothing of that."""
+    with bench(*QUICK, "--duration", "5s", "--rounds", "2") as running:
+        wait_for_window(session)
+        os.killpg(running.process.pid, number)
+        os.killpg(running.process.pid, number)
+        run_id = running.run_id()
+        status, output = running.wait(30)
+
+    assert status == expected, output
+    assert f"invoke bench --resume {run_id}" in output
+    assert (RESULTS_DIR / run_id / "report.csv").is_file()
+    assert state_of(run_id) == "interrupted"
+    assert_nothing_runs(session)
+
+
+def test_a_taken_port_is_said(session: Session) -> None:
     """Something else listens on the port: the cell fails with its name, and that something is left alone."""
-    listen = "import socket, time; s = socket.create_server(('0.0.0.0', 8080)); time.sleep(40)"
+    listen = "import socket, time; s = socket.create_server(('0.0.0.0', 8080)); time.sleep(60)"
     session.server.run(
         ["systemd-run", "--quiet", "--collect", "--unit=squatter", "/usr/bin/python3", "-c", listen], limit_s=10
     )
     try:
         wait_until(lambda: "8080" in session.server.run(["ss", "-ltn"], limit_s=10).stdout, 10, "the squatter")
-        output, _ = bench(*ONE_CELL).communicate(timeout=90)
-        record = newest_cells()[0]
-        assert record.state == "failed", output
+        done = invoke("bench", *QUICK, "--duration", "1s", "--rounds", "1")
+        record = cells_of(run_ids(RESULTS_DIR)[-1])[0]
+        assert done.returncode == 1
+        assert (record.state, record.attempts) == ("failed", 2), done.stderr
         assert record.failure is not None
         assert "8080" in record.failure.text
         assert session.server.run(["systemctl", "is-active", "squatter"], limit_s=10).stdout.strip() == "active"

@@ -56,6 +56,7 @@ MAY_DIFFER = {
     "displacement_mean",
     "void_reasons",
     "log_tail",
+    "log_errors",
     "rate_per_s",
     "error",
 }

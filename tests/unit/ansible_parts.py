@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,3 +57,14 @@ def copy_of_checkout(target: Path) -> Path:
         else:
             shutil.copy(source, place)
     return target
+
+
+@contextmanager
+def module_of_another_name() -> Iterator[None]:
+    """As if a module that changes files were at work on this machine by another of its names."""
+    folder = os.open("/var/lib", os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

@@ -159,6 +159,7 @@ def handmade_planned(cell: CellRecord) -> PlannedCell:
         stack=cell.stack,
         scenario=cell.scenario,
         round_number=cell.round_number,
+        twin=cell.twin,
         hold_ms=cell.hold_ms,
         in_flight_limit=cell.in_flight_limit,
         published_row=cell.published_row,

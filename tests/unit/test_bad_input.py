@@ -89,3 +89,19 @@ def test_an_unknown_run_is_told(verb: str) -> None:
 
     assert done.returncode == 2
     assert "unknown run" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("20200101T000000Z_0000", "20200101T000000Z_0000"), "unknown run '20200101T000000Z_0000'"),
+        (("latest~999999", "latest"), "unknown run 'latest~999999'"),
+        (("latest", "latest", "--threshold", "much"), "--threshold 'much': percent from 0 to below 100 was expected"),
+    ],
+)
+def test_compare_refuses_what_cannot_be_meant(words: tuple[str, ...], said: str) -> None:
+    """Runs that are not there, and a threshold that is no number: status 2."""
+    done = invoke("compare", *words)
+
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr

@@ -20,12 +20,14 @@ EXPECTED: dict[str, dict[str, float]] = {
     "memory/server_gthread": {"memory.rss": (6097 + 8565 + 8432 + 8432 + 8343) * 4096},
     "memory/generator": {},
     "node_cpu/server_gthread": {"node_cpu.usage": 83.643137},
+    "process_cpu/server_gthread": {"process.1672.cpu": 0.05, "process.1674.cpu": 0.08, "process.1681.cpu": 0.04},
     "processes/server_gthread": {"unit.processes": 5},
     "sockets/server_gthread": {"sockets.tcp_in_use": 1004, "sockets.tcp_orphan": 0, "sockets.tcp_time_wait": 7},
     "tcp/server_gthread": {"tcp.established": 1002, "tcp.segments_retransmitted": 3, "tcp.passive_opens": 7161},
     "tcp/generator": {},
     "tcp_extended/server_gthread": {"tcp.listen_overflows": 0, "tcp.listen_drops": 0},
     "threads/server_gthread": {"unit.threads": 45},
+    "unit_pressure/server_gthread": {"unit_pressure.waiting": 0.098924},
     "unit_cpu/server_gthread": {"unit_cpu.usage": 0.409321, "unit_cpu.user": 0.333364, "unit_cpu.system": 0.075956},
 }
 

@@ -51,7 +51,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(container_lab, "LAB_FILE", tmp_path / "lab.json")
     monkeypatch.setattr(container_lab, "_BRIDGE_PORTS", tmp_path / "brif")
     monkeypatch.setattr(container_lab, "_FORWARDING", tmp_path / "ip_forward")
-    monkeypatch.setattr(container_lab, "_greets", lambda address: True)
+    monkeypatch.setattr(container_lab, "greets", lambda address, port=22: True)
     monkeypatch.setattr(container_lab, "_nft_table", lambda: RULES)
     return tmp_path
 
@@ -73,6 +73,7 @@ def test_the_names_are_the_roles() -> None:
     """The door looks at the bridge and the table that the role makes."""
     assert (container_lab.BRIDGE, container_lab.TABLE) == (plan.BRIDGE, network.TABLE)
     assert container_lab.LAB_FILE == plan.STATE / "lab.json"
+    assert container_lab.MOST_GENERATORS == plan.MOST_GENERATORS
 
 
 def test_a_whole_lab_needs_no_playbook(played: Played) -> None:

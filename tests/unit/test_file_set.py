@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pwd
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.ansible_parts import run_module
+from tests.unit.ansible_parts import module_of_another_name, run_module
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 
@@ -133,3 +134,35 @@ def test_a_manifest_cannot_make_it_remove_other_places(root: Path, tmp_path: Pat
 
     assert file_set(root)["removed_paths"] == []
     assert (tmp_path / "precious").exists()
+
+
+def test_two_names_of_one_machine_put_one_set_one_after_the_other(root: Path) -> None:
+    """The second finds what the first has put, and changes nothing."""
+    with ThreadPoolExecutor() as pool, module_of_another_name():
+        pending = [pool.submit(file_set, root, {"path": "a", "content": "a\n"}) for _ in range(2)]
+        assert not wait(pending, timeout=1).done
+
+    assert sorted(future.result()["changed"] for future in pending) == [False, True]
+    assert [path.name for path in root.iterdir()] == ["a"]
+
+
+def test_what_stood_there_before_is_put_back(root: Path) -> None:
+    """With its mode, through changes of mind; what the set made anew goes."""
+    (root / "pip.conf").write_text("the host's own\n")
+    (root / "pip.conf").chmod(0o600)
+    (root / "masked.timer").symlink_to("/dev/null")
+    link = {"path": "masked.timer", "link": "/dev/null"}
+
+    for text in ("first\n", "second\n"):
+        ours = ({"path": "pip.conf", "content": text}, {"path": "new", "content": text}, link)
+        assert file_set(root, *ours, keep_former=True)["changed"] is True
+    assert file_set(root, *ours, keep_former=True)["changed"] is False
+    assert (root / "pip.conf").read_text() == "second\n"
+    answer = file_set(root)
+
+    assert answer["removed_paths"] == [str(root / "new")]
+    assert sorted(path.name for path in root.iterdir()) == ["masked.timer", "pip.conf"]
+    assert (root / "pip.conf").read_text() == "the host's own\n"
+    assert (root / "pip.conf").stat().st_mode & 0o777 == 0o600
+    assert str((root / "masked.timer").readlink()) == "/dev/null"
+    assert file_set(root)["changed"] is False

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wrklab.errors import ParseError
-from wrklab.measure.histogram import CorrectionError, Histogram, correction_interval_us, undo_wrk_correction
+from wrklab.measure.histogram import (
+    CorrectionError,
+    Histogram,
+    MiscountError,
+    correction_interval_us,
+    undo_wrk_correction,
+)
 
 samples = st.lists(st.integers(0, 5_000), min_size=1, max_size=200)
 
@@ -78,7 +84,7 @@ def test_a_negative_count_is_refused() -> None:
 
 def test_a_sum_that_does_not_fit_the_requests_is_refused() -> None:
     """The second check."""
-    with pytest.raises(CorrectionError, match="leaves 2 samples; 5 requests less 1 time-outs were expected"):
+    with pytest.raises(MiscountError, match="leaves 2 samples; 5 requests less 1 time-outs were expected"):
         undo_wrk_correction(histogram_of([10, 20]), duration_us=5000, requests=5, connections=1, timeouts=1)
 
 

@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.ansible_parts import load_plugin, run_module
+from tests.unit.ansible_parts import load_plugin, module_of_another_name, run_module
 from wrklab.paths import PLAYBOOKS_DIR
 
 UV = Path(sys.executable).with_name("uv")
@@ -63,6 +64,18 @@ def test_a_setting_is_recorded_set_and_put_back(tmp_path: Path, network_namespac
     assert reset["put_back"] == {TUNABLE: before}
     assert read_in(network_namespace, TUNABLE) == before
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_names_of_one_machine_keep_the_value_from_before(tmp_path: Path, network_namespace: list[str]) -> None:
+    """One after the other: the second finds the first's record, and takes its value for no value from before."""
+    before = read_in(network_namespace, TUNABLE)
+
+    with ThreadPoolExecutor() as pool, module_of_another_name():
+        pending = [pool.submit(kernel_settings, tmp_path, {TUNABLE: 3333}, within=network_namespace) for _ in range(2)]
+        assert not wait(pending, timeout=1).done
+
+    assert sorted(future.result()["changed"] for future in pending) == [False, True]
+    assert json.loads((tmp_path / "before.json").read_text()) == {TUNABLE: before}
 
 
 def test_check_mode_sets_nothing(tmp_path: Path, network_namespace: list[str]) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.handmade_records import handmade_scenario
 from wrklab.errors import LimitError
-from wrklab.measure.limits import HostLimits, ProcessLoad, split_load
+from wrklab.measure.limits import HostLimits, ProcessLoad, share_load, share_notes, split_load
 
 LIMITS = HostLimits(host="loadgen", descriptors_count=20_000, ports_count=64_511)
 
@@ -49,3 +50,70 @@ def test_a_split_is_exact_and_within_every_ceiling(threads: int, share: int, des
     assert sum(load.connections for load in loads) == connections
     assert all(load.connections <= limits.connections_per_process for load in loads)
     assert all(load.connections % load.threads == 0 for load in loads)
+
+
+def generators(count: int, **changes: int) -> list[HostLimits]:
+    """So many generators with the same ceilings."""
+    values = {"descriptors_count": 20_000, "ports_count": 64_511} | changes
+    return [HostLimits(host=f"loadgen_{number}", **values) for number in range(1, count + 1)]
+
+
+def shares(connections: int, threads: int, count: int) -> list[tuple[int, int]]:
+    """(threads, connections) of each generator, one wrk process each."""
+    found = share_load(connections, threads, generators(count)).values()
+    assert all(len(loads) == 1 for loads in found)
+    return [(loads[0].threads, loads[0].connections) for loads in found]
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ((2000, 4, 1), [(4, 2000)]),
+        ((2000, 4, 2), [(2, 1000)] * 2),
+        ((2000, 4, 3), [(2, 668), (2, 666), (2, 666)]),
+        ((101, 1, 2), [(1, 51), (1, 50)]),
+        ((2001, 3, 2), [(3, 1002), (3, 999)]),
+        ((4, 4, 3), [(1, 2), (1, 1), (1, 1)]),
+        ((2, 2, 5), [(1, 1)] * 2),
+    ],
+)
+def test_a_load_is_shared_equally_over_generators(asked: tuple[int, int, int], given: list[tuple[int, int]]) -> None:
+    """Each has a thread at least; of more generators than connections the first are used."""
+    assert shares(*asked) == given
+
+
+@given(st.integers(1, 16), st.integers(1, 1000), st.integers(1, 12))
+def test_sharing_loses_no_connection(threads: int, share: int, count: int) -> None:
+    """Every generator's connections are a multiple of its threads, and no two differ by more than one a thread."""
+    connections = threads * share
+    found = shares(connections, threads, count)
+
+    assert sum(each for _, each in found) == connections
+    assert len(found) == min(count, connections)
+    assert len({each for each, _ in found}) == 1
+    assert all(each % threads_each == 0 and each for threads_each, each in found)
+    assert found[0][1] - found[-1][1] <= found[0][0]
+
+
+def test_ceilings_are_each_generators_own() -> None:
+    """What one process cannot hold goes over several of its host; a share beyond its ports is refused by its name."""
+    low = HostLimits("low", descriptors_count=600, ports_count=64_511)
+    given = share_load(2000, 4, [*generators(1), low])
+    assert given == {"loadgen_1": [ProcessLoad(2, 1000)], "low": [ProcessLoad(1, 500)] * 2}
+
+    with pytest.raises(LimitError, match="few: 1000 connections asked, but it has 900 local ports"):
+        share_load(2000, 4, [*generators(1), HostLimits("few", descriptors_count=20_000, ports_count=900)])
+
+
+def test_what_is_special_about_a_share_is_said() -> None:
+    """Several processes on a host, and generators that were not needed; nothing else."""
+    scenario = handmade_scenario(threads=1, connections=2)
+    assert share_notes(scenario, generators(2)) == []
+    assert share_notes(scenario, generators(3)) == [
+        "standard: 2 connections are fewer than the 3 generators: only loadgen_1, loadgen_2 load the server."
+    ]
+    assert share_notes(handmade_scenario(), generators(2, descriptors_count=600)) == [
+        f"standard: 1000 connections go over 2 wrk processes: one may open only 600 descriptors on {host}. "
+        "Their histograms are added."
+        for host in ("loadgen_1", "loadgen_2")
+    ]

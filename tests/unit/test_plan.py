@@ -10,6 +10,7 @@ import pytest
 from wrklab.errors import UsageError
 from wrklab.model.catalogue import Catalogue, read_catalogue
 from wrklab.model.plan import BenchRequest, Cell, Pair, order_cells, resolve
+from wrklab.model.record import PlannedCell
 from wrklab.model.scenario import Scenario, override
 
 
@@ -161,3 +162,24 @@ def test_a_bad_override_names_the_option(standard: Scenario, changes: dict[str, 
         override(standard, changes)
 
     assert str(caught.value) == f"scenario standard with your options: {expected}"
+
+
+def test_twins_are_two_cells_of_one_variant(pairs: list[Pair]) -> None:
+    """With `aa` each variant is in each round twice, under two names, shuffled like two different variants."""
+    cells = order_cells(pairs, seed=7, aa=True)
+    of_first_round = [cell for cell in cells if cell.round_number == 1]
+
+    assert len({cell.cell_id for cell in cells}) == len(cells) == 2 * len(order_cells(pairs, seed=7))
+    assert Counter((cell.variant.name, cell.twin) for cell in of_first_round) == Counter(
+        (variant.name, twin) for variant, _ in pairs for twin in ("a", "b")
+    )
+    first_twins = {cell.variant.name: cell.twin for cell in reversed(of_first_round)}
+    assert set(first_twins.values()) == {"a", "b"}
+    assert Cell(*pairs[0], round_number=2, twin="b").cell_id == f"standard.{pairs[0][0].name}.2b"
+
+
+def test_a_plan_without_twins_is_read() -> None:
+    """Runs of before have cells without the key."""
+    stored = {"cell_id": "s.v.1", "variant": "v", "stack": "v", "scenario": "s", "round_number": 1, "hold_ms": 100}
+
+    assert PlannedCell.model_validate(stored).twin == ""

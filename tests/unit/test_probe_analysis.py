@@ -218,3 +218,10 @@ def test_a_note_of_another_shape_is_an_error() -> None:
         parse_notes([[1, "S one"]])
     with pytest.raises(ParseError):
         parse_wave({"plan": raw_waves("pool")["first"]["plan"]})
+
+
+def test_what_befell_hardly_any_request_is_no_kind_of_overflow() -> None:
+    """8 of 4,872 are chance, 1 % are not; nothing at all is `none seen`."""
+    assert overflow_text({"5xx": 8, "SYN pending": 4864}) == "SYN pending"
+    assert overflow_text({"5xx": 10, "SYN pending": 990}) == "SYN pending, 5xx"
+    assert overflow_text({}) == "none seen"

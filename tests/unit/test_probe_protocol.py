@@ -35,11 +35,35 @@ def test_first_arrivals_are_slow_and_the_rest_keep_the_rate() -> None:
     assert plan.arrival_s(999) - plan.arrival_s(499) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("requests_count", [100, 1000, 5000])
+def test_slow_hosts_get_slower_waves_within_the_same_hold(requests_count: int) -> None:
+    """However slow, and after every void try: more time to settle and to look, and no server's own time-out."""
+    pace = protocol.Pace().patient(20.0)
+    assert protocol.Pace().patient(1.0) == protocol.Pace()
+    for _ in range(protocol.TRIES_MAX):
+        plan = protocol.plan_wave(requests_count, pace)
+        assert plan.until_s + 2 <= protocol.HOLD_LIMIT_S
+        assert plan.until_s - plan.looks_s[1] > 2.9
+        assert plan.looks_s[0] - plan.arrival_s(requests_count - 1) > 1.7
+        pace = pace.slower()
+
+
 def test_no_hold_comes_near_the_time_outs_of_servers() -> None:
     """They begin at 30 s and would be taken for an answer."""
-    assert protocol.plan_wave(10_000, protocol.Pace(rate_per_s=1000)).last_release_s < protocol.HOLD_LIMIT_S
-    with pytest.raises(ValueError, match="at most 25 s"):
-        protocol.plan_wave(10_000, protocol.Pace(rate_per_s=300))
+    plan = protocol.plan_wave(10_000, protocol.Pace(rate_per_s=1000))
+    assert plan.rate_per_s == 1000
+    assert plan.last_release_s < protocol.HOLD_LIMIT_S
+    with pytest.raises(ValueError, match="longer than 25 s"):
+        protocol.plan_wave(1_000_000, protocol.Pace(rate_per_s=1000))
+
+
+@pytest.mark.parametrize("count", [1000, 5000, 10_000])
+def test_no_number_of_void_tries_makes_a_wave_too_slow(count: int) -> None:
+    """Each is slower than the one before, as far as the hold allows."""
+    pace = protocol.Pace(rate_per_s=1000)
+    for _ in range(protocol.TRIES_MAX):
+        pace = pace.slower()
+        assert protocol.plan_wave(count, pace).last_release_s < protocol.HOLD_LIMIT_S + 0.001
 
 
 def test_ids_of_waves_are_apart() -> None:

@@ -11,6 +11,7 @@ from wrklab.errors import StoreError
 from wrklab.model.published_probe import PublishedProbe, read_published_probes
 from wrklab.model.record import RunEnvironment
 from wrklab.paths import PROJECT_DIR
+from wrklab.probe import store
 from wrklab.probe.ceiling import ceiling
 from wrklab.probe.published import compare
 from wrklab.probe.record import ProbePlan, ProbeRecord
@@ -51,6 +52,21 @@ def published() -> dict[str, PublishedProbe]:
 def agrees(found: ProbeRecord, row: PublishedProbe) -> str:
     """The verdict."""
     return str(compare(found, row)["agrees"])
+
+
+def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk is full at the second file, no folder remains under any name."""
+
+    def refuse(path: Path, text: str) -> None:
+        if path.name == "environment.json":
+            raise StoreError(f"{path} cannot be written: no space left on device")
+
+    monkeypatch.setattr(store, "write_file", refuse)
+
+    with pytest.raises(StoreError, match="no space"):
+        folder(tmp_path, 1, "go_net_http")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_probes_come_back_as_they_were_stored(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from tests.unit.handmade_records import handmade_cell, handmade_failure
+from tests.unit.handmade_records import handmade_cell, handmade_failure, handmade_plan
 from wrklab.cli import doctor, labs, listing
+from wrklab.doctor.findings import Finding
 from wrklab.doors.inventory import LabHost
 from wrklab.doors.results import RunInfo
-from wrklab.measure.bench import one_line
+from wrklab.measure.cells import one_line
 from wrklab.progress import BenchProgress, doing
 
 ODD = "a [/x] b [Errno 2] [bold] c"
@@ -47,22 +48,26 @@ def test_a_failed_cell_shows_its_text_as_it_is(console: Console) -> None:
     with BenchProgress(console, 1, 5.0) as progress:
         progress.begin(f"cell {ODD}")
         progress.phase("window")
-        progress.end(one_line(cell), 5.0, 5.0)
+        progress.end(one_line(handmade_plan([cell]), cell), 5.0, 5.0)
 
     assert f"failed {ODD}  left 0 s" in shown(console)
 
 
 def test_tables_show_texts_as_they_are(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was found, why a host cannot be reached, what is wrong with a run, what a card says."""
-    monkeypatch.setattr(doctor, "results", lambda: console)
     monkeypatch.setattr(listing, "results", lambda: console)
     run = RunInfo(run_id="20261121T003012Z_ab12", path=Path("results"), command=f"bench {ODD}", problem=f"run {ODD}")
     monkeypatch.setattr(listing, "list_runs", lambda _: [run])
     host = LabHost("server", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (), "own", "ssh")
 
-    doctor._print([doctor.Finding("disk", "bad", f"found {ODD}", f"remedy {ODD}")])
+    findings = [Finding("disk", "bad", f"found {ODD}", f"remedy {ODD}")]
     listing.show_runs(as_json=False)
-    text = shown(console, labs._table([labs.HostStatus(host, f"host {ODD}")]), listing._described("suite", {"x": ODD}))
+    text = shown(
+        console,
+        doctor._table(findings),
+        labs._table([labs.HostStatus(host, f"host {ODD}")]),
+        listing._described("suite", {"x": ODD}),
+    )
 
     for word in ("found", "remedy", "bench", "run", "host"):
         assert f"{word} {ODD}" in text

@@ -25,11 +25,12 @@ from tests.unit.handmade_records import (
 from wrklab.analyse.rules import RULES
 from wrklab.doors.results import Run
 from wrklab.model.published import read_published
-from wrklab.model.record import CellRecord, Errors
+from wrklab.model.record import CellRecord, Errors, GeneratorRecord
+from wrklab.model.verdict import Verdict
 from wrklab.paths import PROJECT_DIR
 from wrklab.report.contents import read_contents
 from wrklab.report.export import export
-from wrklab.report.reports import render_terminal, report_rows, write_report
+from wrklab.report.reports import render_terminal, report_data, write_report
 
 METRICS = PROJECT_DIR / "docs" / "metrics.md"
 #: The columns that programs rely on, in their order; further ones follow.
@@ -109,7 +110,7 @@ def test_the_csv_has_a_line_a_variant_and_scenario(run: Run) -> None:
 
 def test_json_rows_are_the_csv_lines(run: Run) -> None:
     """Both have the same columns and figures; JSON has null where CSV has nothing."""
-    rows = report_rows(run)
+    rows = report_data(run)["rows"]
     lines = read_csv(write_report(run).csv)
 
     assert json.loads(json.dumps(rows)) == rows
@@ -175,7 +176,7 @@ def test_every_table_of_the_markdown_is_even(run: Run) -> None:
 def test_every_published_row_stands_in_the_report(run: Run) -> None:
     """All rows of both CSV files, in their order; one that this run did not measure says so."""
     text = write_report(run).markdown.read_text(encoding="utf-8").replace("\\", "")
-    section = text.split("## The articles beside this run")[1].split("## What the harness cost")[0]
+    section = text.split("## The articles beside this run")[1].split("\n## ")[0]
     shown = re.findall(r"^\| ([a-z][a-z0-9-]+) \| ([^|]+) \|", section, re.MULTILINE)
 
     assert [name for name, _ in shown] == list(read_published(PROJECT_DIR / "reference"))
@@ -199,6 +200,42 @@ def test_published_rows_are_compared_figure_by_figure(run: Run) -> None:
         "its 1,833 answers after 2 s are missing from its latencies",
     )
     assert found["sanic"].ours is None
+
+
+def line_of(text: str, start: str) -> str:
+    """The one line that begins so."""
+    [line] = [line for line in text.splitlines() if line.startswith(start)]
+    return line
+
+
+def test_the_articles_tables_mark_what_is_doubtful(run: Run) -> None:
+    """Our figures and ratios in italics and the verdict first among the remarks; the article's own stay as they are."""
+    text = write_report(run).markdown.read_text(encoding="utf-8")
+    sound, polluted = (line_of(text, f"| {row} |") for row in ("flask-gunicorn-gevent", "flask-dev-sync"))
+
+    assert "| *1,000* | *0.53x* |" in polluted
+    assert "| polluted; 4 s here" in polluted
+    assert "polluted" not in sound
+    assert "*" not in sound
+
+
+def test_ratios_to_a_doubtful_baseline_are_doubtful(tmp_path: Path) -> None:
+    """The line above the table says so, and the sound variant's ratios are in italics; its rate is not."""
+    texts = {}
+    for baseline in ("flask_dev_sync", "flask_gunicorn_gevent"):
+        with Run.create(tmp_path / baseline, handmade_plan(CELLS, baseline=baseline), handmade_environment()) as run:
+            for cell in CELLS:
+                run.add_cell(cell, {"observed": OBSERVED, "wrk": WRK} if cell.state == "measured" else {})
+            text = write_report(run).markdown.read_text(encoding="utf-8")
+            texts[baseline] = text.split("## Against the baseline")[1].split("## Notes")[0]
+
+    told = "The baseline's own rate is doubtful, and so is every ratio to it: standard (polluted)."
+    assert told in texts["flask_dev_sync"]
+    assert "| 15,000 | 15,000-15,000 | *15.00x* | *1500* |" in line_of(
+        texts["flask_dev_sync"], "| flask\\_gunicorn\\_gevent"
+    )
+    assert told not in texts["flask_gunicorn_gevent"]
+    assert "| *1,000* |" in line_of(texts["flask_gunicorn_gevent"], "| flask\\_dev\\_sync")
 
 
 def test_a_published_row_measured_twice_has_two_lines(tmp_path: Path) -> None:
@@ -291,11 +328,64 @@ def test_every_column_has_its_definition() -> None:
 def test_every_rule_has_its_line_in_the_docs() -> None:
     """docs/metrics.md lists each rule with what it doubts, in the order of the rules."""
     text = METRICS.read_text(encoding="utf-8").split("## Notes")[1].split("## What is stored")[0]
-    listed = re.findall(r"^\| `([a-z_]+)` \| (\w*) ?\|", text, re.MULTILINE)
+    listed = re.findall(r"^\| `([a-z_]+)` \| (\w*) ?\| ([\w-]*) ?\|", text, re.MULTILINE)
 
-    assert listed == [(rule.name, "" if rule.doubt == "none" else rule.doubt) for rule in RULES]
+    assert listed == [(rule.name, "" if rule.doubt == "none" else rule.doubt, rule.verdict or "") for rule in RULES]
+
+
+def test_every_verdict_is_in_the_docs() -> None:
+    """docs/metrics.md says of each what it means and whether it is sound."""
+    text = METRICS.read_text(encoding="utf-8").split("## Verdicts")[1].split("## Notes")[0]
+    listed = dict(re.findall(r"^\| `([a-z-]+)` \| (yes )?\|", text, re.MULTILINE))
+
+    assert {name: bool(sound) for name, sound in listed.items()} == {found: found.is_sound for found in Verdict}
 
 
 def defined_names() -> list[str]:
     """The first column of the tables in docs/metrics.md."""
     return re.findall(r"^\| `([a-z0-9_]+)` \|", METRICS.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_several_generators_have_a_table_of_their_own(tmp_path: Path) -> None:
+    """In report.md, in the terminal and as data; one generator has none."""
+    parts = tuple(
+        GeneratorRecord(
+            host=host,
+            wrk_processes=1,
+            requests=30_000,
+            connections_asked=1000,
+            connections_open=opened,
+            wrk_cpu_percent_of_one=45.0,
+            cpus_count=1,
+            cpu_percent=45.0,
+            start_skew_s=0.0042,
+        )
+        for host, opened in (("loadgen", 1000), ("loadgen_2", 987))
+    )
+    cell = handmade_cell(measurement=handmade_measurement(generators=parts))
+    plan = handmade_plan([cell], generators=("loadgen", "loadgen_2"))
+    with Run.create(tmp_path, plan, handmade_environment()) as run:
+        run.add_cell(cell, {"observed": handmade_histogram({100: 1})}, [])
+        markdown = write_report(run).markdown.read_text()
+        data = report_data(run)["generators"]
+        shown = printed(run, 120)
+
+    assert "1 CPU for the generators loadgen, loadgen\\_2" in markdown
+    assert "## Generators" in markdown
+    assert "| flask\\_gunicorn\\_gevent | loadgen\\_2 | polluted | - | 30,000 | 987 | 1,000 | - | 0 | 45 |" in markdown
+    assert [(entry["host"], entry["connections_open"], entry["errors.read"]) for entry in data] == [
+        ("loadgen", 1000, 0),
+        ("loadgen_2", 987, 0),
+    ]
+    assert [(entry["verdict"], entry["rules"]) for entry in data] == [
+        ("ok", []),
+        ("polluted", ["connections_not_open"]),
+    ]
+    assert "loadgen_2" in shown
+    assert "4.20" in shown
+
+
+def test_one_generator_has_no_table(run: Run) -> None:
+    """Its figures are those of the rows."""
+    assert "## Generators" not in write_report(run).markdown.read_text()
+    assert report_data(run)["generators"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -22,7 +23,7 @@ from tests.unit.handmade_records import (
     handmade_plan,
 )
 from wrklab.doors import results
-from wrklab.doors.results import Run, list_runs, new_run_id, run_ids, write_file
+from wrklab.doors.results import Run, check_room, list_runs, new_run_id, resolve_run_id, run_ids, write_file
 from wrklab.doors.store import SCHEMA_VERSION, Store
 from wrklab.errors import StoreError, UnknownNameError
 from wrklab.model.record import StoredSample
@@ -297,6 +298,22 @@ def test_latest_is_the_newest(tmp_path: Path) -> None:
         assert run.plan.run_id == "20261122T000000Z_0000"
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("latest", "c"),
+        ("latest~0", "c"),
+        ("latest~2", "a"),
+        ("latest~3", "latest~3"),
+        ("b", "b"),
+        ("latest~", "latest~"),
+    ],
+)
+def test_latest_counts_back(word: str, expected: str) -> None:
+    """`latest~1` is the run before the newest; beyond the oldest, and of any other word, nothing is made."""
+    assert resolve_run_id(["a", "b", "c"], word) == expected
+
+
 def test_a_run_id_is_the_utc_time_and_four_hex_digits() -> None:
     """Epoch 1795221012 is 2026-11-21 00:30:12 UTC."""
     assert new_run_id(1_795_221_012.0).startswith("20261121T003012Z_")
@@ -325,3 +342,32 @@ def test_a_raw_folder_is_inside_the_run(tmp_path: Path) -> None:
         assert run.raw_dir("standard.go_net_http.1").is_dir()
         with pytest.raises(StoreError, match="cannot be a cell's folder"):
             run.raw_dir("../../elsewhere")
+
+
+def test_a_run_that_was_removed_meanwhile_is_not_half_made_again(tmp_path: Path) -> None:
+    """Neither raw files nor cells of it appear anywhere: an error says that it is gone."""
+    with new_run(tmp_path) as run:
+        shutil.rmtree(run.path)
+        with pytest.raises(StoreError, match="the run gone"):
+            run.raw_dir(handmade_cell().cell_id)
+        with pytest.raises(StoreError):
+            run.add_cell(handmade_cell(), {})
+
+        assert not run.path.exists()
+
+
+def test_a_run_that_cannot_fit_is_refused_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what is free and what is needed."""
+    check_room(tmp_path / "new", 1)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=20 * 1024 * 1024))
+    check_room(tmp_path, 12)
+    with pytest.raises(StoreError, match=r"20 MiB are free, 66 cells need about 74"):
+        check_room(tmp_path, 66)
+
+
+def test_a_results_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A file lies in its place."""
+    (tmp_path / "results").touch()
+    with pytest.raises(StoreError, match="cannot be written"):
+        check_room(tmp_path / "results", 1)

@@ -234,3 +234,95 @@ def test_a_unit_that_ended_and_a_wrong_answer_are_kept_once() -> None:
     )
 
     assert (row.units_ended, row.verify_after) == (("failed/oom-kill",), ("no answer in 4 s",))
+
+
+def test_rates_stand_against_the_baseline_of_the_same_scenario() -> None:
+    """Twice one worker's rate is all that a server of two CPUs can give; without a baseline there is no ratio."""
+    cells = [
+        handmade_cell("flask_gunicorn_sync_1", measurement=handmade_measurement(requests_per_s=200.0)),
+        handmade_cell("flask_gunicorn_sync", measurement=handmade_measurement(requests_per_s=400.0)),
+    ]
+    plan = handmade_plan(cells).model_copy(update={"baseline": "flask_gunicorn_sync_1", "server_cpus_count": 2})
+    rows = {row.variant: row for row in summarise(plan, cells, lambda _: {}, PUBLISHED)}
+    assert rows["flask_gunicorn_sync"].baseline_ratio == 2
+    assert rows["flask_gunicorn_sync"].baseline_cpus_ratio == 1
+    assert rows["flask_gunicorn_sync_1"].baseline_cpus_ratio == pytest.approx(0.5)
+    without = summarise(handmade_plan(cells), cells, lambda _: {}, PUBLISHED)
+    assert all(row.baseline_ratio is None and row.baseline_cpus_ratio is None for row in without)
+
+
+def test_errors_of_the_servers_logs_are_added_over_rounds() -> None:
+    """Numbers within a text (pids) do not tell errors apart; the most frequent comes first."""
+    logs = (
+        [{"text": "WORKER TIMEOUT (pid:1)", "count": 1}, {"text": "RuntimeError: can't start new thread", "count": 5}],
+        [{"text": "WORKER TIMEOUT (pid:2)", "count": 2}],
+    )
+    cells = [
+        handmade_cell(round_number=number, measurement=handmade_measurement(server={"log_errors": found}))
+        for number, found in enumerate(logs, start=1)
+    ]
+    (row,) = summarise(handmade_plan(cells), cells, lambda _: {}, PUBLISHED)
+    assert list(row.log_errors.items()) == [("RuntimeError: can't start new thread", 5), ("WORKER TIMEOUT (pid:1)", 3)]
+
+
+def test_what_tells_right_answers_is_combined_over_rounds() -> None:
+    """The quickest idle answer; the warm-ups' errors added; the round whose answers differ most."""
+    cells = [
+        handmade_cell(
+            round_number=number,
+            measurement=handmade_measurement(
+                first_answer_s=first_answer_s,
+                bytes_read=60_000 * size,
+                warmup={"requests": 100, "bytes_read": 11_900, "connections": 4, "errors": {"status": 2}},
+            ),
+        )
+        for number, first_answer_s, size in ((1, 0.102, 119), (2, 0.101, 62), (3, 0.103, 119))
+    ]
+    row = row_of(cells)
+
+    assert (row.first_answer_s, row.warmup_errors, row.warmup_requests) == (0.101, Errors(status=6), 300)
+    assert row.answer_sizes is not None
+    assert (row.answer_sizes.window_bytes, row.answer_sizes.warmup_bytes) == (62, 119)
+
+
+def test_a_look_that_did_not_happen_is_counted() -> None:
+    """Of a run that counts unread answers; one of before did not look for silence at all."""
+    looks: tuple[dict[str, int], ...] = (
+        {"connections_unread": 0, "connections_unanswered": 0},
+        {"connections_unread": 0},
+        {},
+    )
+    cells = [
+        handmade_cell(round_number=number, measurement=handmade_measurement(generator=found))
+        for number, found in enumerate(looks, start=1)
+    ]
+
+    assert row_of(cells).rounds_without_silences == 1
+
+
+def test_each_generators_get_after_the_window_stands_alone() -> None:
+    """So that one that was refused is not lost behind one that only waited."""
+    [generator] = handmade_measurement().generators
+    parts = [
+        generator.model_copy(update={"host": host, "verify_after": found})
+        for host, found in (("loadgen", "timed out"), ("loadgen_2", "connection refused"), ("loadgen_3", ""))
+    ]
+    row = row_of([handmade_cell(measurement=handmade_measurement(generators=parts, verify_after="both, as one text"))])
+
+    assert row.verify_after == ("timed out (from loadgen)", "connection refused (from loadgen_2)")
+
+
+def test_lost_segments_of_both_directions_count_for_the_worst_round() -> None:
+    """Not those of a round whose accept queue was full: the server's host drops segments itself then."""
+    cells = [
+        handmade_cell(
+            round_number=number,
+            measurement=handmade_measurement(
+                server={"segments_lost": lost, "listen_overflows": overflows}, generator={"segments_lost": lost}
+            ),
+        )
+        for number, lost, overflows in ((1, 60, 0), (2, 300, 0), (3, 9000, 340))
+    ]
+
+    assert row_of(cells).segments_lost_ratio == pytest.approx(600 / 60_000)
+    assert row_of(ROUNDS).segments_lost_ratio is None

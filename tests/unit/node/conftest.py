@@ -86,8 +86,9 @@ def cell_folder(folder: Path, port: int, **changes: object) -> CellFolder:
         "timeout_s": 2,
         "validate_bodies": False,
         "sample_interval_s": 0.25,
-        "start_at": None,
+        "waits_for_mark": False,
         "deadline_s": 30,
+        "patience_ratio": 1.0,
         "wrk": shutil.which("wrk") or "/usr/bin/wrk",
         "sources": str(folder / "sources.json"),
     }

@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import node_io
 import pytest
 
-from tests.unit.node.conftest import PYTHON, cell_folder, target
+from tests.unit.node.conftest import PYTHON, CellFolder, cell_folder, target
 from tests.unit.node.toy_server import ToyServer
 from wrklab.measure.wrk_report import add_latencies, parse_wrk_report
 
@@ -45,8 +46,25 @@ def test_a_cell_from_ready_to_verified(server: ToyServer, tmp_path: Path) -> Non
     assert all(phase["end"] >= phase["start"] for phase in result["phases"])
     assert [count["ESTABLISHED"] for count in result["open_connections"]] == [60, 60, 60]
     assert result["verify_after"]["ok"]
+    _threads_were_looked_at(result, [2, 1])
     _begins_together(result)
     _is_timed_by_the_hold(result)
+
+
+def _threads_were_looked_at(result: dict[str, Any], event_loops: list[int]) -> None:
+    looked = result["wrk_threads"]
+    assert 0.45 < looked["elapsed_s"] < 1.3  # a look that comes too late on a busy machine is left out
+    assert [len(process) - 1 for process in looked["threads"]] == event_loops
+    assert all(run_s > 0 for process in looked["threads"] for run_s, _ in process)
+    assert sum(run_s for process in looked["threads"] for run_s, _ in process) < 1.0
+
+
+def test_connections_that_hang_are_counted(server: ToyServer, tmp_path: Path) -> None:
+    """Only the first GET is answered: all twenty of wrk wait through the whole window."""
+    result = cell_folder(tmp_path, server.port, target=target(server, "/once_then/never"), duration_s=3.0).run()
+    assert result["silences"]["answered"] == {}
+    assert sum(result["silences"]["unanswered"].values()) == 20
+    assert all(int(step) >= 20 for step in result["silences"]["unanswered"])
 
 
 def _begins_together(result: dict[str, Any]) -> None:
@@ -112,14 +130,21 @@ def test_a_server_that_falls_silent_is_found_out_afterwards(server: ToyServer, t
     assert result["verify_after"]["found"] == "timed out: connected, but no whole answer within 1 s"
 
 
+def wait_for_phase(cell: CellFolder, phase: str) -> None:
+    """Until a running cell has announced the phase."""
+    until = time.monotonic() + 10
+    while phase not in cell.phases():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("cancelled_in", ["window", "ready"])
 def test_a_cancelled_cell_ends_at_once_with_what_there_is(server: ToyServer, tmp_path: Path, cancelled_in: str) -> None:
     """SIGINT: in the window wrk still reports."""
     path = "/ok" if cancelled_in == "window" else "/never"
     cell = cell_folder(tmp_path, server.port, target=target(server, path), duration_s=20.0, attempt_limit_s=5.0)
     process = subprocess.Popen(cell.command())
-    while cancelled_in not in cell.phases():
-        time.sleep(0.01)
+    wait_for_phase(cell, cancelled_in)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=3) == 0
@@ -187,15 +212,72 @@ def test_too_few_descriptors_are_said_at_once(server: ToyServer, tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"start_at": 1.0}, "the common mark was"),
         ({"processes": [{"threads": 3, "connections": 20}]}, "20 connections are no multiple of 3 threads"),
         ({"wrk": "/nowhere/wrk"}, "exit 127): /nowhere/wrk: [Errno 2] No such file or directory"),
     ],
 )
 def test_what_cannot_be_run_is_said(server: ToyServer, tmp_path: Path, changes: dict[str, object], text: str) -> None:
-    """A mark in the past, a wrong split, no wrk."""
+    """A wrong split, no wrk."""
     result = cell_folder(tmp_path, server.port, **changes).run()
     assert text in result["failed"]["text"]
+
+
+def test_an_armed_cell_begins_at_the_mark(server: ToyServer, tmp_path: Path) -> None:
+    """It is ready, says so, and waits for as long as it takes to be told a moment; wrk begins then."""
+    cell = cell_folder(tmp_path, server.port, waits_for_mark=True)
+    process = subprocess.Popen(cell.command())
+    wait_for_phase(cell, "armed")
+    time.sleep(0.3)
+    assert cell.phases()[-1] == "armed"
+    mark_s = time.time() + 0.4
+    node_io.write_whole(str(tmp_path / "mark"), f"{mark_s!r}\n")
+    assert process.wait(timeout=5) == 0
+    result = cell.result()
+
+    assert result["failed"] is None
+    assert cell.phases() == ["ready", "armed", "window", "verify_after"]
+    assert result["window"]["mark"] == pytest.approx(mark_s, abs=0.001)
+    assert 0 <= result["window"]["start"] - mark_s < 0.1
+
+
+def test_a_mark_in_the_past_is_told(server: ToyServer, tmp_path: Path) -> None:
+    """A generator that hears too late does not begin later than the others: the cell fails."""
+    (tmp_path / "mark").write_text("1.0\n")
+    failed = cell_folder(tmp_path, server.port, waits_for_mark=True).run()["failed"]
+    assert failed["phase"] == "armed"
+    assert "the common mark was" in failed["text"]
+
+
+def test_a_wrk_that_dies_ends_the_others_at_once(server: ToyServer, tmp_path: Path) -> None:
+    """The rest would not be the load that was asked for; which one died is told."""
+    processes = [{"threads": 1, "connections": 10}] * 2
+    cell = cell_folder(tmp_path, server.port, processes=processes, duration_s=20.0)
+    process = subprocess.Popen(cell.command())
+    wait_for_phase(cell, "window")
+    time.sleep(0.5)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[1]), signal.SIGKILL)
+    assert process.wait(timeout=3) == 0
+    failed = cell.result()["failed"]
+
+    assert failed["phase"] == "window"
+    assert "wrk process 2 of 2 left no whole report (exit -9)" in failed["text"]
+
+
+@pytest.mark.parametrize("duration_s", [2.0, 1.6])
+def test_a_wrk_that_somebody_ends_early_fails_the_cell(server: ToyServer, tmp_path: Path, duration_s: float) -> None:
+    """SIGINT from outside: wrk reports as if all were well, of a shorter window."""
+    cell = cell_folder(tmp_path, server.port, duration_s=duration_s)
+    process = subprocess.Popen(cell.command())
+    wait_for_phase(cell, "window")
+    time.sleep(0.6 * duration_s)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGINT)
+    assert process.wait(timeout=5) == 0
+    result = cell.result()
+    assert result["wrk"][0]["exit"] == 0
+    assert result["failed"]["phase"] == "window"
+    assert f"of {duration_s:g} s, and nothing of ours ended it" in result["failed"]["text"]
 
 
 #: A server and a generator in a network of their own, with ten local ports.
@@ -221,3 +303,43 @@ def test_too_few_local_ports_are_said_with_the_figures(tmp_path: Path) -> None:
     failed = cell.run("unshare", "-n", "sh", "-c", _TEN_PORTS, "sh", PYTHON)["failed"]
     assert failed["phase"] == "drain"
     assert "20 connections need as many local ports towards 127.0.0.1:18080; 10 of 10 are free" in failed["text"]
+
+
+#: load_cell.py whose wall clock is stepped by so many seconds, so many seconds after it began.
+STEPPED_CLOCK = """
+import runpy, sys, time
+real, began, step_s, after_s = time.time, time.monotonic(), float(sys.argv[1]), float(sys.argv[2])
+time.time = lambda: real() + (step_s if time.monotonic() - began > after_s else 0.0)
+sys.argv = sys.argv[3:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run_stepped(folder: CellFolder, step_s: float, after_s: float) -> dict[str, Any]:
+    script, path = folder.command()[-2:]
+    words = [PYTHON, "-I", "-S", "-c", STEPPED_CLOCK, str(step_s), str(after_s), script, path]
+    subprocess.run(words, check=True, timeout=30)
+    return folder.result()
+
+
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0, 0.2])
+def test_a_clock_stepped_within_the_window_fails_the_cell(server: ToyServer, tmp_path: Path, step_s: float) -> None:
+    """wrk measures by the wall clock, so its numbers are wrong; nothing waits for the hour to pass."""
+    began = time.monotonic()
+    result = run_stepped(cell_folder(tmp_path, server.port), step_s, 0.5)
+
+    assert result["failed"]["phase"] == "window"
+    assert f"stepped by {step_s:+.3f} s within the window" in result["failed"]["text"]
+    assert time.monotonic() - began < 5
+
+
+def test_a_clock_stepped_before_the_window_does_no_harm(server: ToyServer, tmp_path: Path) -> None:
+    """Phases and samples go on by the clock that the cell began with."""
+    warmup = {"duration_s": 0.5, "connections": 4, "threads": 2}
+    result = run_stepped(cell_folder(tmp_path, server.port, warmup=warmup), -3600.0, 0.3)
+
+    assert result["failed"] is None
+    assert all(0 <= phase["end"] - phase["start"] < 3 for phase in result["phases"])
+    moments = [float(line.split('"at":')[1].split(",")[0]) for line in result["samples"]]
+    assert moments == sorted(moments)
+    assert moments[0] - result["window"]["mark"] == pytest.approx(0, abs=0.5)

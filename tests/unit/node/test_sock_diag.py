@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import pytest
 import sock_diag
@@ -63,3 +64,30 @@ def test_nobody_listening_is_an_empty_list() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     assert sock_diag.listeners(port) == []
+
+
+def test_silences_tell_who_was_never_answered() -> None:
+    """Of ten connections three had an answer and read it, two have one to read, five never had one."""
+    with socket.create_server(("127.0.0.1", 0), backlog=20) as listening:
+        address, port = listening.getsockname()
+        clients = [socket.create_connection((address, port)) for _ in range(10)]
+        servers = dict(_accepted(listening) for _ in clients)
+        for client in clients[:5]:
+            servers[client.getsockname()].sendall(b"ok")
+        for client in clients[:3]:
+            client.recv(10)
+        time.sleep(0.25)
+        found = sock_diag.target_connections(address, port, with_silences=True)
+        assert found.told() == {"ESTABLISHED": 10, "reopening": 0, "unread": 2}
+        assert sum(found.silences_answered.values()) == 3
+        assert sum(found.silences_unanswered.values()) == 5
+        assert all(step >= 2 for step in (*found.silences_answered, *found.silences_unanswered))
+        servers[clients[0].getsockname()].close()
+        assert sock_diag.target_connections(address, port).reopening_count == 1
+        for connection in (*clients, *servers.values()):
+            connection.close()
+
+
+def _accepted(listening: socket.socket) -> tuple[object, socket.socket]:
+    connection, address = listening.accept()
+    return address, connection

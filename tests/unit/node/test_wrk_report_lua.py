@@ -114,3 +114,18 @@ def test_without_a_place_to_report_to_wrk_fails(server: ToyServer, wrk: str, tmp
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     assert ended.returncode != 0
     assert "WRKLAB_REPORT" in ended.stderr
+
+
+@pytest.mark.parametrize(("path", "uncompared_ratio"), [("/302", 0), ("/500", 1)])
+def test_another_status_than_200_is_counted_where_answers_are_compared(
+    server: ToyServer, wrk: str, tmp_path: Path, path: str, uncompared_ratio: int
+) -> None:
+    """A redirect with the right body passes in wrk itself; an error that wrk counts is counted once."""
+    for expected, wrong_ratio in (({"WRKLAB_EXPECT_BODY": "ok"}, 1), ({}, uncompared_ratio)):
+        command = [wrk, "-t2", "-c4", "-d1s", "-s", str(_SCRIPT), f"http://127.0.0.1:{server.port}{path}"]
+        environment = os.environ | {"WRKLAB_REPORT": str(tmp_path / "report")} | expected
+        subprocess.run(command, env=environment, capture_output=True, check=True, timeout=10)
+        report = parse_wrk_report(json.loads((tmp_path / "report").read_text()), 4)
+
+        assert report.requests > 0
+        assert report.errors.status == wrong_ratio * report.requests

@@ -17,6 +17,7 @@ _STALL_EVERY_S, _STALLS_S = 2.0, ((0.0, 1.2), (1.4, 1.9))
 _ANSWERS = {
     "/ok": _OK,
     "/wrong": b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnope",
+    "/302": b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 2\r\n\r\nok",
     "/500": b"HTTP/1.1 500 Oops\r\nContent-Length: 5\r\n\r\nwhy??",
     "/chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1;x=y\r\nk\r\n0\r\n\r\n",
     "/long": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000,

@@ -1,0 +1,126 @@
+"""Benches that run while a test does something to them, and what must be true when they have ended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wrklab.doors.remote import RemoteHost
+from wrklab.doors.results import Run, run_ids
+from wrklab.measure.session import Session
+from wrklab.model.record import CellRecord
+from wrklab.paths import PROJECT_DIR, RESULTS_DIR
+
+#: Every unit of ours that may run on a host.
+UNITS = "wrklab-*"
+CONNECTIONS = 60
+#: One variant that starts at once, a load that is light; rounds and duration are the test's. Its figures do not matter,
+#: so it is forced: another's work on this machine must not have it refused.
+QUICK = (
+    *("--variant", "go_net_http", "--connections", str(CONNECTIONS), "--threads", "2", "--warmup", "500ms"),
+    "--force",
+)
+ENDING_LIMIT_S = 150.0
+
+
+class RunningBench:
+    """`invoke bench` under way, in a session of its own."""
+
+    def __init__(self, *words: str, dies_in: str) -> None:
+        """Starts `invoke bench WORDS`; with `dies_in` one that is killed in that phase of its second cell."""
+        program = [str(Path(sys.executable).parent / "invoke")]
+        if dies_in:
+            program = [sys.executable, "-m", "tests.lab.dying_controller", dies_in]
+        argv = [*program, "bench", *words]
+        self._runs_before = set(run_ids(RESULTS_DIR))
+        self.process = subprocess.Popen(
+            argv,
+            cwd=PROJECT_DIR,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def wait(self, limit_s: float = ENDING_LIMIT_S) -> tuple[int, str]:
+        """Its exit status and all that it said."""
+        output, _ = self.process.communicate(timeout=limit_s)
+        return self.process.returncode, output
+
+    def run_id(self) -> str:
+        """The run that it began."""
+        wait_until(lambda: self._begun() or self.process.poll() is not None, 90, "a new run")
+        assert self._begun(), self.wait()
+        return self._begun().pop()
+
+    def _begun(self) -> set[str]:
+        return set(run_ids(RESULTS_DIR)) - self._runs_before
+
+
+@contextmanager
+def bench(*words: str, dies_in: str = "") -> Iterator[RunningBench]:
+    """A bench that is ended with the block, whatever becomes of it."""
+    running = RunningBench(*words, dies_in=dies_in)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+        running.process.communicate()
+
+
+def wait_until(condition: Callable[[], object], limit_s: float, what: str) -> None:
+    """Waits for a condition; fails the test when it does not come."""
+    until = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < until, f"not within {limit_s} s: {what}"
+        time.sleep(0.1)
+
+
+def window_pids(session: Session) -> list[str]:
+    """wrk's processes while the measured window runs: those with the many connections."""
+    pattern = ["pgrep", "--full", "--exact", f"/usr/bin/wrk .* -c{CONNECTIONS} .*"]
+    return session.generators[0].run(pattern, limit_s=10, check=False).stdout.split()
+
+
+def wait_for_window(session: Session, after: list[str] | None = None) -> list[str]:
+    """Waits for a measured window other than the one of the processes `after`; its processes."""
+    wait_until(lambda: set(window_pids(session)) - set(after or []), 90, "wrk in its window")
+    return window_pids(session)
+
+
+def running_units(host: RemoteHost) -> list[str]:
+    """Units of ours that run on a host."""
+    words = ["systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating,deactivating", UNITS]
+    return [line.split()[0] for line in host.run(words, limit_s=10).stdout.splitlines()]
+
+
+def assert_nothing_runs(session: Session) -> None:
+    """No unit of ours, no wrk, no lock on any host."""
+    for host in session.all:
+        assert running_units(host) == []
+        assert host.run(["pgrep", "--exact", "wrk"], limit_s=10, check=False).stdout == ""
+
+
+def cells_of(run_id: str) -> list[CellRecord]:
+    """What is stored of a run; its SQLite file is whole."""
+    with Run.open(RESULTS_DIR, run_id) as run:
+        with run.store._reading() as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return run.cells()
+
+
+def journal_of(run_id: str, phase: str) -> list[str]:
+    """The texts of one kind of a run's events."""
+    with Run.open(RESULTS_DIR, run_id) as run:
+        return [entry.text for entry in run.journal_entries() if entry.phase == phase]
+
+
+def state_of(run_id: str) -> str:
+    """finished, interrupted or open."""
+    with Run.open(RESULTS_DIR, run_id) as run:
+        return run.info().state

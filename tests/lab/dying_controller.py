@@ -1,0 +1,67 @@
+"""`python -m tests.lab.dying_controller PHASE WORDS`: `invoke WORDS` that kills itself in a phase of its second cell.
+
+Phases are those that a bench tells (start, ready, warmup, window, verify_after, stop), and `store`: within the
+transaction that stores the cell.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+from invoke.collection import Collection
+from invoke.program import Program
+
+import tasks
+from wrklab.doors.results import Run
+from wrklab.progress import BenchProgress
+
+_DIES_IN_CELL = 2
+
+
+def die() -> NoReturn:
+    """As kill -9 does it: nothing is cleaned up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("still alive")
+
+
+class DyingProgress:
+    """Counts cells, and dies in the phase of the second."""
+
+    def __init__(self, phase: str) -> None:
+        """The methods that it watches are put in place of the progress's own."""
+        self._phase, self._cells_count = phase, 0
+        self._begin, self._tell, self._add_cell = BenchProgress.begin, BenchProgress.phase, Run.add_cell
+        BenchProgress.begin = self._on_begin  # type: ignore[method-assign,assignment]
+        BenchProgress.phase = self._on_phase  # type: ignore[method-assign,assignment]
+
+        def add_cell(run: Run, *words: Any) -> None:  # noqa: ANN401  as the real one takes
+            if self._is_due("store"):
+                connection = run.store._connection
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("INSERT INTO cell VALUES ('half', 9, 'half', 'half', 1, 'measured', '{}')")
+                connection.execute("PRAGMA cache_spill = 1")
+                die()
+            self._add_cell(run, *words)
+
+        Run.add_cell = add_cell  # type: ignore[method-assign,assignment]
+
+    def _is_due(self, phase: str) -> bool:
+        return phase == self._phase and self._cells_count == _DIES_IN_CELL
+
+    def _on_begin(self, title: str) -> None:
+        self._cells_count += 1
+        if self._is_due("start"):
+            die()
+
+    def _on_phase(self, name: str) -> None:
+        if self._is_due(name):
+            die()
+
+
+if __name__ == "__main__":
+    DyingProgress(sys.argv[1])
+    namespace: Collection = Collection.from_module(tasks)
+    Program(namespace=namespace).run(["invoke", *sys.argv[2:]])

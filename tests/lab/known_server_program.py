@@ -1,0 +1,142 @@
+"""A server of known behaviour, for a node's own Python (standard library alone): known_servers.py says how to use it.
+
+    known_server_program.py PORT BEHAVIOUR [--first-right N] [--every N] [--hold-ms MS] [--late-s S] [--workers N]
+                            [--backlog N]
+
+Any path is answered alike: `ok` after a hold, as the applications do. Of the requests after the first N that are right
+(`--first-right`, counted over all connections), each `--every`-th one meets the behaviour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import os
+import signal
+import socket
+import threading
+import time
+
+_HEADERS_END = b"\r\n\r\n"
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#: What a wrong request is answered with, at the end of its hold.
+_WRONG = {
+    "status_500": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\noops",
+    "wrong_body": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno",
+}
+#: The same, and the connection ends.
+_LAST_WORDS = {
+    "close_after_answer": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+    "close_without_answer": b"",
+    "cut_off": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok",
+}
+_OTHERS = ("right", "never", "late", "reset", "hang", "die", "burn", "keep_alive_workers")
+BEHAVIOURS = (*_WRONG, *_LAST_WORDS, *_OTHERS)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection of the event loop's server."""
+
+    def __init__(self, options: argparse.Namespace, numbers: itertools.count[int]) -> None:
+        self._options = options
+        self._numbers = numbers
+        self._pending = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *requests, self._pending = (self._pending + data).split(_HEADERS_END)
+        for _ in requests:
+            self._begin()
+
+    def _begin(self) -> None:
+        options, number = self._options, next(self._numbers) - self._options.first_right
+        is_right = number <= 0 or number % options.every != 0
+        behaviour = "right" if is_right else options.behaviour
+        hold_s = options.late_s if behaviour == "late" else options.hold_ms / 1000
+        if hold_s:
+            asyncio.get_running_loop().call_later(hold_s, self._end, behaviour)
+        else:
+            self._end(behaviour)
+
+    def _end(self, behaviour: str) -> None:
+        if behaviour in _LAST_WORDS:
+            self._transport.write(_LAST_WORDS[behaviour])
+            self._transport.close()
+        elif behaviour == "reset":
+            linger_of_nothing = b"\x01\0\0\0\0\0\0\0"
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_of_nothing)
+            self._transport.abort()
+        elif behaviour == "hang":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif behaviour == "die":
+            os._exit(3)
+        elif behaviour != "never":
+            if behaviour == "burn":
+                _burn(0.001)
+            self._transport.write(_WRONG.get(behaviour, _OK))
+
+
+def _burn(cpu_s: float) -> None:
+    """Uses this much CPU time."""
+    until = time.thread_time() + cpu_s
+    while time.thread_time() < until:
+        pass
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    numbers = itertools.count(1)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: _Connection(options, numbers), "0.0.0.0", options.port, backlog=options.backlog
+    )
+    await server.serve_forever()
+
+
+def _serve_by_workers(options: argparse.Namespace) -> None:
+    """So many threads, each with one connection at a time until its other end closes it."""
+    with socket.create_server(("0.0.0.0", options.port), backlog=options.backlog) as listening:
+        workers = [
+            threading.Thread(target=_work, args=(listening, options.hold_ms / 1000)) for _ in range(options.workers)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+
+def _work(listening: socket.socket, hold_s: float) -> None:
+    while True:
+        connection, _ = listening.accept()
+        with connection:
+            try:
+                while _HEADERS_END in connection.recv(1 << 16):
+                    time.sleep(hold_s)
+                    connection.sendall(_OK)
+            except ConnectionError:
+                continue
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("behaviour", choices=BEHAVIOURS)
+    parser.add_argument("--first-right", type=int, default=0)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--hold-ms", type=float, default=float(os.environ.get("WRKLAB_HOLD_MS", "100")))
+    parser.add_argument("--late-s", type=float, default=3.0)
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--backlog", type=int, default=4096)
+    options = parser.parse_args()
+    if options.behaviour == "keep_alive_workers":
+        _serve_by_workers(options)
+    else:
+        asyncio.run(_serve(options))
+
+
+if __name__ == "__main__":
+    main()

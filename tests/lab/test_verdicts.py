@@ -1,0 +1,114 @@
+"""Verdicts on real nodes: servers of known behaviour, a generator and a server that are kept from their CPUs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.lab.conftest import invoke
+from tests.lab.cpu_thieves import neighbour, other_service, quota
+from tests.lab.known_servers import known_server
+from wrklab.analyse.conditions import NEIGHBOURS_LIMIT_PERCENT
+from wrklab.measure.session import Session
+
+VARIANT = "go_net_http"
+
+
+def bench_row(*words: str, variant: str = VARIANT, connections: int = 64, duration: str = "3s") -> dict[str, Any]:
+    """The one row of a bench of one short round, whatever else goes on on this machine."""
+    shape = ("--scenario", "smoke", "--rounds", "1", "--connections", str(connections), "--duration", duration)
+    done = invoke("bench", "--variant", variant, *shape, *words, "--force", "--json")
+    assert done.returncode in (0, 1), done.stderr
+    [row] = json.loads(done.stdout)["rows"]
+    assert f"  {row['verdict']}  " in done.stderr or row["state"] == "failed"
+    found: dict[str, Any] = row
+    return found
+
+
+def is_noisy(row: dict[str, Any]) -> bool:
+    """Somebody else really used this machine meanwhile: then that is the right verdict of a good server."""
+    noise = (row["neighbours_cpu_percent"], row["generator_neighbours_cpu_percent"])
+    return bool(row["verdict"] == "disturbed" and max(noise) > NEIGHBOURS_LIMIT_PERCENT)
+
+
+def test_a_good_server_is_bound_by_the_hold_or_by_its_cpu(session: Session) -> None:
+    """64 connections at 100 ms are 640 requests/s, and no question for Go; without a hold its CPU is the end."""
+    held = bench_row()
+    assert held["verdict"] == "hold-bound" or is_noisy(held), held["note"]
+    with known_server(session, VARIANT, "burn", hold_ms=0):
+        busy = bench_row("--set", "path=/")
+    assert busy["verdict"] == "server-bound" or is_noisy(busy), busy["note"]
+    assert "server CPU" in busy["verdict_figures"]
+
+
+def test_starving_connections_are_counted(session: Session) -> None:
+    """8 blocking keep-alive workers under 64 connections: fine numbers from 8, and 56 that never got an answer."""
+    with known_server(session, VARIANT, "keep_alive_workers", workers=8):
+        row = bench_row()
+
+    assert row["connections_unanswered"] == 56
+    assert row["verdict"] == "polluted"
+    assert "56 of 64 connections never got an answer" in row["note"]
+
+
+def test_answers_that_never_come_are_caught(session: Session) -> None:
+    """One request in a thousand is never answered: connections die one by one, and wrk says nothing."""
+    with known_server(session, VARIANT, "never", first_right=100, every=1000):
+        row = bench_row("--set", "hold_ms=5")
+
+    assert row["errors_read"] == row["errors_timeout"] == 0
+    assert row["connections_silent"] >= 3
+    assert "silent" in row["note_names"].split()
+    assert row["verdict"] == "polluted"
+
+
+def test_a_server_that_closes_each_connection_is_not_taken_for_one_that_starves_them(session: Session) -> None:
+    """Its connections are young, not unanswered."""
+    with known_server(session, VARIANT, "close_after_answer"):
+        row = bench_row()
+
+    assert (row["connections_unanswered"], row["connections_silent"]) == (0, 0)
+    assert row["connections_held"] >= 63
+    assert row["verdict"] in ("hold-bound", "unexplained") or is_noisy(row)
+
+
+def test_a_generator_given_a_tenth_of_a_cpu_is_generator_bound(session: Session) -> None:
+    """By a quota outside of the node, which its own cpu.max does not show."""
+    with quota(session.hosts.generators[0], 0.1):
+        row = bench_row("--set", "path=/", connections=100)
+
+    assert row["verdict"] == "generator-bound", row["note"]
+    assert row["generator_cpu_percent"] < 20
+
+
+@pytest.mark.parametrize("side", ["server", "generator"])
+def test_a_neighbour_that_burns_a_hosts_cpus_disturbs(session: Session, side: str) -> None:
+    """From outside of the nodes, on the CPUs of one of them."""
+    hosts = session.hosts
+    host = hosts.server if side == "server" else hosts.generators[0]
+    with neighbour(host.cpus):
+        row = bench_row(connections=500)
+
+    assert row["verdict"] in (("disturbed",) if side == "server" else ("disturbed", "generator-bound")), row["note"]
+    key = "neighbours_cpu_percent" if side == "server" else "generator_neighbours_cpu_percent"
+    assert row[key] > NEIGHBOURS_LIMIT_PERCENT
+
+
+def test_another_service_on_the_server_disturbs(session: Session) -> None:
+    """From inside of the node."""
+    with other_service(session.server):
+        row = bench_row(connections=500)
+
+    assert row["verdict"] == "disturbed", row["note"]
+    assert row["others_cpu_percent"] > NEIGHBOURS_LIMIT_PERCENT
+
+
+def test_a_server_kept_from_its_cpus_is_disturbed(session: Session) -> None:
+    """A quota on the whole node: its CPUs are idle while it waits for them; without a hold it wants them all."""
+    with quota(session.hosts.server, 0.1):
+        row = bench_row("--set", "path=/", connections=100)
+
+    assert row["verdict"] == "disturbed", row["note"]
+    assert "held_back" in row["note_names"] or is_noisy(row)
