@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
@@ -30,8 +31,6 @@ _ANSWER_LIMIT_S = 30.0
 #: At the end nobody waits longer: a lease that is not let go of runs out.
 _LETTING_GO_LIMIT_S = 10.0
 _TRY_AGAIN_S = 1.0
-#: A line and its answer over an open connection take milliseconds.
-_CHECK_LIMIT_S = 2.0
 
 Ask = Callable[[str], str]
 
@@ -113,19 +112,20 @@ class HeldHosts:
     def check(self) -> None:
         """Asks every host now. Raises HostError where another controller has it, or had it since we last asked.
 
-        What was measured since may be disturbed. A host that does not answer soon is asked again by the next renewal.
+        What was measured since may be disturbed. A host that is silent for as long as a lease lasts counts as lost too:
+        until then nobody else gets it, afterwards nobody knows whose it is.
         """
         for lock in self._locks:
             lock.ask_now()
+        asked_s = time.monotonic()
         for lock in self._locks:
-            lock.await_answer()
-            if lock.lost_to:
-                raise HostError(f"{lock.host.name}: lost to another controller: {lock.lost_to}")
+            if why := lock.why_lost(asked_s):
+                raise HostError(f"{lock.host.name}: {why}")
 
     @property
     def are_ours(self) -> bool:
-        """Whether no other controller has taken one of them."""
-        return not any(lock.lost_to for lock in self._locks)
+        """Whether each is ours as far as we know: one that is silent is, until it says otherwise."""
+        return not any(lock.lost_because for lock in self._locks)
 
 
 @contextmanager
@@ -172,10 +172,12 @@ class _HostLock:
         self._asked_count = 0
         self._answered_count = 0
         self._changed = threading.Condition()
+        #: What last kept us from renewing it.
+        self._trouble = ""
         #: The run that it is held for.
         self.run = ""
-        #: Who has it now, where it was taken from us.
-        self.lost_to = ""
+        #: Why it is not ours any more; empty while nothing says so.
+        self.lost_because = ""
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -196,11 +198,20 @@ class _HostLock:
             self._asked_count += 1
             self._changed.notify_all()
 
-    def await_answer(self) -> None:
-        """Wait until `ask_now` has its answer, or for so long that the connection must be cut."""
+    def why_lost(self, asked_s: float) -> str:
+        """Waits for the answer to `ask_now`, of `asked_s` (monotonic); empty where it is that the host is ours."""
+        # A slow host needs longer for a new connection. What it says then still counts: it knows who had it meanwhile.
+        limit_s = LEASE_S * max(1.0, self.host.patience_ratio)
         with self._changed:
             wanted = self._asked_count
-            self._changed.wait_for(lambda: self._answered_count >= wanted or self.lost_to, _CHECK_LIMIT_S)
+            is_answered = self._changed.wait_for(
+                lambda: self._answered_count >= wanted or self.lost_because,
+                max(0.0, asked_s + limit_s - time.monotonic()),
+            )
+        if self.lost_because or is_answered:
+            return self.lost_because
+        trouble = f" ({self._trouble})" if self._trouble else ""
+        return f"silent for {limit_s:g} s, in which our lock on it ran out: it may be another's by now{trouble}"
 
     def _tell_changed(self) -> None:
         with self._changed:
@@ -223,17 +234,32 @@ class _HostLock:
                 if not self._taken.done():
                     self._taken.set_exception(error)
                     return
+                self._trouble = str(error)
                 self._end.wait(_TRY_AGAIN_S)
                 continue
+            except Exception as error:  # noqa: BLE001  this thread's end is silent: who waits for it must hear of it
+                self._fail(error)
+                return
             if refused is not None:
                 self._tell(refused)
             if self._end.is_set() or refused is not None:
                 return
 
+    def _fail(self, error: Exception) -> None:
+        """Nobody renews the lock from here on, so nothing may rest on it."""
+        if self._taken.done():
+            self._lose(f"our lock on it is not renewed any more: {error!r}")
+        else:
+            self._taken.set_exception(error)
+
+    def _lose(self, why: str) -> None:
+        with self._changed:
+            self.lost_because = why
+            self._changed.notify_all()
+
     def _tell(self, refused: _Refused) -> None:
         if self._taken.done():
-            self.lost_to = str(refused.holder or "one that has let go of it again")
-            self._tell_changed()
+            self._lose(f"lost to another controller: {refused.holder or 'one that has let go of it again'}")
         else:
             text = f"{self.host.name}: taken by another controller: {refused.holder}. Wait for its end; "
             self._taken.set_exception(HostError(f"{text}`invoke cleanup --force` ends what it does there"))

@@ -21,6 +21,8 @@ import os
 import sys
 import time
 from binascii import a2b_base64
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 _RECORD = "controller.json"
@@ -60,6 +62,14 @@ def _name_of(guard: int) -> str:
     return f"{found.st_dev}.{found.st_ino}.{found.st_mtime_ns}"
 
 
+@contextmanager
+def _guarded(folder: str) -> Iterator[int]:
+    """One at a time: what the record says holds until the end of the block. Gives the guard's descriptor."""
+    with open(f"{folder}/controller.lock", "a", encoding="utf-8") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield guard.fileno()
+
+
 def _is_lost(folder: str, token: str) -> bool:
     """Whether another has had the host since we held it: the record is its own, or went when it let go."""
     return not os.path.exists(f"{folder}/{_RECORD}") or _stored(folder).get("token", token) != token
@@ -68,9 +78,8 @@ def _is_lost(folder: str, token: str) -> bool:
 def take(spec: dict[str, Any]) -> dict[str, Any]:
     """Take or renew the lease; the answer, as `hold` gives it."""
     folder = str(spec["folder"])
-    with open(f"{folder}/controller.lock", "a", encoding="utf-8") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        name, holder = _name_of(guard.fileno()), read(folder)
+    with _guarded(folder) as guard:
+        name, holder = _name_of(guard), read(folder)
         # Without this a controller that took the host, did its work and let go within a renewal would go unnoticed.
         if spec.get("held_in") == name and _is_lost(folder, spec["token"]):
             return {"held": False, "holder": holder}
@@ -86,9 +95,11 @@ def take(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def release(folder: str, token: str) -> None:
-    """Let go, where it is still ours."""
-    if read(folder).get("token") == token:
-        os.unlink(f"{folder}/{_RECORD}")
+    """Let go, where it is still ours: between the look and the removal nobody can take it."""
+    # Where the folder itself is gone (the host was reset meanwhile), there is nothing to let go of.
+    with suppress(FileNotFoundError), _guarded(folder):
+        if read(folder).get("token") == token:
+            os.unlink(f"{folder}/{_RECORD}")
 
 
 def hold(spec: dict[str, Any]) -> None:
