@@ -74,6 +74,41 @@ def test_a_full_table_of_descriptors_is_what_limits_the_capacity() -> None:
     assert figures(parse_wave(raw)).capacity_limited_by == "descriptor-limited"
 
 
+@pytest.mark.parametrize(
+    ("limit", "limited_by"),
+    [
+        (None, "the server's own limit"),
+        (1000, "the server's own limit"),
+        (14, "the server's own limit"),
+        (13, "task-limited"),  # one task left: too few for what takes two a request
+        (12, "task-limited"),
+    ],
+)
+def test_as_many_tasks_as_are_allowed_are_what_limits_the_capacity(limit: int | None, limited_by: str) -> None:
+    """The kernel's counter of refused tasks does not move where it is the limit on the user's own processes."""
+    raw = raw_waves("capped")["first"]
+    raw["server"]["looks"][-1].update(threads=12, tasks_limit=limit)
+    assert figures(parse_wave(raw)).capacity_limited_by == limited_by
+
+
+def test_a_task_that_the_kernel_refused_is_what_limits_the_capacity() -> None:
+    """By the cgroup's counter; but a pool with all its threads that lets requests wait is limited by itself."""
+    raw = raw_waves("pool")["first"]
+    look = raw["server"]["looks"][-1]
+    look["tasks_limit"] = look["threads"]
+    assert figures(parse_wave(raw)).capacity_limited_by == "the server's own limit"
+    look["tasks_limit_hits"] = 3
+    assert figures(parse_wave(raw)).capacity_limited_by == "task-limited"
+
+
+def test_processes_that_handle_nothing_are_counted() -> None:
+    """A supervisor, a router, a worker that got no turn."""
+    raw = raw_waves("pool")["first"]
+    assert figures(parse_wave(raw)).idle_processes == 0
+    raw["server"]["looks"][-1]["pids"] += [1, 2]
+    assert figures(parse_wave(raw)).idle_processes == 2
+
+
 @pytest.mark.parametrize("rose", [0, 400])
 def test_a_queue_is_full_only_when_the_kernel_counted_an_overflow(rose: int) -> None:
     """One that is just as long as it may be has not been seen to refuse anything."""
@@ -190,6 +225,23 @@ def test_a_stopped_or_starved_server_voids_a_wave() -> None:
     assert "stopped" in reasons("pool", task_states={"T": 41})
     assert "frozen" in reasons("pool", frozen=True)
     assert "waited for a CPU" in reasons("pool", pressure_us=look["pressure_us"] + 500_000)
+
+
+def test_without_pressure_accounting_a_wave_is_not_void() -> None:
+    """Then it is not known whether the server waited for a CPU, and nothing is said of it."""
+    raw = raw_waves("pool")["first"]
+    for look in raw["server"]["looks"]:
+        look["pressure_us"] = None
+    assert void_reasons(parse_wave(raw)) == []
+
+
+@pytest.mark.parametrize("state", ["EADDRNOTAVAIL", "EMFILE", "gave_up", "unsent"])
+def test_what_the_generator_itself_could_not_do_voids_a_wave(state: str) -> None:
+    """It is no overflow of the server's."""
+    raw = raw_waves("capped")["first"]
+    for look in raw["client"]["looks"]:
+        look["states"][-3:] = [state] * 3
+    assert f"the generator failed with 3 requests: {state}" in void_reasons(parse_wave(raw))
 
 
 def test_a_snapshot_after_the_deadline_voids_a_wave() -> None:

@@ -19,6 +19,7 @@ import sys
 import time
 import zlib
 from binascii import b2a_base64
+from collections.abc import Iterable
 from typing import Any
 
 sys.path.insert(0, __file__.rpartition("/")[0])
@@ -35,6 +36,7 @@ _IDLE_RATIO = 0.1
 _SETTLE_POLL_S = 0.05
 #: Above this many threads their states are not read one by one: that would disturb what is looked at.
 _TASKS_READ = 3000
+_OPEN_FILES, _TASKS = "Max open files", "Max processes"
 _NOTE = re.compile(rb"wrklab-probe ([^\n]*)\n")
 _COUNTERS = ("ListenOverflows", "ListenDrops", "TCPReqQFullDrop", "TCPReqQFullDoCookies", "SyncookiesSent")
 
@@ -81,6 +83,7 @@ def look(spec: dict[str, Any], planned_at: float) -> dict[str, Any]:
     usage_us, pressure_us = _usage_us(folder), _pressure_us(folder)
     pids = [int(word) for word in _words(folder, "cgroup.procs")]
     tasks = _words(folder, "cgroup.threads")
+    limits = {pid: _limits(pid) for pid in pids}
     return {
         "planned_at": planned_at,
         "at": at,
@@ -96,7 +99,8 @@ def look(spec: dict[str, Any], planned_at: float) -> dict[str, Any]:
         "task_states": _task_states(tasks if len(tasks) <= _TASKS_READ else _words(folder, "cgroup.procs")),
         "frozen": "frozen 1" in (node_io.read_text(f"{folder}/cgroup.events") or ""),
         "tasks_limit_hits": _tasks_limit_hits(folder),
-        "descriptors": [[pid, *found] for pid in pids if (found := _descriptors(pid))],
+        "tasks_limit": _tasks_limit(folder, limits.values()),
+        "descriptors": [[pid, *found] for pid in pids if (found := _descriptors(pid, limits[pid]))],
         "took_s": node_io.now() - at,
     }
 
@@ -152,6 +156,12 @@ def _tasks_limit_hits(folder: str) -> int:
     return int(words[words.index("max") + 1]) if "max" in words else 0
 
 
+def _tasks_limit(folder: str, limits: Iterable[dict[str, int]]) -> int | None:
+    """The most tasks that the unit may have: by its cgroup, or by the limit on its user's processes."""
+    words = [word for word in _words(folder, "pids.max")[:1] if word.isdecimal()]
+    return min([*map(int, words), *(found[_TASKS] for found in limits if _TASKS in found)], default=None)
+
+
 def _task_states(tasks: list[str]) -> dict[str, int]:
     """How many threads are in each state of /proc's: {"S": 41, "R": 1}."""
     counts: dict[str, int] = {}
@@ -163,15 +173,24 @@ def _task_states(tasks: list[str]) -> dict[str, int]:
     return counts
 
 
-def _descriptors(pid: int) -> list[int] | None:
+def _limits(pid: int) -> dict[str, int]:
+    """A process's own (soft) limits on descriptors and on its user's tasks; what is unlimited is not in it."""
+    found = {}
+    for line in (node_io.read_text(f"/proc/{pid}/limits") or "").splitlines():
+        for name in (_OPEN_FILES, _TASKS):
+            soft = line.removeprefix(name).split()[:1] if line.startswith(name) else []
+            if soft and soft[0].isdecimal():
+                found[name] = int(soft[0])
+    return found
+
+
+def _descriptors(pid: int, limits: dict[str, int]) -> list[int] | None:
     """Open descriptors and the limit of a process; None where it has ended."""
-    limits = node_io.read_text(f"/proc/{pid}/limits")
     try:
         open_count = len(os.listdir(f"/proc/{pid}/fd"))
     except (FileNotFoundError, ProcessLookupError):
         return None
-    row = next((line for line in (limits or "").splitlines() if line.startswith("Max open files")), None)
-    return [open_count, int(row.split()[3])] if row else None
+    return [open_count, limits[_OPEN_FILES]] if _OPEN_FILES in limits else None
 
 
 def _size(path: str) -> int:

@@ -17,17 +17,20 @@ BETWEEN_LOOKS_MIN_S = 0.5
 _STARVED_RATIO = 0.4
 #: A connection may just have been made when the two hosts look.
 _LOST_MIN = 1
+#: What takes two threads a request (Flask's async views) fails with one task left.
+_TASKS_A_REQUEST_MAX = 2
 
-OWN_LIMIT = "the server's own limit"
+OWN_LIMIT, FAILS = "the server's own limit", "fails"
 
 #: Of the requests beyond: at a limit of descriptors a few in a thousand fail instead of waiting, or none, by chance.
 OVERFLOW_SHARE_RATIO = 0.01
 
 KernelQueue = Literal["empty", "at least", "full"]
 
-SYN_PENDING, REFUSED, CLOSED, SERVER_ERROR = "SYN pending", "refused", "closed", "5xx"
+SYN_PENDING, REFUSED, CLOSED, SERVER_ERROR, NONE_SEEN = "SYN pending", "refused", "closed", "5xx", "none seen"
 #: The client's words for a request's end -> the report's. End of file and reset are one: their split is chance.
 _OVERFLOW_WORDS = {"pending": SYN_PENDING, "refused": REFUSED, "closed": CLOSED, "reset": CLOSED}
+_WAITING, _ANSWERED = "waiting", "answered_"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Figures:
     descriptors: str
     #: Every process that serves handles as many as each other.
     is_even: bool = True
+    #: Processes of the unit in which no handler runs.
+    idle_processes: int = 0
 
 
 def running(wave: Wave, look: Look) -> list[Note]:
@@ -91,15 +96,17 @@ def count(wave: Wave, look: Look) -> Counts:
 
 def figures(wave: Wave) -> Figures:
     """The figures at the last snapshot."""
-    counts = count(wave, wave.looks[-1])
+    look = wave.looks[-1]
+    counts, by_process = count(wave, look), Counter(note.pid for note in running(wave, look))
     return Figures(
         requests_count=wave.plan.requests_count,
         counts=counts,
         kernel_queue=_kernel_queue(wave, counts),
         capacity_limited_by=_limited_by(wave, counts),
         overflow=overflow(wave),
-        descriptors=_descriptors(wave.looks[-1]),
-        is_even=len(set(Counter(note.pid for note in running(wave, wave.looks[-1])).values())) <= 1,
+        descriptors=_descriptors(look),
+        is_even=len(set(by_process.values())) <= 1,
+        idle_processes=len(look.pids) - len(by_process),
     )
 
 
@@ -108,13 +115,13 @@ def overflow(wave: Wave) -> dict[str, int]:
     states = wave.client_looks[-1].states
     found: Counter[str] = Counter()
     for state, number in states.items():
-        if state.startswith("answered_"):
-            status = int(state.removeprefix("answered_"))
+        if state.startswith(_ANSWERED):
+            status = int(state.removeprefix(_ANSWERED))
             found[SERVER_ERROR if status >= 500 else f"answered {status}"] += number  # noqa: PLR2004  5xx
-        elif state != "waiting":
+        elif state != _WAITING:
             found[_OVERFLOW_WORDS.get(state, state)] += number
     # In a burst a client may take itself for connected while the server has dropped its last ACK.
-    found[SYN_PENDING] += max(0, states.get("waiting", 0) - wave.looks[-1].established_count)
+    found[SYN_PENDING] += max(0, states.get(_WAITING, 0) - wave.looks[-1].established_count)
     return {kind: number for kind, number in sorted(found.items()) if number}
 
 
@@ -122,7 +129,7 @@ def overflow_text(found: dict[str, int]) -> str:
     """`SYN pending`; several kinds by their number; `none seen`. What befell hardly any is left to the counts."""
     least = OVERFLOW_SHARE_RATIO * sum(found.values())
     kinds = [kind for kind, number in found.items() if number >= least]
-    return ", ".join(sorted(kinds, key=lambda kind: (-found[kind], kind))) or "none seen"
+    return ", ".join(sorted(kinds, key=lambda kind: (-found[kind], kind))) or NONE_SEEN
 
 
 def _kernel_queue(wave: Wave, counts: Counts) -> KernelQueue:
@@ -138,11 +145,16 @@ def _limited_by(wave: Wave, counts: Counts) -> str:
         return f"no limit up to {wave.plan.requests_count}"
     if counts.queued_process <= 0 and any(used >= limit for _, used, limit in look.descriptors):
         return "descriptor-limited"
-    if look.tasks_limit_hits > wave.looks[0].tasks_limit_hits:
+    if look.tasks_limit_hits > wave.looks[0].tasks_limit_hits or (counts.queued_process <= 0 and _has_no_task(look)):
         return "task-limited"
     if counts.in_flight == 0 and overflow(wave).get(SERVER_ERROR):
-        return "fails"
+        return FAILS
     return OWN_LIMIT
+
+
+def _has_no_task(look: Look) -> bool:
+    """Whether the unit has as many tasks as it may. The kernel counts no event where it is the user's own limit."""
+    return look.tasks_limit is not None and look.threads_count > look.tasks_limit - _TASKS_A_REQUEST_MAX
 
 
 def _descriptors(look: Look) -> str:
@@ -155,10 +167,20 @@ def _descriptors(look: Look) -> str:
 
 def void_reasons(wave: Wave) -> list[str]:
     """Why this wave must not be reported; empty where it may."""
-    reasons = [*_late(wave), *_changing(wave), *_starved(wave)]
+    reasons = [*_generators_own(wave), *_late(wave), *_changing(wave), *_starved(wave)]
     if not reasons:
         reasons = _lost(wave)
     return reasons
+
+
+def _generators_own(wave: Wave) -> list[str]:
+    """Requests that the generator itself could not make or keep (no port, no descriptor): no server's doing."""
+    states = wave.client_looks[-1].states if wave.client_looks else {}
+    return [
+        f"the generator failed with {number} requests: {state}"
+        for state, number in sorted(states.items())
+        if number and state != _WAITING and state not in _OVERFLOW_WORDS and not state.startswith(_ANSWERED)
+    ]
 
 
 def _late(wave: Wave) -> list[str]:

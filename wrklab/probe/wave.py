@@ -86,6 +86,8 @@ class Look:
     task_states: Mapping[str, int]
     is_frozen: bool
     tasks_limit_hits: int
+    #: The most tasks that the unit may have; None where nothing limits them.
+    tasks_limit: int | None
     #: (pid, open, limit)
     descriptors: tuple[tuple[int, int, int], ...]
 
@@ -178,6 +180,7 @@ def _look(found: Mapping[str, Any]) -> Look:
         task_states=dict(found["task_states"]),
         is_frozen=found["frozen"],
         tasks_limit_hits=found["tasks_limit_hits"],
+        tasks_limit=found.get("tasks_limit"),
         descriptors=tuple((pid, used, limit) for pid, used, limit in found["descriptors"]),
     )
 
