@@ -12,10 +12,10 @@ from wrklab.model.published_probe import PublishedProbe, read_published_probes
 from wrklab.model.record import RunEnvironment
 from wrklab.paths import PROJECT_DIR
 from wrklab.probe import store
-from wrklab.probe.ceiling import ceiling
+from wrklab.probe.ceiling import probed_limit
 from wrklab.probe.published import compare
 from wrklab.probe.record import ProbePlan, ProbeRecord
-from wrklab.probe.report import to_markdown, to_rows
+from wrklab.probe.report import details, to_markdown, to_rows
 from wrklab.probe.store import ProbeFolder, newest_probe
 
 #: What `invoke probe --json` promises of each variant.
@@ -100,24 +100,32 @@ def test_the_newest_measured_probe_is_found(tmp_path: Path) -> None:
     assert newest_probe(tmp_path / "nothing", "flask_dev_sync", "container") is None
 
 
-def test_capacity_over_hold_is_the_ceiling() -> None:
-    """40 threads at 100 ms are 400 requests/s; wrk meets that or does not."""
-    found = ceiling(record(), 100, 390.0)
-    assert found is not None
-    assert found.requests_per_s == 400
-    assert "meets it (98%)" in found.text
-    lower = ceiling(record(), 100, 200.0)
-    assert lower is not None
-    assert "does not meet it (50%)" in lower.text
+@pytest.mark.parametrize(
+    ("digest", "cpus_count", "capacity"), [("old", None, 39), ("old", 2, 39), ("old", 4, None), ("new", 2, None)]
+)
+def test_a_probe_of_another_server_is_passed_over(
+    tmp_path: Path, digest: str, cpus_count: int | None, capacity: int | None
+) -> None:
+    """Another card, application, package or number of CPUs; probes of before that was stored are of no known server."""
+    folder(tmp_path, 1, "fastapi_uvicorn_sync").add(record(capacity=39, variant_digest="old", server_cpus_count=2), {})
+    folder(tmp_path, 2, "fastapi_uvicorn_sync").add(record(capacity=40), {})
+    newest = newest_probe(tmp_path, "fastapi_uvicorn_sync", "container", digest, cpus_count)
+    assert (newest.capacity if newest else None) == capacity
 
 
 @pytest.mark.parametrize(
-    ("found", "hold_ms"),
-    [(None, 100), (record(), 0), (record(capacity=1000, capacity_limited_by="no limit up to 1000"), 100)],
+    ("found", "limit"),
+    [
+        (record(), 40),
+        (None, None),
+        (record(state="void"), None),
+        (record(capacity=0, capacity_limited_by="fails"), None),
+        (record(capacity=1000, capacity_limited_by="no limit up to 1000"), None),
+    ],
 )
-def test_no_ceiling_without_a_limit_or_a_hold(found: ProbeRecord | None, hold_ms: int) -> None:
-    """Nothing is said then."""
-    assert ceiling(found, hold_ms, 300.0) is None
+def test_a_limit_is_known_where_one_was_met(found: ProbeRecord | None, limit: int | None) -> None:
+    """A bench takes it for the variant's own."""
+    assert probed_limit(found) == limit
 
 
 def test_an_article_that_found_the_same_agrees(published: dict[str, PublishedProbe]) -> None:
@@ -139,6 +147,57 @@ def test_an_article_that_found_another_figure_differs_with_the_reason(published:
     assert "251" in text
     assert "1000" in text
     assert "200" in agrees(record(), published["fastapi-uvicorn-sync-limiter200"])
+
+
+def failing(**changes: object) -> ProbeRecord:
+    """A probe of gunicorn's sync worker with an ASGI application, which fails every request."""
+    usual = {
+        "variant": "fastapi_gunicorn_sync_worker", "requests_count": 100, "capacity": 0, "capacity_limited_by": "fails",
+        "queued_process": 0, "overflow": "5xx", "serving": "nothing", "reused": None, "expected_failure": "TypeError",
+        "is_expected_failure": True, "error": "TypeError: no send",
+    }  # fmt: skip
+    return record(**(usual | changes))
+
+
+def test_an_article_that_saw_it_fail_agrees_with_just_that_failure(published: dict[str, PublishedProbe]) -> None:
+    """Another error, or requests that are handled, are another finding."""
+    row = published["fastapi-gunicorn-sync-worker"]
+    assert agrees(failing(), row) == "agrees"
+    assert agrees(failing(state="failed", capacity=None), row) == "agrees"
+    other = agrees(failing(is_expected_failure=False, error="SyntaxError"), row)
+    assert other == "differs, because the server fails otherwise here: SyntaxError"
+    assert "40 are handled at once here" in agrees(record(), row)
+
+
+@pytest.mark.parametrize(
+    ("row", "requests_count", "overflow", "differs"),
+    [
+        ("fastapi-uvicorn-sync", 1000, "none seen", False),
+        ("fastapi-uvicorn-sync", 1000, "SYN pending", False),
+        ("fastapi-uvicorn-sync", 1000, "5xx", True),
+        ("fastapi-uvicorn-sync", 1001, "5xx", False),
+        ("flask-dev-processes10", 1000, "closed, SYN pending", True),
+        ("flask-dev-threaded", 1000, "closed", False),
+        ("flask-dev-threaded", 1000, "5xx", True),
+        ("flask-dev-async-10000", 10_000, "5xx, closed", False),
+        ("flask-dev-async-10000", 10_000, "refused", True),
+        ("fastapi-gunicorn-uvicorn-worker2", 1000, "5xx", False),
+    ],
+)
+def test_an_article_differs_where_requests_were_turned_away_otherwise(
+    published: dict[str, PublishedProbe], row: str, requests_count: int, overflow: str, *, differs: bool
+) -> None:
+    """That some wait for a place, or that more requests met more, contradicts nothing."""
+    text = agrees(record(requests_count=requests_count, overflow=overflow), published[row])
+    assert ("requests beyond" in text) == differs
+
+
+def test_a_variant_that_did_not_fail_is_told_so() -> None:
+    """It answers, so what it says is no answer to the requests beyond."""
+    text = "did not fail as expected (TypeError): it answers"
+    found = failing(capacity=100, capacity_limited_by="no limit up to 100", is_expected_failure=False, error=text)
+    assert details(found, None) == [text]
+    assert details(failing(), None) == ["fails (as expected): TypeError: no send"]
 
 
 def test_a_void_probe_is_not_compared(published: dict[str, PublishedProbe]) -> None:

@@ -87,6 +87,22 @@ def test_what_goes_wrong_with_one_is_its_record_and_the_next_goes_on(
     assert probing._problem(records[1]) == "failed"
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({}, ""),
+        ({"state": "void"}, "void"),
+        ({"capacity": 0, "capacity_limited_by": "fails"}, "fails"),
+        ({"capacity_limited_by": "fails", "expected_failure": "x", "is_expected_failure": True}, ""),
+        ({"expected_failure": "x"}, "did not fail as expected"),
+        ({"expected_failure": "x", "state": "failed"}, "failed"),
+    ],
+)
+def test_what_is_not_as_it_should_be(changes: dict[str, object], problem: str) -> None:
+    """Also a variant that is there to fail and does not: the exit status is 1."""
+    assert probing._problem(record(**changes)) == problem
+
+
 def test_hosts_that_are_gone_end_the_probes_with_what_is_stored(rehearsal: Rehearsal) -> None:
     """The variant is not recorded: nothing is known of it."""
 

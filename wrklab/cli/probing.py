@@ -24,6 +24,7 @@ from wrklab.model.catalogue import Catalogue, read_catalogue
 from wrklab.model.published_probe import PublishedProbe
 from wrklab.model.stack import Variant
 from wrklab.paths import RESULTS_DIR
+from wrklab.probe.analysis import FAILS
 from wrklab.probe.probing import ProbeOutcome, failed_probe, probe_variant
 from wrklab.probe.record import ProbePlan, ProbeRecord
 from wrklab.probe.report import render, to_rows, write_report
@@ -35,7 +36,9 @@ Target = tuple[Variant, PublishedProbe | None]
 
 
 def probe(variants: Sequence[str], suite: str, lab: str, *, is_forced: bool, as_json: bool) -> None:
-    """Probe, store, report. Exits with 1 when a probe was void or a variant failed unexpectedly, 130 after Ctrl-C."""
+    """Probe, store, report. Exits with 1 when a probe was void, a variant failed and should not have, or did not and
+    should; with 130 after Ctrl-C.
+    """
     catalogue = read_catalogue()
     targets = select(catalogue, variants, suite)
     with one_interrupt() as interruption, ready_hosts(catalogue, lab, console, is_forced=is_forced) as ready:
@@ -165,4 +168,6 @@ def _problem(record: ProbeRecord) -> str:
         return ""
     if record.state != "measured":
         return record.state
-    return "fails" if record.capacity_limited_by == "fails" else ""
+    if record.expected_failure:
+        return "did not fail as expected"
+    return FAILS if record.capacity_limited_by == FAILS else ""

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from wrklab.model.published_probe import PublishedProbe
+from wrklab.probe.analysis import CLOSED, FAILS, NONE_SEEN, REFUSED, SERVER_ERROR, SYN_PENDING
 from wrklab.probe.record import ProbeRecord
 
 AGREES = "agrees"
+
+#: What an article's words for the requests beyond are in ours; nothing: they wait, and none is turned away.
+_OVERFLOW_WORDS: dict[str, frozenset[str]] = {
+    "queued": frozenset(),
+    "blocked": frozenset(),
+    "none seen": frozenset(),
+    "time-out": frozenset({SYN_PENDING}),
+    "reset": frozenset({CLOSED, REFUSED}),
+    "500": frozenset({SERVER_ERROR}),
+}
 
 
 def compare(record: ProbeRecord, published: PublishedProbe | None) -> dict[str, object]:
@@ -18,11 +29,18 @@ def compare(record: ProbeRecord, published: PublishedProbe | None) -> dict[str, 
 def _verdict(record: ProbeRecord, published: PublishedProbe) -> str | None:
     if record.state == "void":
         return None
+    if published.in_flight == 0:
+        return AGREES if record.is_expected_failure else f"differs, because {_another_end(record, published)}"
     if record.capacity is None:
         return f"differs, because the server failed here: {record.error or 'see its log'}"
     reasons = [
         reason
-        for reason in (_capacity(record, published), _queue(record, published), _reuse(record, published))
+        for reason in (
+            _capacity(record, published),
+            _queue(record, published),
+            _overflow(record, published),
+            _reuse(record, published),
+        )
         if reason
     ]
     return f"differs, because {'; '.join(reasons)}" if reasons else AGREES
@@ -64,6 +82,27 @@ def _queue(record: ProbeRecord, published: PublishedProbe) -> str:
     if bool(ours) == bool(published.queued):
         return ""
     return f"{ours} requests wait here, {published.queued} in the article"
+
+
+def _another_end(record: ProbeRecord, published: PublishedProbe) -> str:
+    """Of a server that failed every request there, and not so here."""
+    if record.capacity is None or record.capacity_limited_by == FAILS:
+        return f"the server fails otherwise here: {record.error or 'see its log'}"
+    return f"{record.capacity} are handled at once here, and none was in the article ({published.overflow})"
+
+
+def _overflow(record: ProbeRecord, published: PublishedProbe) -> str:
+    """Empty where the article's requests beyond met what ours did, or might have.
+
+    Only what turns a request away contradicts: that it waits, or finds no place to wait, is a matter of their number,
+    and so is all else where more were sent here than there.
+    """
+    is_like = (record.requests_count or 0) <= (published.requests_count or 0)
+    theirs = [kinds for word, kinds in _OVERFLOW_WORDS.items() if word in published.overflow]
+    ours = set(filter(None, record.overflow.split(", "))) - {SYN_PENDING, NONE_SEEN}
+    if not is_like or not theirs or not ours or ours & frozenset().union(*theirs):
+        return ""
+    return f"requests beyond: {record.overflow} here, {published.overflow} in the article"
 
 
 def _reuse(record: ProbeRecord, published: PublishedProbe) -> str:

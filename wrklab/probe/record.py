@@ -18,6 +18,10 @@ class ProbeRecord(Record):
     variant: Name
     stack: Name
     state: ProbeState
+    #: model.deployment.variant_digest of its server, and the CPUs that it had: a probe of another server says nothing
+    #: of this one. Empty and 0 where the probe never came to its server.
+    variant_digest: str = ""
+    server_cpus_count: int = 0
     started_at_s: float
     seconds: float
     #: Waves that were sent in whole, each on a freshly started server.
@@ -53,11 +57,12 @@ class ProbeRecord(Record):
     published_row: str | None = None
     #: `agrees` or `differs, because …`; None where no article has this variant.
     agrees: str | None = None
-    #: What the failing variant says, or why there are no figures.
+    #: What the failing variant says, or why there are no figures; that it did not fail although it should.
     error: str = ""
-    #: A regular expression that the card expects the failure's text to match, and whether it did.
+    #: A regular expression that the card expects the failure's text to match, and whether it failed so.
+    expected_failure: str | None = None
     is_expected_failure: bool = False
-    #: One text a void wave.
+    #: One text a void wave; the last one of a void probe says why it was given up.
     void_reasons: tuple[str, ...] = ()
     log_tail: tuple[str, ...] = ()
     #: What the server's log says of its errors, the most frequent first.

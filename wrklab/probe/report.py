@@ -80,7 +80,9 @@ def _kernel(record: ProbeRecord) -> str:
 def details(record: ProbeRecord, published: PublishedProbe | None) -> list[str]:
     """What else there is to say of a probe, a line each."""
     lines = []
-    if record.error and record.capacity:
+    if record.error and record.expected_failure and not record.is_expected_failure:
+        lines.append(record.error)
+    elif record.error and record.capacity:
         lines.append(f"answers beyond: {record.error}")
     elif record.error:
         expected = " (as expected)" if record.is_expected_failure else ""

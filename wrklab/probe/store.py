@@ -67,10 +67,14 @@ class ProbeFolder:
         return [_read(path, ProbeRecord) for path in paths if path.is_file()]
 
 
-def newest_probe(results_dir: Path, variant: str, lab: str) -> ProbeRecord | None:
+def newest_probe(
+    results_dir: Path, variant: str, lab: str, digest: str | None = None, server_cpus_count: int | None = None
+) -> ProbeRecord | None:
     """The newest probe of a variant that was measured on a lab; None where there is none.
 
     Another lab's hosts may have other CPUs, and other limits with them. Folders that cannot be read are passed over.
+    With a digest (model.deployment.variant_digest) and a number of CPUs, so are probes of another server than that one,
+    among them those of before these were stored.
 
     Its capacity over a scenario's hold is the most requests/s that the variant can answer (Little's law).
     """
@@ -84,9 +88,14 @@ def newest_probe(results_dir: Path, variant: str, lab: str) -> ProbeRecord | Non
             record = _read(found, ProbeRecord)
         except StoreError:
             continue  # written by another wrklab; an older one may do
-        if record.state == "measured":
+        if record.state == "measured" and _is_of(record, digest, server_cpus_count):
             return record
     return None
+
+
+def _is_of(record: ProbeRecord, digest: str | None, server_cpus_count: int | None) -> bool:
+    """Whether a probe is of the server that is meant; None means any."""
+    return digest in (None, record.variant_digest) and server_cpus_count in (None, record.server_cpus_count)
 
 
 def probe_folders(results_dir: Path) -> Iterator[Path]:
