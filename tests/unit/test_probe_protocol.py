@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.probe_waves import first_wave
+from wrklab.model.catalogue import read_catalogue
+from wrklab.model.stack import Variant
 from wrklab.probe import protocol
 from wrklab.probe.analysis import Counts, Figures, KernelQueue, figures
 
@@ -99,10 +101,49 @@ def test_a_void_wave_is_tried_again_and_at_last_given_up() -> None:
 
 
 def test_a_known_limit_is_exceeded() -> None:
-    """Up to the ceiling."""
+    """Where it can be below the ceiling; else nothing is won by more than the usual number."""
     assert protocol.first_count(None, 5000) == 1000
+    assert protocol.first_count(40, 5000) == 1000
     assert protocol.first_count(2000, 5000) == 3000
-    assert protocol.first_count(8000, 5000) == 5000
+    assert protocol.first_count(8000, 5000) == 1000
+    assert [protocol.plan_scout(limit).requests_count for limit in (None, 40, 300, 8000)] == [60, 120, 500, 60]
+
+
+def test_what_a_probe_begins_with() -> None:
+    """What is there to fail is asked little, and what asks for many is asked faster."""
+    assert protocol.opening(None) == protocol.Opening(None, 5000, protocol.Pace())
+    assert protocol.opening(None, is_to_fail=True).requests_count == 100
+    many = protocol.opening(10_000)
+    assert (many.requests_count, many.ceiling_count, many.pace.rate_per_s) == (10_000, 10_000, 1000)
+    assert protocol.opening(None, patience_ratio=3).pace == protocol.Pace().patient(3)
+
+
+#: What a probe takes beside its waves where hosts are of usual speed: start, first answer, quiet, clocks, stop; from
+#: the calls of a wave to its first arrival; and the longest backlog that a server of ours asks for and a wave can fill.
+BESIDE_S, LEAD_S, BACKLOG = 3.0, 0.35, 2048
+
+
+def planned_s(variant: Variant) -> float:
+    """What a probe of a variant takes by plan if its kernel's queue is used and its backlog as long as any."""
+    begin = protocol.opening(variant.probe_requests_count, is_to_fail=variant.expect_failure is not None)
+    count, limit, plans = begin.requests_count, variant.in_flight_limit, []
+    if count is None:
+        plans = [protocol.plan_scout(limit)]
+        usual = protocol.first_count(limit, begin.ceiling_count)
+        counts = Counts(limit or 1, (limit or 1) + 1, 1, BACKLOG, is_queue_full=False, processes=1, threads=1)
+        behind = replace(found(1, BACKLOG), counts=counts)
+        count = max(usual, protocol.next_count(behind, begin.ceiling_count) or 0) if (limit or 0) < usual else usual
+    plans.append(protocol.plan_wave(count, begin.pace))
+    if protocol.has_second_wave(count):
+        plans.append(protocol.plan_second_wave())
+    return BESIDE_S + sum(LEAD_S + plan.last_release_s for plan in plans)
+
+
+def test_no_variants_plan_takes_20_s() -> None:
+    """With a scout, the wave that fills the kernel's queue, and the second wave, where no try has to be repeated."""
+    seconds = {name: planned_s(variant) for name, variant in read_catalogue().variants.items()}
+    assert 7 < seconds["flask_gunicorn_gevent"] < 13
+    assert {name: took for name, took in seconds.items() if took >= 20} == {}
 
 
 def test_only_a_long_backlog_within_reach_is_scouted() -> None:
@@ -118,7 +159,39 @@ def test_a_wave_that_did_not_reach_every_worker_is_spread() -> None:
     assert protocol.next_step(pool, 1, 5000, in_flight_limit=80) == "spread"
     counts = replace(pool.counts, queued_kernel=900)
     assert protocol.next_step(replace(pool, is_even=False, counts=counts), 1, 5000) == "report"
-    assert protocol.next_step(replace(pool, is_even=False), 5, 5000) == "report"
+
+
+def test_a_wave_that_never_reached_every_worker_is_given_up() -> None:
+    """Its figure is not that of the server; the reason names the limit where it is that which was not met."""
+    pool = figures(first_wave("pool"))
+    assert [protocol.next_step(replace(pool, is_even=False), tries, 5000) for tries in (3, 4, 5)] == [
+        "spread",
+        "give up",
+        "give up",
+    ]
+    assert protocol.next_step(pool, 4, 5000, in_flight_limit=80) == "give up"
+    assert protocol.unreached(pool, 80) == "the card's in_flight_limit of 80 was not met"
+    assert protocol.unreached(replace(pool, is_even=False), 40) == "some processes handled fewer than others"
+    assert protocol.unreached(pool, 40) == ""
+
+
+@pytest.mark.parametrize(
+    ("idle_processes", "limit", "most_before", "step"),
+    [
+        (1, None, None, "report"),  # a supervisor
+        (2, None, None, "spread"),
+        (2, None, 40, "report"),
+        (2, None, 39, "spread"),
+        (2, None, 80, "spread"),  # an earlier wave reached more
+        (3, 40, None, "report"),
+    ],
+)
+def test_one_of_several_workers_that_took_all_looks_even(
+    idle_processes: int, limit: int | None, most_before: int | None, step: str
+) -> None:
+    """Without a limit to go by a second wave must show the same; what never serves is idle in both."""
+    pool = replace(figures(first_wave("pool")), idle_processes=idle_processes)
+    assert protocol.next_step(pool, 2, 5000, limit, most_before) == step
 
 
 def test_bursts_keep_the_rate() -> None:

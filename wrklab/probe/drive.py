@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wrklab.doors import node_calls
-from wrklab.doors.remote import ConnectionLostError, RemoteHost, failure_text
+from wrklab.doors.remote import RemoteHost, failure_text
 from wrklab.errors import CellError, HostError, ParseError
 from wrklab.measure.clocks import Clock, clock_of
-from wrklab.measure.patience import reconnect
+from wrklab.measure.patience import persistently
 from wrklab.measure.session import Session
 from wrklab.model.stack import Variant
 from wrklab.model.unit import LOG_DIR
@@ -49,6 +49,8 @@ class Server:
     variant: Variant
     server_clock: Clock
     client_clock: Clock
+    #: Why it was not idle before its first wave; empty where it was.
+    unrest: str = ""
     finished: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -69,7 +71,10 @@ class Server:
 
 @contextmanager
 def running_server(session: Session, variant: Variant) -> Iterator[Server]:
-    """The variant, started, answering and idle; stopped at the end whatever happens. Raises CellError, HostError."""
+    """The variant, started and answering, and idle but for its `unrest`; stopped at the end whatever happens.
+
+    Raises CellError, HostError.
+    """
     lease_s = variant.start_limit_s + _LEASE_S * session.patience_ratio
     spec = {
         "unit": variant.unit,
@@ -82,20 +87,26 @@ def running_server(session: Session, variant: Variant) -> Iterator[Server]:
         "keep_log_lines": 40,
     }
     server = Server(session, variant, clock_of(session.server), clock_of(session.generators[0]))
+
+    def finish() -> dict[str, Any]:
+        return node_calls.finish_server(session.server, spec)
+
     try:
-        node_calls.start_server(session.server, spec)
-    except HostError as error:
-        raise CellError("start", str(error)) from error
-    try:
+        _start(server, spec)
         _become_ready(server)
-        settle(server, _QUIET_BEFORE_S)
+        server.unrest = settle(server, _QUIET_BEFORE_S)
         yield server
     finally:
-        try:
-            server.finished = node_calls.finish_server(session.server, spec)
-        except ConnectionLostError:
-            reconnect(session.server)
-            server.finished = node_calls.finish_server(session.server, spec)
+        # Also after a start that failed: where only the connection did, the server runs. A second end does no harm.
+        server.finished = persistently(session.server, finish, finish, lambda _: None)
+
+
+def _start(server: Server, spec: Mapping[str, object]) -> None:
+    """Raises CellError. A lost call is not repeated: it may have been carried out."""
+    try:
+        node_calls.start_server(server.session.server, spec)
+    except HostError as error:
+        raise CellError("start", str(error)) from error
 
 
 def backlog(server: Server) -> int:
@@ -104,11 +115,16 @@ def backlog(server: Server) -> int:
     return sum(number for _, number in found["looks"][0]["listeners"])
 
 
-def settle(server: Server, quiet_s: float) -> bool:
-    """Wait until the server is idle and holds no connection; whether it came to that."""
-    spec = {"unit": server.unit, "port": server.port, "quiet_s": quiet_s}
-    spec["limit_s"] = _QUIET_LIMIT_S * server.session.patience_ratio
-    return bool(_snapshot(server, "settle", spec)["quiet"])
+def settle(server: Server, quiet_s: float) -> str:
+    """Wait until the server is idle and holds no connection; why it did not come to that, empty where it did."""
+    limit_s = _QUIET_LIMIT_S * server.session.patience_ratio
+    found = _snapshot(
+        server, "settle", {"unit": server.unit, "port": server.port, "quiet_s": quiet_s, "limit_s": limit_s}
+    )
+    if found["quiet"]:
+        return ""
+    what = f"{found['open_count']} connections open" if found["open_count"] else "its processes were at work"
+    return f"the server was not idle within {limit_s:g} s: {what}"
 
 
 def lead_s(server: Server) -> float:
@@ -138,7 +154,7 @@ def run_wave(server: Server, plan: WavePlan) -> tuple[Wave, dict[str, Any]]:
 
 def drain(server: Server) -> bool:
     """Wait until what the wave left is served; whether it came to that."""
-    return settle(server, _QUIET_AFTER_S)
+    return not settle(server, _QUIET_AFTER_S)
 
 
 def _watch_spec(server: Server, plan: WavePlan, start_s: float) -> dict[str, object]:

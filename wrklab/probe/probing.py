@@ -8,24 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from wrklab.errors import CellError
+from wrklab.errors import CellError, HostError, ParseError
 from wrklab.measure.session import Session
+from wrklab.model.deployment import variant_digest
 from wrklab.model.published_probe import PublishedProbe
 from wrklab.model.record import LogError
 from wrklab.model.stack import Variant
 from wrklab.probe import drive, protocol
-from wrklab.probe.analysis import OWN_LIMIT, Figures, figures, overflow_text, running, void_reasons
+from wrklab.probe.analysis import FAILS, OWN_LIMIT, Figures, figures, overflow_text, running, void_reasons
 from wrklab.probe.published import compare
 from wrklab.probe.record import ProbeRecord
 from wrklab.probe.serving import displacement_mean, serving
 from wrklab.probe.wave import Wave
 
-#: A variant that is there to fail needs no thousand tracebacks.
-_FAILING_COUNT = 100
 _LOG_LINES = 20
-#: N above this is sent faster, so that the hold stays far from servers' own time-outs and the probe is short.
-_FAST_ABOVE_COUNT = 5000
-_FAST_RATE_PER_S = 1000.0
 
 OnStep = Callable[[str], None]
 
@@ -36,6 +32,15 @@ class ProbeOutcome:
 
     record: ProbeRecord
     raw: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A wave that may be reported, and the second one of the same start."""
+
+    wave: Wave
+    figures: Figures
+    second: Wave | None = None
 
 
 @dataclass
@@ -51,9 +56,13 @@ class _Probe:
     tries: int = 0
     raw: dict[str, Any] = field(default_factory=dict)
     void: list[str] = field(default_factory=list)
-    wave: Wave | None = None
-    second: Wave | None = None
-    figures: Figures | None = None
+    #: After this wave nothing was left to be tried.
+    seen: _Seen | None = None
+    #: One that reached every worker and did not fill the kernel's queue: reported where no later one could be.
+    fallback: _Seen | None = None
+    #: The most that any wave showed to be handled at once, and why the last one had not reached every worker.
+    most: int | None = None
+    unreached: str = ""
 
 
 def probe_variant(
@@ -62,18 +71,17 @@ def probe_variant(
     """Probe a variant. What goes wrong with it is in the record; only HostError and the like are raised."""
     started_at_s, began_mono_s = time.time(), time.monotonic()
     probe = _begin(session, variant, on_step)
-    error = ""
-    log_tail: tuple[str, ...] = ()
+    failure = ""
     try:
         while not _try_once(probe):
             pass
-    except CellError as failure:
-        error = str(failure)
-    if probe.wave is not None:
-        log_tail = probe.wave.log_tail[-_LOG_LINES:]
-        error = error or _failure_text(variant, probe.wave)
-    seconds = round(time.monotonic() - began_mono_s, 2)
-    record = _record(probe, started_at_s, seconds).model_copy(update=_failure(probe, error, log_tail))
+    except CellError as error:
+        failure = str(error)
+    seen = None if failure else _what_is_left(probe)
+    record = _about(probe, started_at_s, round(time.monotonic() - began_mono_s, 2))
+    if seen is not None:
+        record = record.model_copy(update=_measured(seen))
+    record = record.model_copy(update=_failure(record, failure, seen.wave if seen else None))
     record = record.model_copy(update=compare(record, published))
     return ProbeOutcome(record, probe.raw)
 
@@ -90,6 +98,7 @@ def failed_probe(variant: Variant, started_at_s: float, why: str) -> ProbeOutcom
             tries=0,
             queue_setting=variant.queue_setting,
             capacity_setting=variant.capacity_setting,
+            expected_failure=variant.expect_failure,
             error=why,
         ),
         {},
@@ -97,11 +106,12 @@ def failed_probe(variant: Variant, started_at_s: float, why: str) -> ProbeOutcom
 
 
 def _begin(session: Session, variant: Variant, on_step: OnStep) -> _Probe:
-    asked = variant.probe_requests_count
-    count = _FAILING_COUNT if variant.expect_failure else asked
-    ceiling = max(protocol.CEILING_COUNT, count or 0)
-    pace = protocol.Pace(rate_per_s=_FAST_RATE_PER_S) if (count or 0) > _FAST_ABOVE_COUNT else protocol.Pace()
-    return _Probe(session, variant, on_step, pace.patient(session.patience_ratio), count, ceiling)
+    opening = protocol.opening(
+        variant.probe_requests_count,
+        is_to_fail=variant.expect_failure is not None,
+        patience_ratio=session.patience_ratio,
+    )
+    return _Probe(session, variant, on_step, opening.pace, opening.requests_count, opening.ceiling_count)
 
 
 def _try_once(probe: _Probe) -> bool:
@@ -117,24 +127,37 @@ def _try_once(probe: _Probe) -> bool:
 
 
 def _measure(probe: _Probe, server: drive.Server) -> bool:
+    if server.unrest:
+        return _void(probe, [server.unrest])
     if probe.count is None:
         probe.count = _choose_count(probe, server)
     probe.on_step(f"{probe.count} requests (try {probe.tries})")
     wave, probe.raw[f"try{probe.tries}"] = drive.run_wave(server, protocol.plan_wave(probe.count, probe.pace))
     if reasons := void_reasons(wave):
         return _void(probe, reasons)
-    found = figures(wave)
-    if probe.figures is None or found.counts.in_flight >= probe.figures.counts.in_flight:
-        probe.wave, probe.figures = wave, found
-    step = protocol.next_step(found, probe.tries, probe.ceiling, probe.variant.in_flight_limit)
-    if step == "raise":
+    found, limit, most = figures(wave), probe.variant.in_flight_limit, probe.most
+    step = protocol.next_step(found, probe.tries, probe.ceiling, limit, most)
+    probe.unreached = protocol.unreached(found, limit, most)
+    probe.most = max(most or 0, found.counts.in_flight)
+    if step == "report":
+        probe.seen = _Seen(wave, found, _second_wave(probe, server))
+    elif step == "raise":
+        probe.fallback = _Seen(wave, found)
         probe.count = protocol.needed_count(found)
-        return False
-    if step == "spread":
+    elif step == "spread":
         probe.pace = probe.pace.in_bursts(found.counts.backlog)
-        return False
-    probe.second = _second_wave(probe, server)
-    return True
+    return step in ("report", "give up")
+
+
+def _what_is_left(probe: _Probe) -> _Seen | None:
+    """What is reported once the tries are over; None, with the reason noted, where that is nothing."""
+    seen = probe.seen or probe.fallback
+    if seen is None and probe.most is not None:
+        probe.void.append(
+            f"not every worker process was reached: at most {probe.most} handled at once in {probe.tries} tries; "
+            f"{probe.unreached}"
+        )
+    return seen
 
 
 def _void(probe: _Probe, reasons: list[str]) -> bool:
@@ -164,37 +187,41 @@ def _second_wave(probe: _Probe, server: drive.Server) -> Wave | None:
     if not protocol.has_second_wave(probe.count or 0):
         return None
     probe.on_step("second wave")
-    if not drive.drain(server):
-        return None
     try:
+        if not drive.drain(server):
+            return None
         wave, probe.raw["second"] = drive.run_wave(server, protocol.plan_second_wave())
-    except CellError:
-        return None
+    except (CellError, HostError, ParseError):
+        return None  # the first wave is none the worse for it
     return wave
 
 
-def _record(probe: _Probe, started_at_s: float, seconds: float) -> ProbeRecord:
-    record = ProbeRecord(
-        variant=probe.variant.name,
-        stack=probe.variant.stack,
+def _about(probe: _Probe, started_at_s: float, seconds: float) -> ProbeRecord:
+    """The record of a probe without what it found."""
+    variant, catalogue = probe.variant, probe.session.catalogue
+    return ProbeRecord(
+        variant=variant.name,
+        stack=variant.stack,
         state="void",
+        # As the catalogue has it: what a slow host makes of its limits is no other server.
+        variant_digest=variant_digest(catalogue.stacks[variant.stack], catalogue.variants[variant.name]),
+        server_cpus_count=max(1, len(probe.session.hosts.server.cpus)),
         started_at_s=started_at_s,
         seconds=seconds,
         tries=probe.tries,
-        queue_setting=probe.variant.queue_setting,
-        capacity_setting=probe.variant.capacity_setting,
+        queue_setting=variant.queue_setting,
+        capacity_setting=variant.capacity_setting,
+        expected_failure=variant.expect_failure,
         void_reasons=tuple(probe.void),
     )
-    if probe.wave is None or probe.figures is None:
-        return record
-    return record.model_copy(update=_measured(probe.wave, probe.figures, probe.second))
 
 
-def _measured(wave: Wave, found: Figures, second: Wave | None) -> dict[str, object]:
+def _measured(seen: _Seen) -> dict[str, object]:
     """The figures of a wave as fields of a record."""
+    wave, found = seen.wave, seen.figures
     counts = found.counts
     is_bounded = found.capacity_limited_by == OWN_LIMIT
-    again = second.notes if second else ()
+    again = seen.second.notes if seen.second else ()
     who = serving(running(wave, wave.looks[-1]), wave.notes, again, is_bounded=is_bounded)
     displacement = displacement_mean(wave.notes)
     return {
@@ -220,24 +247,31 @@ def _measured(wave: Wave, found: Figures, second: Wave | None) -> dict[str, obje
     }
 
 
-def _failure_text(variant: Variant, wave: Wave) -> str:
+def _failure(record: ProbeRecord, failure: str, wave: Wave | None) -> dict[str, object]:
+    """The fields that tell of a failure: of the server to start, or of its answers. One that is expected is a finding.
+
+    A server that does not fail as its card expects is told so.
+    """
+    expected = record.expected_failure
+    error = failure or (_failure_text(expected, wave) if wave else "")
+    is_failing = bool(failure) or record.capacity_limited_by == FAILS
+    matches = bool(expected and is_failing and re.search(expected, error))
+    update: dict[str, object] = {"error": error, "is_expected_failure": matches}
+    if failure:
+        update["state"] = "failed"
+    if expected and not matches and (failure or wave):
+        update["error"] = f"did not fail as expected ({expected}): {error or 'it answers'}"
+    if wave and (error or expected):
+        update["log_tail"] = wave.log_tail[-_LOG_LINES:]
+    return update
+
+
+def _failure_text(expected: str | None, wave: Wave) -> str:
     """What a server says when it fails: the line that the card expects, else the first answer that was not 200."""
     lines = [*wave.log_tail, *wave.error_answer.splitlines()]
-    if variant.expect_failure:
+    if expected:
         for line in reversed(lines):
-            if re.search(variant.expect_failure, line):
+            if re.search(expected, line):
                 return line.strip()
     first_line = wave.error_answer.splitlines()[:1]
     return first_line[0].strip() if first_line else ""
-
-
-def _failure(probe: _Probe, error: str, log_tail: tuple[str, ...]) -> dict[str, object]:
-    """The fields that tell of a failure. One that the card expects is a finding."""
-    expected = probe.variant.expect_failure
-    matches = bool(expected and re.search(expected, error))
-    update: dict[str, object] = {"error": error, "is_expected_failure": matches}
-    if probe.wave is None and not probe.void:
-        update |= {"state": "failed"}
-    if error or expected:
-        update |= {"log_tail": log_tail}
-    return update

@@ -15,8 +15,10 @@ CEILING_COUNT = 5000
 RATE_PER_S = 500.0
 #: Every try is one fresh start of the server.
 TRIES_MAX = 5
-#: How often a wave may be repeated because its requests were not spread over all workers.
+#: After so many tries no wave is repeated any more because its requests were not spread over all workers.
 _SPREAD_TRIES_MAX = 4
+#: A supervisor alone serves nothing; from so many idle processes on one of them may be a worker that got no turn.
+_IDLE_SUSPICIOUS = 2
 
 #: The first requests come one by one: two that a loop reads in one turn would make its figure a matter of chance.
 SLOW_COUNT = 20
@@ -24,12 +26,18 @@ _SLOW_STEP_S = 0.02
 #: A backlog that the usual wave can fill needs no scout.
 _SCOUT_FROM_BACKLOG = USUAL_COUNT - 150
 _SCOUT_COUNT = 60
+_SCOUT_MAX_COUNT = USUAL_COUNT // 2
 #: Of workers that wait for the same socket the last one gets a turn only when the others have spent theirs.
 _BURST_COUNT = 250
 #: Beyond what is needed to see the kernel's queue full.
 _MARGIN_COUNT = 60
 #: A limit that the card knows is exceeded by so much.
 _KNOWN_LIMIT_FACTOR = 1.5
+#: A variant that is there to fail needs no thousand tracebacks.
+_FAILING_COUNT = 100
+#: N above this is sent faster, so that the hold stays far from servers' own time-outs and the probe is short.
+_FAST_ABOVE_COUNT = CEILING_COUNT
+_FAST_RATE_PER_S = 1000.0
 
 #: From the last arrival to the first snapshot; longer where handlers are slow to begin.
 _SETTLE_S = 0.6
@@ -78,6 +86,23 @@ class Pace:
     def in_bursts(self, backlog: int) -> Pace:
         """After a wave that did not reach all worker processes: many at once keep each of them busy accepting."""
         return replace(self, burst_count=max(1, min(_BURST_COUNT, backlog // 2)))
+
+
+@dataclass(frozen=True)
+class Opening:
+    """With what a probe begins, before its server was seen."""
+
+    #: N, where it is known by then.
+    requests_count: int | None
+    ceiling_count: int
+    pace: Pace
+
+
+def opening(asked_count: int | None, *, is_to_fail: bool = False, patience_ratio: float = 1.0) -> Opening:
+    """How a probe begins whose card asks for a number of requests, or for none, or expects them all to fail."""
+    count = _FAILING_COUNT if is_to_fail else asked_count
+    pace = Pace(rate_per_s=_FAST_RATE_PER_S) if (count or 0) > _FAST_ABOVE_COUNT else Pace()
+    return Opening(count, max(CEILING_COUNT, count or 0), pace.patient(patience_ratio))
 
 
 def plan_wave(requests_count: int, pace: Pace, first_id: int = 0) -> WavePlan:
@@ -135,9 +160,13 @@ def plan_second_wave() -> WavePlan:
 
 
 def plan_scout(in_flight_limit: int | None) -> WavePlan:
-    """A small wave that shows whether what is not handled waits in the kernel."""
-    number = _SCOUT_COUNT if in_flight_limit is None else int(in_flight_limit * _KNOWN_LIMIT_FACTOR) + _SCOUT_COUNT
-    return plan_wave(min(number, USUAL_COUNT // 2), Pace(settle_s=0.25), first_id=SCOUT_ID)
+    """A small wave that shows whether what is not handled waits in the kernel.
+
+    A limit that it cannot exceed makes it no larger: nothing would wait.
+    """
+    limit = in_flight_limit if in_flight_limit is not None and in_flight_limit < _SCOUT_MAX_COUNT else 0
+    number = min(int(limit * _KNOWN_LIMIT_FACTOR) + _SCOUT_COUNT, _SCOUT_MAX_COUNT)
+    return plan_wave(number, Pace(settle_s=0.25), first_id=SCOUT_ID)
 
 
 def wants_scout(backlog: int, ceiling_count: int) -> bool:
@@ -146,21 +175,29 @@ def wants_scout(backlog: int, ceiling_count: int) -> bool:
 
 
 def first_count(in_flight_limit: int | None, ceiling_count: int) -> int:
-    """N of the first whole wave where nothing is known of the queues."""
+    """N of the first whole wave where nothing is known of the queues: beyond a limit that can be exceeded, or usual."""
     known = int((in_flight_limit or 0) * _KNOWN_LIMIT_FACTOR)
-    return min(max(USUAL_COUNT, known), ceiling_count)
+    return known if USUAL_COUNT < known < ceiling_count else USUAL_COUNT
 
 
-def is_saturated(figures: Figures, in_flight_limit: int | None) -> bool:
-    """Whether the wave has shown what all worker processes together can handle at once.
+def unreached(figures: Figures, in_flight_limit: int | None, most_before: int | None = None) -> str:
+    """Why the wave has not shown what all worker processes together can handle at once; empty where it has.
 
     Which worker takes a connection is a matter of chance. One that has taken few handles few, while others let theirs
-    wait: then the figure is too small. Where connections wait in the kernel, no worker wants any more.
+    wait: then the figure is too small. Where connections wait in the kernel, no worker wants any more. Without a limit
+    to go by, a wave that only one of several workers served looks even as well: then a further one must show no more
+    (`most_before` is the most that one before it showed), because processes that never serve are idle in all of them.
     """
     counts = figures.counts
     if counts.queued_process == 0 or counts.queued_kernel > 0:
-        return True
-    return figures.is_even and counts.in_flight >= (in_flight_limit or 0)
+        return ""
+    if in_flight_limit is not None and counts.in_flight < in_flight_limit:
+        return f"the card's in_flight_limit of {in_flight_limit} was not met"
+    if not figures.is_even:
+        return "some processes handled fewer than others"
+    if in_flight_limit is None and figures.idle_processes >= _IDLE_SUSPICIOUS and counts.in_flight != most_before:
+        return f"{figures.idle_processes} processes handled nothing, and no other try showed the same"
+    return ""
 
 
 def needed_count(figures: Figures) -> int:
@@ -184,12 +221,21 @@ def next_count(figures: Figures, ceiling_count: int) -> int | None:
 Step = Literal["report", "again", "raise", "spread", "give up"]
 
 
-def next_step(figures: Figures | None, tries: int, ceiling_count: int, in_flight_limit: int | None = None) -> Step:
-    """What follows a wave: a void one (None) is tried again, never reported."""
+def next_step(
+    figures: Figures | None,
+    tries: int,
+    ceiling_count: int,
+    in_flight_limit: int | None = None,
+    most_before: int | None = None,
+) -> Step:
+    """What follows a wave: a void one (None), or one that did not reach every worker, is tried again, never reported.
+
+    `most_before`: the most that an earlier wave of the probe showed to be handled at once.
+    """
     if figures is None:
         return "again" if tries < TRIES_MAX else "give up"
-    if not is_saturated(figures, in_flight_limit) and tries < _SPREAD_TRIES_MAX:
-        return "spread"
+    if unreached(figures, in_flight_limit, most_before):
+        return "spread" if tries < _SPREAD_TRIES_MAX else "give up"
     if next_count(figures, ceiling_count) is not None and tries < TRIES_MAX:
         return "raise"
     return "report"
