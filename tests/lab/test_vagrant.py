@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.programs import needed
 from wrklab.doors.inventory import read_hosts
 from wrklab.paths import PROJECT_DIR
 
@@ -21,7 +22,6 @@ from wrklab.paths import PROJECT_DIR
 VIRTUALBOX_RANGE = ipaddress.IPv4Network("192.168.56.0/21")
 #: For what Vagrant asks VirtualBox before it looks at a machine's configuration.
 VBOXMANAGE = '#!/bin/sh\ncase "$1" in --version) echo 7.0.20r163906 ;; esac\n'
-INSTALL_LIMIT_S = 480
 
 Settings = dict[str, list[Any]]
 
@@ -29,15 +29,7 @@ Settings = dict[str, list[Any]]
 @pytest.fixture(scope="module")
 def vagrant() -> str:
     """Vagrant with its libvirt provider, as Debian packages it; installed where it is missing and can be."""
-    if not shutil.which("vagrant") and shutil.which("apt-get"):
-        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "vagrant", "vagrant-libvirt"]
-        quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for words in (["apt-get", "update", "-qq"], install):
-            subprocess.run(words, env=quiet, capture_output=True, timeout=INSTALL_LIMIT_S, check=False)
-    found = shutil.which("vagrant")
-    if found is None:
-        pytest.skip("no Vagrant here, and apt-get could not install it: nothing of the Vagrantfile was checked")
-    return found
+    return needed("vagrant", "vagrant", "vagrant-libvirt", tests="the Vagrantfile")
 
 
 @pytest.fixture

@@ -187,8 +187,9 @@ def test_others_on_the_host_are_what_neither_unit_nor_kernel_used() -> None:
     lines = [_line(100 + n, cpu_s=0.5 * n, node_s=0.9 * n) for n in range(5)]
     samples = read_samples(lines, 100, 104)
     softirq = samples.machine_cpu_percent("softirq", [0]) or 0.0
-    assert samples.others_cpu_percent([0]) == pytest.approx(90 - 50 - softirq)
-    assert read_samples([_line(100), _line(101)], 100, 101).others_cpu_percent([0]) == 0
+    assert samples.others_cpu_percent([0], 50.0) == pytest.approx(90 - 50 - softirq)
+    assert samples.others_cpu_percent([0], None) is None
+    assert read_samples([_line(100), _line(101)], 100, 101).others_cpu_percent([0], 0.0) == 0
 
 
 def lossy(*moments: tuple[int, int, int]) -> HostSamples:

@@ -38,7 +38,9 @@ class GeneratorRow:
     thread_waiting_percent: float | None = None
     unread_ratio: float | None = None
     neighbours_cpu_percent: float | None = None
+    others_cpu_percent: float | None = None
     steal_percent: float | None = None
+    held_up_s: float | None = None
     latency: Latency | None
     #: From the mark to the start of its first wrk, in the worst round.
     start_skew_s: float | None
@@ -111,7 +113,9 @@ def _row(rounds: Sequence[GeneratorRecord], histograms: Sequence[bytes], start_a
             for part in rounds
         ),
         neighbours_cpu_percent=_largest(part.neighbours_cpu_percent for part in rounds),
+        others_cpu_percent=_largest(part.others_cpu_percent for part in rounds),
         steal_percent=_largest(part.steal_percent for part in rounds),
+        held_up_s=_largest(part.held_up_s for part in rounds),
         latency=added_latency(histograms),
         start_skew_s=_largest(part.start_skew_s for part in rounds),
         start_apart_s=start_apart_s,

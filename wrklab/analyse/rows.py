@@ -45,6 +45,8 @@ class SummaryRow:
     #: Rounds that needed a second attempt, and why the first one failed.
     rounds_retried: int = 0
     first_failures: tuple[str, ...] = ()
+    #: Of these, rounds in which the server itself ended, after it had answered.
+    rounds_server_ended: int = 0
     requests: int | None = None
     requests_per_s: float | None = None
     requests_per_s_min: float | None = None
@@ -63,6 +65,10 @@ class SummaryRow:
     latency: Latency | None = None
     wrk_latency: Latency | None = None
     errors: Errors | None = None
+    #: (read + write errors) / answers; the worst round. None: of all rounds together.
+    broken_ratio: float | None = None
+    #: Answers of which status and body were compared, all rounds; None where that was not stored.
+    answers_checked: int | None = None
     connections_open: int | None = None
     #: Open, or being opened anew by a server that closes after each answer; the worst round.
     connections_held: int | None = None
@@ -90,7 +96,10 @@ class SummaryRow:
     #: Share of the connections whose answer wrk had not read yet.
     generator_unread_ratio: float | None = None
     generator_neighbours_cpu_percent: float | None = None
+    generator_others_cpu_percent: float | None = None
     generator_steal_percent: float | None = None
+    #: Seconds of the worst window in which wrk was found stopped, or nobody on its host came to look.
+    generator_held_up_s: float | None = None
     steal_percent: float | None = None
     startup_s: float | None = None
     harness_s: float | None = None
@@ -213,7 +222,7 @@ def _row(
     first = planned[0]
     measured = [cell for cell in cells if cell.measurement is not None]
     failed = [cell for cell in cells if cell.measurement is None]
-    figures = _load_figures(measured, first, scenario.connections)
+    figures = _load_figures(measured, first, scenario)
     figures |= _answer_figures(measured)
     figures |= _host_figures(measured) | _generator_figures(measured) | _latency_figures(measured, histograms_of)
     figures |= _published_figures(first, published, figures.get("requests_per_s"))
@@ -235,6 +244,7 @@ def _row(
         first_failures=_distinct(
             f"{cell.first_failure.phase}: {cell.first_failure.text}" for cell in cells if cell.first_failure
         ),
+        rounds_server_ended=sum(cell.first_failure is not None and cell.first_failure.is_servers_end for cell in cells),
         in_flight_limit=first.in_flight_limit,
         is_limit_probed=first.is_limit_probed,
         is_one_cpu_a_process=first.is_one_cpu_a_process,
@@ -254,14 +264,14 @@ def _state(planned_count: int, measured_count: int, failed_count: int) -> RowSta
 
 
 def _load_figures(
-    measured: Sequence[CellRecord], planned: PlannedCell | CellRecord, connections: int
+    measured: Sequence[CellRecord], planned: PlannedCell | CellRecord, scenario: Scenario
 ) -> dict[str, Any]:
     """What wrk counted, against what was possible."""
     windows = _windows(measured)
     rates = [window.requests_per_s for window in windows]
     hold_s = planned.hold_ms / 1000
     median, interval = _median(rates), median_interval(rates)
-    ideal = connections / hold_s if hold_s else None
+    ideal = scenario.connections / hold_s if hold_s else None
     ceiling = planned.in_flight_limit / hold_s if hold_s and planned.in_flight_limit else None
     return {
         "requests": sum(window.requests for window in windows) if windows else None,
@@ -276,12 +286,15 @@ def _load_figures(
         "ceiling_per_s": ceiling,
         "ceiling_ratio": _ratio(median, ceiling),
         "errors": Errors.sum_of(window.errors for window in windows) if windows else None,
+        "broken_ratio": _largest(
+            (window.errors.read + window.errors.write) / max(window.requests, 1) for window in windows
+        ),
         "connections_open": min((window.connections_open for window in windows), default=None),
         "connections_held": _least(window.connections_open + (window.connections_reopening or 0) for window in windows),
         "connections_reopening": _largest(window.connections_reopening for window in windows),
         "connections_unanswered": _largest(window.connections_unanswered for window in windows),
         "connections_silent": _largest(window.connections_silent for window in windows),
-        "busy_ratio": min((window.busy_ratio for window in windows), default=None),
+        "busy_ratio": _least(_busy_ratio(window, scenario.wrk_timeout_s) for window in windows),
         "wrk_processes": _largest(sum(part.wrk_processes for part in window.generators) for window in windows),
         "start_skew_ratio": _largest(window.start_skew_s / window.duration_s for window in windows),
         "verify_after": _distinct(text for window in windows for text in _after(window)),
@@ -300,8 +313,14 @@ def _answer_figures(measured: Sequence[CellRecord]) -> dict[str, Any]:
         "first_answer_s": _least(window.first_answer_s for window in windows),
         "warmup_errors": Errors.sum_of(warmup.errors for warmup in warmups) if warmups else None,
         "warmup_requests": _total(warmup.requests for warmup in warmups),
+        "answers_checked": _total(window.answers_checked for window in windows),
         "answer_sizes": max(sizes, key=lambda found: found.deviation_ratio, default=None),
     }
+
+
+def _busy_ratio(window: Measurement, timeout_s: int) -> float:
+    """With the answers after wrk's time-out, which are in no latency: each took that long at least."""
+    return window.busy_ratio + window.errors.timeout * timeout_s / (window.duration_s * window.connections_asked)
 
 
 def _after(window: Measurement) -> Iterable[str]:
@@ -360,7 +379,9 @@ def _generator_figures(measured: Sequence[CellRecord]) -> dict[str, Any]:
         "generator_thread_waiting_percent": _largest(part.busiest_thread_waiting_percent for part in parts),
         "generator_unread_ratio": _largest(_ratio(part.connections_unread, part.connections_asked) for part in parts),
         "generator_neighbours_cpu_percent": _largest(part.neighbours_cpu_percent for part in parts),
+        "generator_others_cpu_percent": _largest(part.others_cpu_percent for part in parts),
         "generator_steal_percent": _largest(part.steal_percent for part in parts),
+        "generator_held_up_s": _largest(part.held_up_s for part in parts),
     }
 
 

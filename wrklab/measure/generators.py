@@ -12,6 +12,7 @@ from typing import Any
 from wrklab.doors import node_calls
 from wrklab.doors.remote import RemoteHost
 from wrklab.errors import CellError, HostError, ParseError, WrklabError
+from wrklab.measure.answer_checks import process_specs
 from wrklab.measure.clocks import Clock
 from wrklab.measure.limits import LoadShares
 from wrklab.measure.patience import ATTEMPT_LIMIT_S, SETTLE_LIMIT_S, deadline_s, persistently
@@ -200,10 +201,9 @@ def load_spec(order: LoadOrder, host: RemoteHost) -> dict[str, object]:
         "attempt_limit_s": ATTEMPT_LIMIT_S * patience_ratio,
         "warmup": warmup,
         "settle_limit_s": SETTLE_LIMIT_S * patience_ratio,
-        "processes": [{"threads": load.threads, "connections": load.connections} for load in order.shares[host.name]],
+        "processes": process_specs(order.shares[host.name], are_all_checked=scenario.validate_bodies),
         "duration_s": scenario.duration_s,
         "timeout_s": scenario.wrk_timeout_s,
-        "validate_bodies": scenario.validate_bodies,
         "sample_interval_s": scenario.sample_interval_s,
         "waits_for_mark": len(order.shares) > 1,
         "deadline_s": deadline_s(cell, patience_ratio),

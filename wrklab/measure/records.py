@@ -126,9 +126,14 @@ def _failed(raw: CellRaw, planned: PlannedCell, position: int, hosts: LabHosts, 
         log_tail=log_tail[-_LOG_LINES_IN_RECORD:],
         unit_state=_readable(lambda: _state_text(raw.server["state"]), ""),
         generator_stderr=_readable(lambda: _stderr(raw), ""),
+        is_servers_end=_readable(lambda: _was_ready(raw) and raw.server["state"]["active_state"] != "active", False),
     )
     phases_s: dict[str, float] = _readable(lambda: _phases_s(raw, hosts), {})
     return CellRecord(**_common(raw, planned, position), state="failed", failure=failure, phases_s=phases_s)
+
+
+def _was_ready(raw: CellRaw) -> bool:
+    return any(load.get("ready") for load in raw.loads.values())
 
 
 def _readable(read: Callable[[], Evidence], otherwise: Evidence) -> Evidence:
@@ -242,8 +247,9 @@ def _server_cpus(samples: HostSamples, host: LabHost) -> dict[str, Any]:
     """Who used the server's CPUs, and who waited for them."""
     shape = samples.process_cpus()
     waiting = samples.rate("unit_pressure.waiting")
+    unit_percent = samples.cpu_percent("unit_cpu.usage", _cpus_count(host))
     return {
-        "others_cpu_percent": samples.others_cpu_percent(host.cpus) if host.cpus else None,
+        "others_cpu_percent": samples.others_cpu_percent(host.cpus, unit_percent) if host.cpus else None,
         "softirq_cpu_percent": samples.machine_cpu_percent("softirq", host.cpus),
         "cpus_busy_percent": samples.machine_cpu_percent("busy", host.cpus),
         "steal_percent": samples.machine_cpu_percent("steal", host.cpus),

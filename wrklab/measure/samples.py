@@ -123,16 +123,15 @@ class HostSamples:
         busy, own = self.machine_cpu_percent("busy", cpus), self.cpu_percent("node_cpu.usage", max(1, len(cpus)))
         return None if busy is None or own is None else max(0.0, busy - own)
 
-    def others_cpu_percent(self, cpus: Sequence[int]) -> float | None:
-        """What others of this host than the unit took: the host's cgroup less the unit's. Never below 0.
+    def others_cpu_percent(self, cpus: Sequence[int], own_percent: float | None) -> float | None:
+        """What others of this host took than those whose share of its CPUs is given. Never below 0.
 
-        Less softirq too: the kernel counts it for a host's root cgroup, and for no unit.
+        The host's cgroup less theirs, and less softirq: the kernel counts it for a host's root cgroup, and for no unit.
         """
-        count = max(1, len(cpus))
-        host, unit = self.cpu_percent("node_cpu.usage", count), self.cpu_percent("unit_cpu.usage", count)
-        if host is None or unit is None:
+        host = self.cpu_percent("node_cpu.usage", max(1, len(cpus)))
+        if host is None or own_percent is None:
             return None
-        return max(0.0, host - unit - (self.machine_cpu_percent("softirq", cpus) or 0.0))
+        return max(0.0, host - own_percent - (self.machine_cpu_percent("softirq", cpus) or 0.0))
 
     def process_cpus(self) -> ProcessCpus | None:
         """The CPU of the unit's processes that lived through the window; None where none was sampled so."""

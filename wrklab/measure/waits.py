@@ -16,6 +16,8 @@ SILENCE_P99_FACTOR = 3.0
 UNANSWERED_SHARE = 0.9
 #: The host counts silences in steps of 100 ms, rounded down.
 _STEPS_PER_S = 10
+#: With more answers after wrk's time-out than this share of all, the p99 of the others says too little.
+_TIMED_OUT_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class BusiestThread:
 class SilentConnections:
     """Established connections that wait too long for an answer, by the kernel's socket table near the window's end."""
 
-    #: They never received a byte.
+    #: They never received a byte; or bytes came to them, but through two looks less than one answer.
     unanswered_count: int
     #: They had answers before.
     silent_count: int
@@ -47,11 +49,14 @@ class Waits:
     #: Of three looks the median.
     unread_count: int | None
     reopening_count: int | None
+    #: Seconds of the window in which wrk was found stopped, or nobody on the host came to look.
+    held_up_s: float | None = None
 
-    def figures(self, p99_us: float | None) -> dict[str, float | None]:
-        """As GeneratorRecord's fields; `p99_us`: observed, None where there was no answer. Raises ParseError."""
-        silent = silent_connections(self.silences, p99_us)
+    def figures(self, slow_answer_s: float | None) -> dict[str, float | None]:
+        """As GeneratorRecord's fields; `slow_answer_s` as below, None where there was no answer. Raises ParseError."""
+        silent = silent_connections(self.silences, slow_answer_s)
         return {
+            "held_up_s": self.held_up_s,
             "busiest_thread_cpu_percent": self.thread.cpu_percent if self.thread else None,
             "busiest_thread_waiting_percent": self.thread.waiting_percent if self.thread else None,
             "connections_unread": self.unread_count,
@@ -64,7 +69,43 @@ class Waits:
 def read_waits(load: Mapping[str, Any]) -> Waits:
     """From a generator's result. Raises ParseError."""
     counts = load.get("open_connections", ())
-    return Waits(busiest_thread(load), load.get("silences"), _median(counts, "unread"), _median(counts, "reopening"))
+    return Waits(
+        busiest_thread(load),
+        load.get("silences"),
+        _median(counts, "unread"),
+        _median(counts, "reopening"),
+        held_up_s(load),
+    )
+
+
+def held_up_s(load: Mapping[str, Any]) -> float | None:
+    """From a generator's result: how long wrk was stopped, or (the longest time) nobody there came to look.
+
+    None in results of older hosts. Raises ParseError.
+    """
+    told = load.get("held_up")
+    if not told:
+        return None
+    try:
+        return max(float(told["stopped_s"]), float(told["gap_s"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ParseError(f"how long wrk was held up cannot be read: {error!r}") from error
+
+
+def slow_answer_s(p99_s: float, answers: int, timeouts: int, answers_per_s: float, connections: int) -> float:
+    """What 99 of 100 answers take at most, those after wrk's time-out included, which are in no latency.
+
+    Where there are more of those than the p99 leaves out, connections / rate stands in: what an answer takes on average
+    where every connection waits for one (Little's law).
+    """
+    if not are_latencies_cut(answers, timeouts) or answers_per_s <= 0:
+        return p99_s
+    return max(p99_s, connections / answers_per_s)
+
+
+def are_latencies_cut(answers: int, timeouts: int) -> bool:
+    """Whether so many answers came after wrk's time-out that the latencies of the others tell of no slow ones."""
+    return timeouts > _TIMED_OUT_SHARE * answers
 
 
 def busiest_thread(load: Mapping[str, Any]) -> BusiestThread | None:
@@ -81,18 +122,21 @@ def busiest_thread(load: Mapping[str, Any]) -> BusiestThread | None:
     return BusiestThread(100 * run_s / elapsed_s, 100 * wait_s / elapsed_s)
 
 
-def silent_connections(counted: Mapping[str, Any] | None, p99_us: float | None) -> SilentConnections | None:
-    """From a host's count and the observed p99 (None: no answer); None where not counted. Raises ParseError."""
+def silent_connections(counted: Mapping[str, Any] | None, slow_answer_s: float | None) -> SilentConnections | None:
+    """From a host's count and what slow answers take (None: no answer); None where not counted. Raises ParseError."""
     if not counted:
         return None
     try:
         elapsed_s = float(counted["elapsed_s"])
         answered, unanswered = (_steps(counted[kind]) for kind in ("answered", "unanswered"))
+        dripping = counted.get("dripping") or {"count": 0, "seen_s": 0.0}
+        dripping_count, dripping_s = int(dripping["count"]), float(dripping["seen_s"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ParseError(f"the silences of connections cannot be read: {error!r}") from error
-    limit_s = max(SILENCE_LIMIT_S, SILENCE_P99_FACTOR * (p99_us or 0.0) / 1e6)
+    limit_s = max(SILENCE_LIMIT_S, SILENCE_P99_FACTOR * (slow_answer_s or 0.0))
+    unanswered_count = _longer(unanswered, min(limit_s, UNANSWERED_SHARE * elapsed_s))
     return SilentConnections(
-        unanswered_count=_longer(unanswered, min(limit_s, UNANSWERED_SHARE * elapsed_s)),
+        unanswered_count=unanswered_count + (dripping_count if dripping_s >= limit_s else 0),
         silent_count=_longer(answered, limit_s),
     )
 

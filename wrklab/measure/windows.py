@@ -12,7 +12,7 @@ from wrklab.doors.inventory import LabHost, LabHosts
 from wrklab.errors import ParseError
 from wrklab.measure.clocks import Clock
 from wrklab.measure.samples import HostSamples, read_samples
-from wrklab.measure.waits import Waits, read_waits
+from wrklab.measure.waits import Waits, read_waits, slow_answer_s
 from wrklab.measure.wrk_report import Latencies, WrkReport, add_errors, add_latencies, latency_of, parse_wrk_report
 from wrklab.model.record import GeneratorRecord, WarmupRecord
 
@@ -61,9 +61,23 @@ class GeneratorWindow:
         return sum(report.connections for report in self.reports)
 
     @property
+    def answers_checked(self) -> int:
+        """Answers of the processes that compare each."""
+        return sum(report.requests for report in self.reports if report.bodies_checked)
+
+    @property
     def requests_per_s(self) -> float:
         """Each process's answers over its own window, added up."""
         return sum(report.requests / report.duration_s for report in self.reports)
+
+    @property
+    def slow_answer_s(self) -> float | None:
+        """What 99 of 100 answers take at most; None where there was none."""
+        if not self.requests:
+            return None
+        latency, timeouts = latency_of(self.latencies.observed), add_errors(self.reports).timeout
+        p99_s = latency.p99_us / 1e6 if latency else 0.0
+        return slow_answer_s(p99_s, self.requests, timeouts, self.requests_per_s, self.connections_asked)
 
     @property
     def wrk_cpu_percent_of_one(self) -> float:
@@ -176,8 +190,9 @@ class CellWindow:
             host_cpu_percent=each.samples.cpu_percent("node_cpu.usage", cpus_count),
             errors=add_errors(each.reports),
             latency=latency,
-            **each.waits.figures(latency.p99_us if latency else None),
+            **each.waits.figures(each.slow_answer_s),
             **_cpus(each, of_all - each.wrk_cpu_percent_of_one),
+            answers_checked=each.answers_checked,
             start_skew_s=each.start_skew_s,
             clock_ahead_s=each.clock.ahead_s,
             clock_uncertainty_s=each.clock.uncertainty_s,
@@ -224,9 +239,11 @@ def _cpus(each: GeneratorWindow, sharing_percent_of_one: float) -> dict[str, flo
     neighbours = samples.neighbours_cpu_percent(cpus) if cpus else None
     if neighbours is not None:
         neighbours = max(0.0, neighbours - sharing_percent_of_one / len(cpus))
+    others = samples.others_cpu_percent(cpus, each.wrk_cpu_percent_of_one / len(cpus)) if cpus else None
     return {
         "cpus_busy_percent": samples.machine_cpu_percent("busy", cpus),
         "neighbours_cpu_percent": neighbours,
+        "others_cpu_percent": others,
         "steal_percent": samples.machine_cpu_percent("steal", cpus),
     }
 

@@ -114,6 +114,12 @@ class GeneratorRecord(Record):
     verify_after: str = ""
     #: As the server's: requests that got lost on the way.
     segments_lost: int | None = None
+    #: CPU time of the host itself, but of others than wrk and than the kernel's softirq.
+    others_cpu_percent: float | None = None
+    #: Of the window: wrk was found stopped, or nobody on the host came to look.
+    held_up_s: float | None = None
+    #: Answers of which status and body were compared; None in runs of before it was stored.
+    answers_checked: int | None = None
 
     @property
     def busy_percent(self) -> float:
@@ -185,6 +191,8 @@ class Failure(Record):
     log_tail: tuple[str, ...] = ()
     unit_state: str = ""
     generator_stderr: str = ""
+    #: The server had answered rightly, and its unit was not active any more when the cell ended.
+    is_servers_end: bool = False
 
 
 class Measurement(Record):
@@ -235,6 +243,11 @@ class Measurement(Record):
     def connections_reopening(self) -> int | None:
         """All generators' together; None where none of them counted."""
         return _sum_known(generator.connections_reopening for generator in self.generators)
+
+    @property
+    def answers_checked(self) -> int | None:
+        """All generators' together; None where it was not stored."""
+        return _sum_known(generator.answers_checked for generator in self.generators)
 
     @property
     def generator_cpu_percent(self) -> float:

@@ -11,6 +11,7 @@ Each phase is announced in <dir>/phases.jsonl when it begins.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -44,8 +45,14 @@ _MARK_POLL_S = 0.005
 _GRACE_S = 10.0
 #: NTP slews by at most 0.5 ms a second (adjtimex(2)): a window of a minute moves by 0.03 s. More is a step.
 _CLOCK_STEP_MAX_S = 0.05
-#: Shares of the window at which connections and wrk's threads are looked at.
+#: Shares of the window at which connections and wrk's threads are looked at; silences at the first and the last.
 _LOOK_AT = (0.5, 0.75, 0.95)
+#: How often it is looked whether wrk, and this program itself, runs at all.
+_BEAT_S = 0.2
+#: Of the warm-up's mean answer: right answers may be shorter by a counter or a name.
+_SHORTER_RATIO = 0.9
+#: The least that an answer has beside its body: "HTTP/1.1 200 OK" and two ends of line.
+_HEAD_BYTES = 19
 
 
 class PhaseFailed(Exception):  # noqa: N818  it ends the cell in a controlled way
@@ -67,6 +74,8 @@ class LoadCell:
         self._expected = (int(expect["status"]), str(expect["body"]))
         self._patience_ratio = float(spec["patience_ratio"])
         self._run: WrkRun | None = None
+        #: When it was first looked what each connection had received, and that.
+        self._received: tuple[float, dict[int, int]] = (0.0, {})
         self.result: dict[str, Any] = {
             "cell": spec["cell"],
             "ready": None,
@@ -78,6 +87,7 @@ class LoadCell:
             "open_connections": [],
             "silences": None,
             "wrk_threads": None,
+            "held_up": None,
             "verify_after": None,
             "samples": [],
             "phases": [],
@@ -212,8 +222,10 @@ class LoadCell:
     def _window(self) -> None:
         spec, duration_s = self.spec, float(self.spec["duration_s"])
         loads = [{**load, "duration_s": duration_s, "timeout_s": spec["timeout_s"]} for load in spec["processes"]]
-        validate = bool(spec["validate_bodies"])
-        processes = [self._process(f"wrk{number}", load, validate=validate) for number, load in enumerate(loads)]
+        processes = [
+            self._process(f"wrk{number}", load, validate=bool(load["checks_answers"]))
+            for number, load in enumerate(loads)
+        ]
         self._run = WrkRun(processes, duration_s, self._limit_s(duration_s), self._patience_ratio)
         mark_s, step_s = self._mark(), _wall_step_s()
         self._enter("window", mark_s - node_io.now() + duration_s)
@@ -254,13 +266,18 @@ class LoadCell:
         return sampler.read_sources(self.spec.get("sources", f"{node_io.NODE_DIR}/sources.json"))
 
     def _looks(self, processes: list[WrkProcess], mark_s: float, duration_s: float) -> list[Errand]:
-        def look(*, is_last: bool) -> None:
+        def look(share: float) -> None:
             # Without CPU time an errand comes late: what is seen after wrk's end says nothing of its window.
             if any(process.exit_code is None for process in processes):
                 self._look_at_threads(processes, mark_s)
-                self._count_connections(mark_s, with_silences=is_last)
+                self._count_connections(mark_s, share)
 
-        return [(share * duration_s, partial(look, is_last=share == _LOOK_AT[-1])) for share in _LOOK_AT]
+        beats = Beats(processes, mark_s, self.result)
+        moments = [_BEAT_S * number for number in range(1, math.ceil(duration_s / _BEAT_S))]
+        return [
+            *((share * duration_s, partial(look, share)) for share in _LOOK_AT),
+            *((moment_s, beats.beat) for moment_s in moments),
+        ]
 
     def _look_at_threads(self, processes: list[WrkProcess], mark_s: float) -> None:
         """Of all threads from the mark until now; the last look stands, and wrk is not asked again."""
@@ -268,21 +285,64 @@ class LoadCell:
         if any(threads):
             self.result["wrk_threads"] = {"elapsed_s": now - mark_s, "threads": threads}
 
-    def _count_connections(self, mark_s: float, *, with_silences: bool) -> None:
+    def _count_connections(self, mark_s: float, share: float) -> None:
         at = node_io.now()
-        found = sock_diag.target_connections(self._address, self._port, with_silences=with_silences)
+        found = sock_diag.target_connections(
+            self._address,
+            self._port,
+            with_silences=share in (_LOOK_AT[0], _LOOK_AT[-1]),
+        )
         self.result["open_connections"].append({"at": at, **found.told()})
-        if with_silences:
+        if share == _LOOK_AT[0]:
+            self._received = (at, found.received_bytes)
+        elif share == _LOOK_AT[-1]:
+            since, before = self._received
             self.result["silences"] = {
                 "elapsed_s": at - mark_s,
                 "answered": found.silences_answered,
                 "unanswered": found.silences_unanswered,
+                "dripping": {"count": self._dripping_count(before, found.received_bytes), "seen_s": at - since},
             }
+
+    def _dripping_count(self, before: dict[int, int], after: dict[int, int]) -> int:
+        """Connections to which bytes came between two looks, but less than one answer: neither silent nor answered."""
+        answer_bytes = self._answer_bytes()
+        return sum(0 < after[port] - had < answer_bytes for port, had in before.items() if port in after)
+
+    def _answer_bytes(self) -> int:
+        """What a whole answer has at least: by the warm-up's, else by the body."""
+        warmup = (self.result["warmup"] or {}).get("report")
+        if warmup and warmup["requests"]:
+            return int(_SHORTER_RATIO * warmup["bytes"] / warmup["requests"])
+        return _HEAD_BYTES + len(self._expected[1])
 
     def _verify_after(self) -> None:
         finding = self._get(2 * float(self.spec["attempt_limit_s"]))
         right = finding.kind == "right"
         self.result["verify_after"] = {"ok": right, "found": finding.found, "took_s": finding.took_s}
+
+
+class Beats:
+    """Whether wrk runs all through its window: told by its state, and by how late this program itself comes to look."""
+
+    def __init__(self, processes: list[WrkProcess], mark_s: float, result: dict[str, Any]) -> None:
+        """`result` takes `held_up`: seconds in which wrk was found stopped, and the longest time between two looks."""
+        self._processes = processes
+        self._last_s = mark_s
+        self._told = {"stopped_s": 0.0, "gap_s": 0.0}
+        result["held_up"] = self._told
+
+    def beat(self) -> None:
+        """Look once."""
+        running = [process for process in self._processes if process.exit_code is None]
+        now = node_io.now()
+        # After wrk's end nobody waits for us.
+        if running:
+            passed_s = now - self._last_s
+            self._told["gap_s"] = max(self._told["gap_s"], passed_s)
+            if any(process.is_stopped() for process in running):
+                self._told["stopped_s"] += passed_s
+        self._last_s = now
 
 
 def _raise_limits(spec: dict[str, Any]) -> None:

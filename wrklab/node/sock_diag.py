@@ -24,8 +24,8 @@ _HEADER = struct.Struct("=LHHLL")
 #: inet_diag_msg: family, state, timer, retrans; ports; addresses, interface, cookie; expires, queues, uid, inode.
 _MESSAGE = struct.Struct("=BBBB2s2s16s16s12sLLLLL")
 _REQUEST = struct.Struct("=BBBBL48x")
-#: Of a message: its length; state, retrans and receive queue of the socket.
-_BRIEF = struct.Struct("=L13xBxB52xL")
+#: Of a message: its length; state, retrans, own port and receive queue of the socket.
+_BRIEF = struct.Struct("=L13xBxBH50xL")
 _ATTRIBUTE = struct.Struct("=HH")
 #: The attribute with the kernel's struct tcp_info, and two numbers of it: ms since data came (since the connection was
 #: made where none did), and bytes received.
@@ -91,6 +91,8 @@ class TargetConnections:
         self.silences_answered: dict[int, int] = {}
         #: The same of those that never received a byte: since they were established.
         self.silences_unanswered: dict[int, int] = {}
+        #: Bytes that these have received since they were established, by own port (as the kernel writes it).
+        self.received_bytes: dict[int, int] = {}
 
     def told(self) -> dict[str, Any]:
         """The counts but the silences, as a cell's result holds them."""
@@ -105,8 +107,9 @@ class TargetConnections:
         elif state == _CLOSE_WAIT or (state == _SYN_SENT and retrans == 0):
             self.reopening_count += 1
 
-    def add_silence(self, silent_ms: int, received_bytes: int) -> None:
+    def add_silence(self, silent_ms: int, received_bytes: int, port: int) -> None:
         """Count one silent socket."""
+        self.received_bytes[port] = received_bytes
         silences = self.silences_answered if received_bytes else self.silences_unanswered
         step = silent_ms // _SILENCE_STEP_MS
         silences[step] = silences.get(step, 0) + 1
@@ -144,12 +147,13 @@ def target_connections(address: str, port: int, *, with_silences: bool = False) 
     for data in _dump(family, _ALL_STATES, bytecode, _WANT_INFO if with_silences else 0):
         position, end = 0, len(data)
         while position < end:
-            length, state, retrans, unread_bytes = _BRIEF.unpack_from(data, position)
+            length, state, retrans, own_port, unread_bytes = _BRIEF.unpack_from(data, position)
             found.add(state, retrans, unread_bytes)
             if with_silences and state == _ESTABLISHED and unread_bytes == 0:
                 info = _info_offset(data, position, position + length)
                 if info:
-                    found.add_silence(*_RECEIVED.unpack_from(data, info))
+                    silent_ms, received_bytes = _RECEIVED.unpack_from(data, info)
+                    found.add_silence(silent_ms, received_bytes, own_port)
             position += (length + 3) & ~3
     return found
 

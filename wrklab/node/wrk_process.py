@@ -84,6 +84,11 @@ class WrkProcess:
                 found += [[int(word) / 1e9 for word in words[:2]]] if words else []
         return found
 
+    def is_stopped(self) -> bool:
+        """Whether somebody has stopped it (SIGSTOP, a debugger)."""
+        words = (node_io.read_text(f"/proc/{self._pid}/stat") or "").rpartition(")")[2].split()
+        return bool(words) and words[0] in "Tt"
+
     def reap(self) -> None:
         """Collect its end; it must have ended."""
         _, status, usage = os.wait4(self._pid, 0)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.programs import needed
 from tests.unit.node.toy_server import ToyServer
 
 NODE_DIR = Path(__file__).parents[3] / "wrklab" / "node"
@@ -35,10 +36,7 @@ def server() -> Iterator[ToyServer]:
 @pytest.fixture(scope="session")
 def wrk() -> str:
     """wrk's path."""
-    found = shutil.which("wrk")
-    if not found:
-        pytest.skip("wrk is not installed here (apt-get install wrk): nothing of wrk_report.lua was tested")
-    return found
+    return needed("wrk", "wrk", tests="load_cell.py with wrk_report.lua")
 
 
 @dataclass(frozen=True)
@@ -81,10 +79,9 @@ def cell_folder(folder: Path, port: int, **changes: object) -> CellFolder:
         "attempt_limit_s": 0.5,
         "warmup": None,
         "settle_limit_s": 2.0,
-        "processes": [{"threads": 2, "connections": 20}],
+        "processes": [{"threads": 2, "connections": 20, "checks_answers": False}],
         "duration_s": 1.0,
         "timeout_s": 2,
-        "validate_bodies": False,
         "sample_interval_s": 0.25,
         "waits_for_mark": False,
         "deadline_s": 30,

@@ -17,9 +17,12 @@ import pytest
 
 from tests.unit.node.conftest import PYTHON, CellFolder, cell_folder, target
 from tests.unit.node.toy_server import ToyServer
+from wrklab.measure.waits import read_waits
 from wrklab.measure.wrk_report import add_latencies, parse_wrk_report
 
 pytestmark = pytest.mark.usefixtures("wrk")
+
+CHECKING = [{"threads": 2, "connections": 20, "checks_answers": True}]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +37,10 @@ def test_a_cell_from_ready_to_verified(server: ToyServer, tmp_path: Path) -> Non
         server.port,
         target=target(server, "/hold"),
         warmup={"duration_s": 0.3, "connections": 4, "threads": 2},
-        processes=[{"threads": 2, "connections": 40}, {"threads": 1, "connections": 20}],
+        processes=[
+            {"threads": 2, "connections": 40, "checks_answers": False},
+            {"threads": 1, "connections": 20, "checks_answers": True},
+        ],
     )
     result = folder.run()
     assert result["failed"] is None
@@ -46,6 +52,9 @@ def test_a_cell_from_ready_to_verified(server: ToyServer, tmp_path: Path) -> Non
     assert all(phase["end"] >= phase["start"] for phase in result["phases"])
     assert [count["ESTABLISHED"] for count in result["open_connections"]] == [60, 60, 60]
     assert result["verify_after"]["ok"]
+    assert [process["report"]["bodies_checked"] for process in result["wrk"]] == [False, True]
+    assert result["held_up"]["stopped_s"] == 0.0
+    assert 0.15 < result["held_up"]["gap_s"] < 0.5
     _threads_were_looked_at(result, [2, 1])
     _begins_together(result)
     _is_timed_by_the_hold(result)
@@ -65,6 +74,35 @@ def test_connections_that_hang_are_counted(server: ToyServer, tmp_path: Path) ->
     assert result["silences"]["answered"] == {}
     assert sum(result["silences"]["unanswered"].values()) == 20
     assert all(int(step) >= 20 for step in result["silences"]["unanswered"])
+
+
+def test_connections_that_only_drip_are_counted(server: ToyServer, tmp_path: Path) -> None:
+    """A byte of an answer now and then is none, and no silence either."""
+    result = cell_folder(tmp_path, server.port, target=target(server, "/once_then/drip"), duration_s=3.0).run()
+    assert result["silences"]["dripping"]["count"] == 20
+    assert 1.0 < result["silences"]["dripping"]["seen_s"] < 1.6
+    waits = read_waits(result).figures(None)
+    assert (waits["connections_unanswered"], waits["connections_silent"]) == (20, 0)
+
+
+def test_answers_that_come_do_not_drip(server: ToyServer, tmp_path: Path) -> None:
+    """Several between two looks, on each connection."""
+    result = cell_folder(tmp_path, server.port, target=target(server, "/hold"), duration_s=1.0).run()
+    assert result["silences"]["dripping"]["count"] == 0
+
+
+def test_a_stopped_wrk_is_found_out(server: ToyServer, tmp_path: Path) -> None:
+    """For 0.8 s, between the looks at its threads and connections."""
+    folder = cell_folder(tmp_path, server.port, target=target(server, "/hold"), duration_s=3.0)
+    with subprocess.Popen(folder.command()) as cell:
+        time.sleep(0.6)
+        [wrk] = [int(pid) for pid in Path(f"/proc/{cell.pid}/task/{cell.pid}/children").read_text().split()]
+        os.kill(wrk, signal.SIGSTOP)
+        time.sleep(0.8)
+        os.kill(wrk, signal.SIGCONT)
+        assert cell.wait(timeout=20) == 0
+    held_up_s = read_waits(folder.result()).held_up_s
+    assert held_up_s == pytest.approx(0.8, abs=0.3)
 
 
 def _begins_together(result: dict[str, Any]) -> None:
@@ -89,7 +127,7 @@ def _is_timed_by_the_hold(result: dict[str, Any]) -> None:
 
 def test_wrong_bodies_are_counted_when_every_body_is_compared(server: ToyServer, tmp_path: Path) -> None:
     """One in ten."""
-    cell = cell_folder(tmp_path, server.port, target=target(server, "/each_tenth_wrong"), validate_bodies=True)
+    cell = cell_folder(tmp_path, server.port, target=target(server, "/each_tenth_wrong"), processes=CHECKING)
     report = cell.run()["wrk"][0]["report"]
     assert report["errors"]["body"] == pytest.approx(report["requests"] / 10, rel=0.05)
     assert report["bodies_checked"]
@@ -97,7 +135,7 @@ def test_wrong_bodies_are_counted_when_every_body_is_compared(server: ToyServer,
 
 def test_bytes_of_cut_off_answers_are_not_the_servers_wrong_bodies(server: ToyServer, tmp_path: Path) -> None:
     """Answers that break off are read errors, each."""
-    cell = cell_folder(tmp_path, server.port, target=target(server, "/once_then/cut_off"), validate_bodies=True)
+    cell = cell_folder(tmp_path, server.port, target=target(server, "/once_then/cut_off"), processes=CHECKING)
     result = cell.run()
     errors = result["wrk"][0]["report"]["errors"]
     assert errors["read"] > 0
@@ -212,7 +250,10 @@ def test_too_few_descriptors_are_said_at_once(server: ToyServer, tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"processes": [{"threads": 3, "connections": 20}]}, "20 connections are no multiple of 3 threads"),
+        (
+            {"processes": [{"threads": 3, "connections": 20, "checks_answers": False}]},
+            "20 connections are no multiple of 3 threads",
+        ),
         ({"wrk": "/nowhere/wrk"}, "exit 127): /nowhere/wrk: [Errno 2] No such file or directory"),
     ],
 )
@@ -250,7 +291,7 @@ def test_a_mark_in_the_past_is_told(server: ToyServer, tmp_path: Path) -> None:
 
 def test_a_wrk_that_dies_ends_the_others_at_once(server: ToyServer, tmp_path: Path) -> None:
     """The rest would not be the load that was asked for; which one died is told."""
-    processes = [{"threads": 1, "connections": 10}] * 2
+    processes = [{"threads": 1, "connections": 10, "checks_answers": False}] * 2
     cell = cell_folder(tmp_path, server.port, processes=processes, duration_s=20.0)
     process = subprocess.Popen(cell.command())
     wait_for_phase(cell, "window")

@@ -78,6 +78,8 @@ def test_silences_tell_who_was_never_answered() -> None:
             client.recv(10)
         time.sleep(0.25)
         found = sock_diag.target_connections(address, port, with_silences=True)
+        received = {client.getsockname()[1]: 2 if client in clients[:3] else 0 for client in clients[:3] + clients[5:]}
+        assert {socket.ntohs(own): count for own, count in found.received_bytes.items()} == received
         assert found.told() == {"ESTABLISHED": 10, "reopening": 0, "unread": 2}
         assert sum(found.silences_answered.values()) == 3
         assert sum(found.silences_unanswered.values()) == 5

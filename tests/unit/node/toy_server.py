@@ -80,6 +80,8 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
         elif path == "/hold":
             loop.call_later(0.1, write, _OK)
+        elif path == "/drip":
+            self._drip(0)
         elif path == "/stalls":
             loop.call_later(_until_stall_ends(), write, _OK)
         elif path.startswith("/once_then/"):
@@ -89,6 +91,12 @@ class _Connection(asyncio.Protocol):
             write(_ANSWERS["/wrong"] if next(self._server.counter) % 10 == 0 else _OK)
         else:
             assert path == "/never", path
+
+    def _drip(self, sent_count: int) -> None:
+        if self._transport.is_closing():
+            return
+        self._transport.write(_OK[sent_count % 20 :][:1])
+        asyncio.get_running_loop().call_later(0.3, self._drip, sent_count + 1)
 
 
 def _until_stall_ends() -> float:
