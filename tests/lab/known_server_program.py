@@ -24,14 +24,17 @@ _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _WRONG = {
     "status_500": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\noops",
     "wrong_body": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno",
+    "empty": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "redirect": b"HTTP/1.1 302 Found\r\nContent-Length: 2\r\n\r\nok",
 }
+_SLOW = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Slow: " + 100 * b"x" + b"\r\n\r\nok"
 #: The same, and the connection ends.
 _LAST_WORDS = {
     "close_after_answer": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
     "close_without_answer": b"",
     "cut_off": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok",
 }
-_OTHERS = ("right", "never", "late", "reset", "hang", "die", "burn", "keep_alive_workers")
+_OTHERS = ("right", "never", "drip", "late", "reset", "hang", "die", "burn", "keep_alive_workers")
 BEHAVIOURS = (*_WRONG, *_LAST_WORDS, *_OTHERS)
 
 
@@ -74,10 +77,18 @@ class _Connection(asyncio.Protocol):
             os.kill(os.getpid(), signal.SIGSTOP)
         elif behaviour == "die":
             os._exit(3)
+        elif behaviour == "drip":
+            self._drip(0)
         elif behaviour != "never":
             if behaviour == "burn":
                 _burn(0.001)
             self._transport.write(_WRONG.get(behaviour, _OK))
+
+    def _drip(self, sent_count: int) -> None:
+        """A byte of an answer every 0.4 s, which is not whole before a minute is over."""
+        if not self._transport.is_closing():
+            self._transport.write(_SLOW[sent_count : sent_count + 1])
+            asyncio.get_running_loop().call_later(0.4, self._drip, sent_count + 1)
 
 
 def _burn(cpu_s: float) -> None:

@@ -9,12 +9,12 @@ begins, and warms up: `first_right` requests are answered well, so that the beha
 
 behaviour              each request that meets it (after the hold of 100 ms)
 right                  `ok`
-status_500 wrong_body  is answered so
+status_500 wrong_body  is answered so; empty: 200 without a body; redirect: 302
 late                   `ok` after `late_s` instead of the hold
 close_after_answer     `ok`, and the connection is closed
 close_without_answer   only that; reset: by RST
 cut_off                an answer of which most is missing
-never                  no answer; the connection stays open
+never                  no answer; the connection stays open; drip: a byte of one now and then
 hang                   the process stops (SIGSTOP); die: it exits with 3
 burn                   `ok` after 1 ms of CPU
 keep_alive_workers     none of the above: `workers` threads, each serving one connection until its other end closes it

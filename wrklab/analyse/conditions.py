@@ -6,7 +6,7 @@ import math
 
 from wrklab.analyse.rows import SummaryRow
 from wrklab.measure.samples import FULL_PERCENT
-from wrklab.measure.waits import SILENCE_P99_FACTOR, UNANSWERED_SHARE
+from wrklab.measure.waits import SILENCE_P99_FACTOR, UNANSWERED_SHARE, are_latencies_cut, slow_answer_s
 from wrklab.model.record import Errors
 
 #: Above this the generator measures itself; Hyperfoil draws the same line.
@@ -17,6 +17,8 @@ GENERATOR_THREAD_LIMIT_PERCENT = 80.0
 GENERATOR_WAITING_LIMIT_PERCENT = 50.0
 #: A generator that has time reads an answer at once; found waiting to be read at most of the looks, it has none.
 UNREAD_LIMIT_RATIO = 0.5
+#: wrk stopped, or its host not running anything of ours, for so long within a window: beats come every 0.2 s.
+HELD_UP_LIMIT_S = 0.5
 #: Of the generator's host, everything on it.
 GENERATOR_HOST_LIMIT_PERCENT = 95.0
 #: A unit, or a process that can use one CPU only, with this much of it has none to spare.
@@ -101,6 +103,16 @@ def some_errors(row: SummaryRow) -> bool:
     return 0 < _broken_ratio(row) <= ERRORS_LIMIT_RATIO
 
 
+def server_ended(row: SummaryRow) -> bool:
+    """The server itself ended in a round's first attempt."""
+    return row.rounds_server_ended > 0
+
+
+def answers_unchecked(row: SummaryRow) -> bool:
+    """Not one answer of the windows was compared."""
+    return bool(row.requests) and row.answers_checked == 0
+
+
 def above_ideal(row: SummaryRow) -> bool:
     """More than connections / hold."""
     return _above(row.ideal_ratio, IDEAL_LIMIT_RATIO)
@@ -151,14 +163,25 @@ def generator_host_full(row: SummaryRow) -> bool:
     return _above(row.generator_host_cpu_percent, GENERATOR_HOST_LIMIT_PERCENT)
 
 
+def generator_held_up(row: SummaryRow) -> bool:
+    """wrk was stopped within a window, or its whole host was."""
+    return _above(row.generator_held_up_s, HELD_UP_LIMIT_S)
+
+
 def generator_saturated(row: SummaryRow) -> bool:
     """The generator had nothing to spare, by any of its signs."""
-    return any(sign(row) for sign in (generator_busy, generator_thread_busy, generator_behind, generator_host_full))
+    signs = (generator_busy, generator_thread_busy, generator_behind, generator_held_up, generator_host_full)
+    return any(sign(row) for sign in signs)
 
 
 def generator_neighbours(row: SummaryRow) -> bool:
     """Others ran on the generator's CPUs: answers were read, and timed, late."""
     return _above(row.generator_neighbours_cpu_percent, NEIGHBOURS_LIMIT_PERCENT)
+
+
+def others_on_generator(row: SummaryRow) -> bool:
+    """Others than wrk ran on the generator's host."""
+    return _above(row.generator_others_cpu_percent, NEIGHBOURS_LIMIT_PERCENT)
 
 
 def generator_stolen(row: SummaryRow) -> bool:
@@ -209,9 +232,9 @@ def server_busy(row: SummaryRow) -> bool:
 
 def _own_busy_percent(row: SummaryRow) -> float | None:
     """Of the server's CPUs, the unit's and the kernel's work for it, on whomever the kernel booked that."""
-    if row.server_cpus_busy_percent is None:
+    if row.server_cpus_busy_percent is None or row.others_cpu_percent is None:
         return None
-    return row.server_cpus_busy_percent - (row.neighbours_cpu_percent or 0.0) - (row.others_cpu_percent or 0.0)
+    return row.server_cpus_busy_percent - (row.neighbours_cpu_percent or 0.0) - row.others_cpu_percent
 
 
 def every_process_full(row: SummaryRow) -> bool:
@@ -224,13 +247,16 @@ def every_process_full(row: SummaryRow) -> bool:
 
 
 def silent(row: SummaryRow) -> bool:
-    """Connections never got an answer, or none any more, though there was time for many turns of each."""
-    return _has_silent(row) and _has_turns(row) and not _is_near_ceiling(row)
+    """Connections never got an answer, or none any more, though there was time for many turns of each.
+
+    Also of a variant whose limit explains how many are served: one that lets the others in, turn by turn, has none.
+    """
+    return _has_silent(row) and _has_turns(row)
 
 
 def silent_by_limit(row: SummaryRow) -> bool:
-    """The same, where the variant's own limit on requests in flight explains it."""
-    return _has_silent(row) and _is_near_ceiling(row)
+    """The window ended before each connection had its turn, and the variant's own limit explains it."""
+    return _has_silent(row) and not _has_turns(row) and _is_near_ceiling(row)
 
 
 def few_silent(row: SummaryRow) -> bool:
@@ -301,7 +327,7 @@ def shorter_than_published(row: SummaryRow) -> bool:
 
 
 def _has_starving(row: SummaryRow) -> bool:
-    if row.busy_ratio is None or not row.requests:
+    if row.busy_ratio is None or not row.requests or are_latencies_cut(row.requests, errors_of(row).timeout):
         return False
     # While a connection is opened anew no latency runs: the socket table says how many are.
     return row.busy_ratio + _reopening_ratio(row) < BUSY_LIMIT_RATIO and not generator_saturated(row)
@@ -313,9 +339,13 @@ def _has_silent(row: SummaryRow) -> bool:
 
 def _has_turns(row: SummaryRow) -> bool:
     """Whether a silence can be told from slowness: answers are fast enough for several within the window."""
-    if row.latency is None:
+    if not row.requests:
         return True
-    return SILENCE_P99_FACTOR * row.latency.p99_us / 1e6 < UNANSWERED_SHARE * row.duration_s
+    p99_s = row.latency.p99_us / 1e6 if row.latency else 0.0
+    slow_s = slow_answer_s(
+        p99_s, row.requests, errors_of(row).timeout, row.requests_per_s or 0.0, row.connections_asked
+    )
+    return SILENCE_P99_FACTOR * slow_s < UNANSWERED_SHARE * row.duration_s
 
 
 def _reopening_ratio(row: SummaryRow) -> float:
@@ -337,6 +367,8 @@ def _is_near_ceiling(row: SummaryRow) -> bool:
 
 
 def _broken_ratio(row: SummaryRow) -> float:
+    if row.broken_ratio is not None:
+        return row.broken_ratio
     return (errors_of(row).read + errors_of(row).write) / max(row.requests or 0, 1)
 
 

@@ -18,11 +18,13 @@ ASKED = frozenset(
         "generator_busy",
         "generator_thread_busy",
         "generator_behind",
+        "generator_held_up",
         "generator_host_full",
         "started_apart",
         "silent",
         "generator_steal",
         "generator_neighbours",
+        "others_on_generator",
         "connections_not_open",
     }
 )
@@ -48,6 +50,9 @@ def _alone(row: SummaryRow, part: GeneratorRow) -> SummaryRow:
         generators=(),
         requests=part.requests,
         errors=part.errors,
+        broken_ratio=None,
+        # The first one's, whoever is asked.
+        warmup_errors=None,
         latency=part.latency or row.latency,
         connections_asked=part.connections_asked,
         connections_open=part.connections_open,
@@ -61,6 +66,8 @@ def _alone(row: SummaryRow, part: GeneratorRow) -> SummaryRow:
         generator_thread_waiting_percent=part.thread_waiting_percent,
         generator_unread_ratio=part.unread_ratio,
         generator_neighbours_cpu_percent=part.neighbours_cpu_percent,
+        generator_others_cpu_percent=part.others_cpu_percent,
         generator_steal_percent=part.steal_percent,
+        generator_held_up_s=part.held_up_s,
         start_skew_ratio=None if part.start_apart_s is None else part.start_apart_s / row.duration_s,
     )

@@ -30,10 +30,18 @@ def errors(row: SummaryRow) -> str:
 def wrong_answers(row: SummaryRow, kind: Literal["status", "body"]) -> str:
     """How many of the windows' and of the warm-ups' answers were wrong, each where there are any."""
     in_windows, in_warmups = getattr(errors_of(row), kind), getattr(wrong_in_warmup(row), kind)
-    found = [f"{in_windows:,} of {plural(row.requests or 0, 'answer')}"] if in_windows else []
+    found = [f"{in_windows:,} of {_looked_at(row, kind)}"] if in_windows else []
     if in_warmups:
         found.append(f"{in_warmups:,} of {plural(row.warmup_requests or 0, 'answer')} of the warm-up")
     return "; ".join(found)
+
+
+def _looked_at(row: SummaryRow, kind: Literal["status", "body"]) -> str:
+    """wrk counts statuses above 399 of all answers; bodies are those of the answers that are compared."""
+    answers = plural(row.requests or 0, "answer")
+    if kind == "status" or row.answers_checked in (None, row.requests):
+        return answers
+    return f"the {row.answers_checked:,} compared ({answers} in all)"
 
 
 def segments_lost(row: SummaryRow) -> str:

@@ -150,6 +150,17 @@ RULES: tuple[Rule, ...] = (
         Verdict.POLLUTED,
     ),
     Rule(
+        "server_ended",
+        "rate",
+        conditions.server_ended,
+        lambda row: (
+            f"{row.rounds_server_ended} of {plural(row.rounds_planned, 'round')}: {'; '.join(row.first_failures)}"
+        ),
+        "the server ended under this load and was measured in a second attempt: the rate is of the times it survived",
+        "Read its log in raw/<cell>/attempt_1: a crash, or the OOM killer?",
+        Verdict.POLLUTED,
+    ),
+    Rule(
         "unit_ended",
         "rate",
         lambda row: bool(row.units_ended),
@@ -203,6 +214,15 @@ RULES: tuple[Rule, ...] = (
         ),
         "answers lay on the generator at the looks within a window: wrk was stopped, or kept from its CPU",
         "Look for what holds wrk back: a CPU quota, a neighbour, a slow host",
+        Verdict.GENERATOR_BOUND,
+    ),
+    Rule(
+        "generator_held_up",
+        "rate",
+        conditions.generator_held_up,
+        lambda row: f"for {row.generator_held_up_s or 0.0:.1f} s of {row.duration_s:g} s in the worst round",
+        "wrk was stopped, or nothing ran on its host: in that time nothing was asked, and answers were timed too long",
+        "Look for what stops it: a debugger, a freezer, a host that is migrated or suspended",
         Verdict.GENERATOR_BOUND,
     ),
     Rule(
@@ -296,6 +316,18 @@ RULES: tuple[Rule, ...] = (
         ),
         "wrk sent and timed late, so neither rate nor latencies are the server's alone",
         "End what else runs on that machine and measure again",
+        Verdict.DISTURBED,
+    ),
+    Rule(
+        "others_on_generator",
+        "rate",
+        conditions.others_on_generator,
+        lambda row: (
+            f"others on {row.busiest_generator} took {percent(row.generator_others_cpu_percent)} of its CPUs in the "
+            "worst round"
+        ),
+        "wrk sent and timed late, so neither rate nor latencies are the server's alone",
+        "Look what else runs there (systemd-cgtop), end it and measure again",
         Verdict.DISTURBED,
     ),
     Rule(
@@ -462,6 +494,14 @@ RULES: tuple[Rule, ...] = (
         lambda row: plural(row.latency.count if row.latency else 0, "answer"),
         "p99.9 is just the slowest answer, and p99 rests on a handful",
         "Measure longer windows or more rounds",
+    ),
+    Rule(
+        "answers_unchecked",
+        "none",
+        conditions.answers_unchecked,
+        lambda row: f"none of {plural(row.requests or 0, 'answer')}",
+        "no answer's body was compared within the windows: a wrong one of the right length would not have been seen",
+        "More connections a thread, or --set validate_bodies=true",
     ),
     Rule(
         "second_attempt",

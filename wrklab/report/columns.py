@@ -116,6 +116,7 @@ COLUMNS: tuple[Column, ...] = (
     *map(_of_row, ("busiest_process_cpu_percent", "serving_processes_count", "full_processes_count")),
     *map(_of_row, ("generator_thread_percent", "generator_thread_waiting_percent", "generator_unread_ratio")),
     *map(_of_row, ("generator_neighbours_cpu_percent", "generator_steal_percent")),
+    *map(_of_row, ("generator_others_cpu_percent", "generator_held_up_s", "answers_checked", "rounds_server_ended")),
     *map(_of_latency, ("min_us",)),
     *map(_of_row, ("first_answer_s", "warmup_requests", "segments_lost_ratio")),
     Column("warmup_errors_status", lambda entry: _of_warmup(entry.row, "status")),
