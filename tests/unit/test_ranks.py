@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.unit.handmade_records import handmade_cell, handmade_measurement, handmade_plan
 from wrklab.analyse.ranks import Contender, Rank, rank, rank_rows
 from wrklab.analyse.rows import summarise
@@ -93,6 +95,26 @@ def test_doubtful_rows_have_no_rank() -> None:
     rows = summarise(handmade_plan(cells), cells, lambda _: {}, {})
 
     assert rank_rows(rows) == {("standard", "sound"): Rank(2, is_shared=False)}
+
+
+@pytest.mark.parametrize(("start_skew_s", "number"), [(0.01, 2), (0.5, 1)])
+def test_generators_that_began_apart_beat_nobody(start_skew_s: float, number: int) -> None:
+    """Each had the server alone for a while, so their summed rate may be too high; a busy generator's is too low."""
+    sound = [
+        handmade_cell("sound", round_number=n, measurement=handmade_measurement(requests_per_s=1000.0 + n))
+        for n in (1, 2)
+    ]
+    part = handmade_measurement(generator={"cpu_percent": 95.0, "start_skew_s": 0.0}).generators[0]
+    pair = (part, part.model_copy(update={"host": "loadgen_2", "start_skew_s": start_skew_s}))
+    busy = [
+        handmade_cell(
+            "busy", round_number=n, measurement=handmade_measurement(requests_per_s=2000.0 + n, generators=pair)
+        )
+        for n in (1, 2)
+    ]
+    rows = summarise(handmade_plan([*sound, *busy]), [*sound, *busy], lambda _: {}, {})
+
+    assert rank_rows(rows) == {("standard", "sound"): Rank(number, is_shared=False)}
 
 
 def test_a_table_of_many_variants_still_tells_clear_differences() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wrklab.analyse.conditions import hold_bound
+from wrklab.analyse.conditions import hold_bound, started_apart
 from wrklab.analyse.rows import SummaryRow
 from wrklab.analyse.statistics import SIGNIFICANCE_P, can_test, difference_p, false_discovery, is_beyond, median_ratio
 from wrklab.analyse.verdicts import verdict_of
@@ -56,16 +56,19 @@ def rank_rows(rows: Iterable[SummaryRow], floor_ratio: float | None = None) -> d
     by_scenario: dict[str, list[Contender]] = {}
     for row in rows:
         verdict = verdict_of(row)
-        if verdict in _RANKED | _LOWER_BOUNDS:
-            contender = Contender(
-                row.variant, row.rates_per_s, hold_bound(row), is_lower_bound=verdict in _LOWER_BOUNDS
-            )
+        if verdict in _RANKED or _is_lower_bound(row, verdict):
+            contender = Contender(row.variant, row.rates_per_s, hold_bound(row), is_lower_bound=verdict not in _RANKED)
             by_scenario.setdefault(row.scenario, []).append(contender)
     return {
         (scenario, variant): found
         for scenario, contenders in by_scenario.items()
         for variant, found in rank(contenders, floor_ratio).items()
     }
+
+
+def _is_lower_bound(row: SummaryRow, verdict: Verdict | None) -> bool:
+    """Not where generators began apart: for a while each had the server alone, and their rates add up to too much."""
+    return verdict in _LOWER_BOUNDS and not started_apart(row)
 
 
 def rank(contenders: Iterable[Contender], floor_ratio: float | None = None) -> dict[str, Rank]:
