@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -218,7 +219,127 @@ def test_quick_errors_are_no_gain() -> None:
 
     assert (row.outcome, row.is_regression) == ("polluted", True)
     assert row.remark.startswith("wrong_status: ")
-    assert only(compare_runs(new, new)).outcome == "equal"
+
+
+#: What the lab did to a row while its server was as good as ever, or what the server did: keys of a measurement.
+SOUND: dict[str, Any] = {}
+POLLUTED: dict[str, Any] = {"errors": Errors(status=5000)}
+DISTURBED: dict[str, Any] = {"server": {"neighbours_cpu_percent": 50.0}}
+GENERATOR_BOUND: dict[str, Any] = {"generator": {"cpu_percent": 95.0}}
+UNSTABLE = (700.0, 1000.0, 1300.0)
+
+
+def compared(old: dict[str, Any], new: dict[str, Any], new_per_s: Rates = SLOWER) -> RunComparison:
+    """One variant whose rate fell by a fifth, under these circumstances."""
+    return compare_runs(side(cells_of("v", STEADY, **old)), side(cells_of("v", new_per_s, **new)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "remark"),
+    [
+        # It answers rightly now, and so slower.
+        (POLLUTED, SOUND, r"old run polluted \(wrong_status: "),
+        (POLLUTED, POLLUTED, r"old run polluted \(.*\); new run polluted \(wrong_status: "),
+        (POLLUTED, DISTURBED, r"old run polluted \(.*\); new run disturbed \(neighbours: others took 50 %"),
+    ],
+)
+def test_a_rate_of_errors_is_no_baseline(old: dict[str, Any], new: dict[str, Any], remark: str) -> None:
+    """Neither better nor worse nor equal, and no regression; which run is why is told, and the ratio is shown."""
+    for rates in (SLOWER, STEADY, (2000.0, 2010.0, 2005.0)):
+        found = compared(old, new, rates)
+        row = only(found)
+
+        assert (row.outcome, row.is_regression, row.must_be_measured_again) == ("unsound", False, False)
+        assert re.match(remark, row.remark)
+        assert row.ratio == pytest.approx(sorted(rates)[1] / 1005)
+        assert (row.p_values, found.median_ratio) == (None, None)
+        assert complaint(found) == "nothing could be compared"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (SOUND, DISTURBED),
+        (SOUND, GENERATOR_BOUND),
+        (DISTURBED, SOUND),
+        (GENERATOR_BOUND, SOUND),
+        (DISTURBED, DISTURBED),
+    ],
+)
+def test_a_drop_that_may_be_a_neighbours_is_no_regression_and_does_not_pass_either(
+    old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    """Measured again in quiet it would be told; within the threshold, or faster, nothing hides that matters."""
+    found = compared(old, new)
+    row = only(found)
+    assert (row.outcome, row.is_regression, row.must_be_measured_again) == ("unsound", False, True)
+    assert complaint(found).endswith("1 row could not be compared: measure again")
+    assert not found.regressions
+
+    for rates in ((950.0, 955.0, 952.0), (2000.0, 2010.0, 2005.0)):
+        beside = compare_runs(
+            side([*cells_of("v", STEADY, **old), *cells_of("quiet", STEADY)]),
+            side([*cells_of("v", rates, **new), *cells_of("quiet", STEADY)]),
+        )
+        assert {row.variant: row.outcome for row in beside.rows} == {"v": "unsound", "quiet": "equal"}
+        assert (complaint(beside), beside.median_ratio) == ("", 1.0)
+
+
+@pytest.mark.parametrize("old", [SOUND, DISTURBED, GENERATOR_BOUND])
+def test_errors_that_are_new_are_a_regression_whatever_the_old_rate_was(old: dict[str, Any]) -> None:
+    """Its answers were right before, if slow."""
+    row = only(compared(old, POLLUTED))
+
+    assert (row.outcome, row.is_regression, row.must_be_measured_again) == ("polluted", True, False)
+
+
+def failing(rates_per_s: Rates, failed_count: int, **measured: Any) -> RunSide:  # noqa: ANN401
+    """A run of which the last rounds failed."""
+    first = len(rates_per_s) + 1
+    failed = [
+        handmade_cell("v", round_number=number, failure=handmade_failure())
+        for number in range(first, first + failed_count)
+    ]
+    return side([*cells_of("v", rates_per_s, **measured), *failed])
+
+
+def test_rounds_that_failed_before_are_no_baseline() -> None:
+    """As many as before: unsound; more: a regression; none any more: unsound, with the old run's failure."""
+    old = failing(STEADY, 1)
+    same, more, none = (compare_runs(old, failing(SLOWER, count)) for count in (1, 2, 0))
+
+    assert [only(found).outcome for found in (same, more, none)] == ["unsound", "failed", "unsound"]
+    assert [only(found).is_regression for found in (same, more, none)] == [False, True, False]
+    assert only(none).remark.startswith("old run failed (failed: ")
+
+
+def test_errors_beside_rounds_that_failed_before_are_not_new() -> None:
+    """Of the old run's rounds that did not fail the answers were wrong as well."""
+    found = compare_runs(failing(STEADY, 1, **POLLUTED), failing(STEADY, 0, **POLLUTED))
+    assert only(found).outcome == "unsound"
+
+    assert only(compare_runs(failing(STEADY, 1), failing(STEADY, 0, **POLLUTED))).outcome == "polluted"
+
+
+@pytest.mark.parametrize("server", [{}, {"cpu_percent": 20.0}])
+def test_rows_that_are_unstable_or_unexplained_are_compared(server: dict[str, Any]) -> None:
+    """The test weighs how rounds differ; nothing is known to be wrong with a rate that nothing explains."""
+    for rates, outcome in ((UNSTABLE, "equal"), (SLOWER, "worse")):
+        found = compare_runs(
+            side(cells_of("v", (1000.0, 1300.0, 700.0) if rates is UNSTABLE else STEADY, server=server)),
+            side(cells_of("v", rates, server=server)),
+        )
+        assert only(found).outcome == outcome
+
+
+def test_rows_that_are_not_compared_weigh_on_no_other() -> None:
+    """p-values are adjusted for the rows that were tested: thirty disturbed ones hide no drop."""
+    noisy = (1000.0, 1040.0, 1020.0)
+    others = [cell for number in range(30) for cell in cells_of(f"v{number}", noisy, **DISTURBED)]
+    old = side([*others, *cells_of("slow", noisy)])
+    new = side([*others, *cells_of("slow", (940.0, 980.0, 960.0))])
+
+    assert {row.variant: row.outcome for row in compare_runs(old, new).rows}["slow"] == "worse"
 
 
 def test_another_load_of_the_same_name_is_not_compared() -> None:
@@ -254,14 +375,53 @@ def test_another_application_is_told_where_both_runs_know() -> None:
     assert compare_runs(before, second).changes == ()
 
 
+def printed(found: RunComparison) -> str:
+    """What a terminal of 120 columns shows, without colours."""
+    stream = io.StringIO()
+    render_comparison(found, Console(file=stream, width=120, force_terminal=False))
+    return stream.getvalue()
+
+
+def test_what_was_forced_and_resumed_is_told_of_each_run() -> None:
+    """With the run that says so; of a forced reason that no note repeats too; of neither nothing is said."""
+    reason = "server: others use 80 % of its CPUs"
+    shared = "server and loadgen share a CPU"
+    old = run({"v": STEADY}, notes=(shared, "Resumed 2026-11-21 00:40:00 UTC after 1 of 3 cells."))
+    new = run({"v": STEADY}, forced=(reason,), notes=(shared, f"Measured by --force although {reason}"))
+    found = compare_runs(old, new)
+
+    text, data = " ".join(printed(found).split()), comparison_data(found)
+    assert "old: Resumed 2026-11-21 00:40:00 UTC after 1 of 3 cells." in text
+    assert text.count(f"new: Measured by --force although {reason}") == 1
+    assert text.count(f"both: {shared}") == 1
+    assert (data["old_forced"], data["new_forced"]) == ([], [reason])
+    assert data["old_notes"][-1].startswith("Resumed")
+    unnoted = compare_runs(run({"v": STEADY}, forced=(reason,)), run({"v": STEADY}))
+    assert f"old: Measured by --force although {reason}" in " ".join(printed(unnoted).split())
+    assert "--force" not in printed(compare_runs(run({"v": STEADY}), run({"v": STEADY})))
+
+
+def test_rows_that_cannot_be_compared_are_shown_with_the_reason() -> None:
+    """In the table, in the sentences below it, and in the data."""
+    found = compared(SOUND, DISTURBED)
+    text, data = printed(found), comparison_data(found)
+
+    assert "unsound" in text
+    assert "0.801" in text
+    assert "new run disturbed (neighbours: others took 50 %" in " ".join(text.split())
+    assert "measured again: 1: v (standard)." in " ".join(text.split())
+    assert data["to_measure_again"] == [{"variant": "v", "scenario": "standard"}]
+    assert data["regressions"] == []
+    assert data["rows"][0]["must_be_measured_again"] is True
+    assert not any(line.startswith("Unsound") for line in summary_lines(compared(SOUND, SOUND)))
+
+
 def test_the_text_fits_120_columns() -> None:
     """Every row and every figure is there, doubtful rows marked by their verdict."""
     name = "fastapi_gunicorn_uvicorn_workers_x4"
     old = run({name: (15_000.0, 15_100.0, 15_050.0), "gone": STEADY}, server_cpus_count=4)
     new = side(cells_of(name, (12_000.0, 12_100.0, 12_050.0), errors=Errors(status=9)))
-    stream = io.StringIO()
-    render_comparison(compare_runs(old, new), Console(file=stream, width=120, force_terminal=False))
-    text = stream.getvalue()
+    text = printed(compare_runs(old, new))
 
     assert max(map(len, text.splitlines())) <= 120
     for figure in (name, "15,050", "12,050", "0.801", "polluted", "vanished", "server-", "server_cpus_count"):

@@ -27,12 +27,30 @@ class RunSide:
     noise_floor: NoiseFloor | None = None
 
 
+@dataclass(frozen=True)
+class RunCaveats:
+    """What a run says of itself as a whole, before any of its rates counts."""
+
+    run_id: str
+    #: Why its hosts should not have been measured then: --force overrode it.
+    forced: tuple[str, ...] = ()
+    #: Its plan's sentences: of the lab, and of each time that it was resumed.
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of it, what was forced first. Notes usually repeat that."""
+        untold = [reason for reason in self.forced if not any(reason in note for note in self.notes)]
+        notes = sorted(self.notes, key=lambda note: not any(reason in note for reason in self.forced))
+        return (*(f"Measured by --force although {reason}" for reason in untold), *notes)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunComparison:
     """All that two runs say of each other."""
 
-    old_id: str
-    new_id: str
+    old: RunCaveats
+    new: RunCaveats
     threshold_percent: float
     #: The larger floor of the two runs; None where neither has one.
     noise_floor_ratio: float | None
@@ -45,14 +63,24 @@ class RunComparison:
         return tuple(row for row in self.rows if row.is_regression)
 
     @property
+    def to_measure_again(self) -> tuple[RowChange, ...]:
+        """So does this: drops of which nobody can say whose they are."""
+        return tuple(row for row in self.rows if row.must_be_measured_again)
+
+    @property
+    def unsound(self) -> tuple[RowChange, ...]:
+        """The rows that have a ratio which says nothing of the servers."""
+        return tuple(row for row in self.rows if row.outcome == "unsound")
+
+    @property
     def compared(self) -> tuple[RowChange, ...]:
-        """The rows that have a ratio."""
-        return tuple(row for row in self.rows if row.ratio is not None)
+        """The rows that have a ratio of two rates that stand for their servers."""
+        return tuple(row for row in self.rows if row.is_compared)
 
     @property
     def median_ratio(self) -> float | None:
-        """The middle one of all ratios: far from 1 where the machine and not one variant changed."""
-        ratios = [row.ratio for row in self.rows if row.ratio is not None]
+        """The middle one of their ratios: far from 1 where the machine and not one variant changed."""
+        ratios = [row.ratio for row in self.compared if row.ratio is not None]
         return statistics.median(ratios) if ratios else None
 
 
@@ -61,8 +89,8 @@ def compare_runs(old: RunSide, new: RunSide, threshold_percent: float = THRESHOL
     floor_ratio = larger_floor(old.noise_floor, new.noise_floor)
     pairs = _pairs(old, new)
     return RunComparison(
-        old_id=old.plan.run_id,
-        new_id=new.plan.run_id,
+        old=_caveats(old.plan),
+        new=_caveats(new.plan),
         threshold_percent=threshold_percent,
         noise_floor_ratio=floor_ratio,
         rows=row_changes(pairs, Limits(floor_ratio, 1 - threshold_percent / 100)),
@@ -73,6 +101,10 @@ def compare_runs(old: RunSide, new: RunSide, threshold_percent: float = THRESHOL
             *dict.fromkeys(change for pair in pairs for change in _serving_changes(pair, old.plan, new.plan)),
         ),
     )
+
+
+def _caveats(plan: RunPlan) -> RunCaveats:
+    return RunCaveats(plan.run_id, plan.forced, plan.notes)
 
 
 def _pairs(old: RunSide, new: RunSide) -> list[RowPair]:

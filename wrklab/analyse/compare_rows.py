@@ -25,20 +25,35 @@ from wrklab.model.verdict import Verdict
 #: What became of a row:
 #: - better, worse: told apart, and beyond the noise floor; equal: not so
 #: - untested: too few rounds on one side
+#: - unsound: what one of the runs says of its own rate forbids to compare it
 #: - failed, vanished: measured in the old run, failed (or in more rounds) or not there in the new one
 #: - polluted: in the new run, and not in the old, its rate is not one of right answers to the load that was asked for
 #: - appeared: measured in the new run only
 #: - other_load: the two scenarios of that name ask for different things
 #: - unmeasured: in neither
 Outcome = Literal[
-    "better", "equal", "worse", "untested", "failed", "vanished", "polluted", "appeared", "other_load", "unmeasured"
+    "better",
+    "equal",
+    "worse",
+    "untested",
+    "unsound",
+    "failed",
+    "vanished",
+    "polluted",
+    "appeared",
+    "other_load",
+    "unmeasured",
 ]
 
 #: What a scenario says that is no matter of the load; `rounds` says how well its rate is known.
 _NOT_THE_LOAD = {"description", "rounds", "compares_with", "companions", "sample_interval_s"}
 
-
 _SET_BY_LOAD = {Verdict.HOLD_BOUND, Verdict.LIMIT_BOUND}
+#: Answers were wrong or missing, or rounds were: such rates are often the higher ones.
+_NO_RATE = {Verdict.POLLUTED, Verdict.FAILED}
+#: Somebody else kept the rate down: it says nothing of the server's own but that it was so much at least.
+_HELD_BACK = {Verdict.GENERATOR_BOUND, Verdict.DISTURBED}
+_COMPARED = {"better", "equal", "worse", "untested"}
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,13 @@ class RowChange:
     remark: str = ""
     #: It makes `compare` end with exit status 1.
     is_regression: bool = False
+    #: So does this: slower by more than the threshold where neighbours or a generator may be why, or may not.
+    must_be_measured_again: bool = False
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether its ratio is one of two rates that stand for their servers."""
+        return self.outcome in _COMPARED
 
     @property
     def is_load_set(self) -> bool:
@@ -147,7 +169,7 @@ def row_changes(pairs: Sequence[RowPair], limits: Limits) -> tuple[RowChange, ..
 
 
 def _all_p_values(pairs: Sequence[RowPair]) -> list[PValues | None]:
-    own = [_p_value(*pair.both) if pair.both else None for pair in pairs]
+    own = [_p_value(*pair.both) if pair.both and not _unsound(*pair.both) else None for pair in pairs]
     adjusted = iter(holm([p_value for p_value in own if p_value is not None]))
     return [None if p_value is None else PValues(p_value, next(adjusted)) for p_value in own]
 
@@ -168,7 +190,9 @@ def _change(pair: RowPair, p_values: PValues | None, limits: Limits) -> RowChang
         interval = ratio_interval(new.rates_per_s, old.rates_per_s)
         is_too_slow = ratio is not None and ratio < limits.worst_ratio
         is_plain = _is_plainly_slower(old, new, interval, limits)
-        outcome, remark = _broken(old, new) or _tested(ratio, p_values, limits, is_plainly_slower=is_plain)
+        outcome, remark = (
+            _broken(old, new) or _unsound(old, new) or _tested(ratio, p_values, limits, is_plainly_slower=is_plain)
+        )
     return RowChange(
         variant=_any_of(pair).variant,
         scenario=_any_of(pair).scenario,
@@ -181,6 +205,7 @@ def _change(pair: RowPair, p_values: PValues | None, limits: Limits) -> RowChang
         remark=remark,
         is_regression=outcome in {"vanished", "failed", "polluted"}
         or (outcome in {"worse", "untested"} and is_too_slow),
+        must_be_measured_again=outcome == "unsound" and is_too_slow and not _has_no_rate(pair),
     )
 
 
@@ -189,10 +214,36 @@ def _broken(old: SummaryRow, new: SummaryRow) -> tuple[Outcome, str] | None:
     if new.rounds_failed > old.rounds_failed and not new.failure_expected:
         counts = f"{new.rounds_failed} of {figures.plural(new.rounds_planned, 'round')} failed"
         return "failed", f"{counts}, {old.rounds_failed} in the old run: {'; '.join(new.failures)}"
-    if verdict_of(new) is Verdict.POLLUTED and verdict_of(old) is not Verdict.POLLUTED:
-        found = [rule for rule in applying(new) if rule.verdict is Verdict.POLLUTED]
-        return "polluted", "; ".join(f"{rule.name}: {rule.figures(new)}" for rule in found)
+    if verdict_of(new) is Verdict.POLLUTED and not _is_polluted(old):
+        return "polluted", _reasons(new, Verdict.POLLUTED)
     return None
+
+
+def _is_polluted(row: SummaryRow) -> bool:
+    """Also where rounds failed besides, which is the graver verdict."""
+    verdicts = [rule.verdict for rule in applying(row) if rule.verdict not in {None, Verdict.FAILED}]
+    return verdicts[:1] == [Verdict.POLLUTED]
+
+
+def _unsound(old: SummaryRow, new: SummaryRow) -> tuple[Outcome, str] | None:
+    """Where one of the rates is not its server's: which run's, and why. Unstable ones are: the test weighs them."""
+    sides = [(name, row, verdict_of(row)) for name, row in (("old", old), ("new", new))]
+    found = [
+        f"{name} run {verdict} ({_reasons(row, verdict)})"
+        for name, row, verdict in sides
+        if verdict in _NO_RATE | _HELD_BACK
+    ]
+    return ("unsound", "; ".join(found)) if found else None
+
+
+def _has_no_rate(pair: RowPair) -> bool:
+    """Measured again in quiet, it could not be compared either."""
+    return any(row is not None and verdict_of(row) in _NO_RATE for row in (pair.old, pair.new))
+
+
+def _reasons(row: SummaryRow, verdict: Verdict | None) -> str:
+    """What led to a verdict, each rule with its figures."""
+    return "; ".join(f"{rule.name}: {rule.figures(row)}" for rule in applying(row) if rule.verdict is verdict)
 
 
 def _is_plainly_slower(old: SummaryRow, new: SummaryRow, interval: Interval | None, limits: Limits) -> bool:

@@ -45,7 +45,7 @@ def environment_changes(old: RunEnvironment, new: RunEnvironment) -> tuple[Chang
 
 
 def plan_changes(old: RunPlan, new: RunPlan) -> tuple[Change, ...]:
-    """What the plans tell of the lab itself: its name and the CPUs of both sides. Its notes are of a moment."""
+    """What the plans tell of the lab itself: its name and the CPUs of both sides. Notes are of each run by itself."""
 
     def facts(plan: RunPlan) -> dict[str, object]:
         return {

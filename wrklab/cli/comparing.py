@@ -15,7 +15,7 @@ _ALL_PERCENT = 100.0
 
 
 def compare(old_id: str, new_id: str, threshold: str, *, as_json: bool) -> None:
-    """Two runs side by side. Exits with 1 when something got worse or vanished, or nothing could be compared.
+    """Two runs side by side. Exits with 1 when something got worse or vanished, or it cannot be told whether it did.
 
     Raises UnknownNameError for an unknown run, UsageError for a threshold that cannot be meant.
     """
@@ -45,10 +45,17 @@ def parse_threshold(text: str) -> float:
 
 def complaint(found: RunComparison) -> str:
     """Why the comparison does not end well; empty where it does."""
+    texts, beyond = [], f"by more than {found.threshold_percent:g} %"
     if found.regressions:
-        rows = figures.plural(len(found.regressions), "row")
-        return f"worse by more than {found.threshold_percent:g} %, failed or gone: {rows}"
-    return "" if found.compared else "nothing could be compared"
+        texts.append(f"worse {beyond}, failed or gone: {figures.plural(len(found.regressions), 'row')}")
+    if found.to_measure_again:
+        rows = figures.plural(len(found.to_measure_again), "row")
+        texts.append(
+            f"slower {beyond} beside neighbours or a busy generator: {rows} could not be compared: measure again"
+        )
+    if not texts and not found.compared:
+        texts.append("nothing could be compared")
+    return "\n".join(texts)
 
 
 def _read(run_id: str) -> RunSide:

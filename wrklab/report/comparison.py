@@ -25,6 +25,7 @@ _SHOWN: dict[Outcome, tuple[str, str]] = {
     "equal": ("equal", ""),
     "worse": ("worse", "red"),
     "untested": ("untested", "yellow"),
+    "unsound": ("unsound", "yellow"),
     "failed": ("failed", "red"),
     "vanished": ("vanished", "red"),
     "polluted": ("polluted", "red"),
@@ -54,8 +55,10 @@ def read_side(run: Run) -> RunSide:
 
 
 def render_comparison(found: RunComparison, console: Console) -> None:
-    """Prints rows by scenario, what stands out, and what changed around them."""
-    console.print(Text(f"old {found.old_id}\nnew {found.new_id}"))
+    """Prints what each run says of itself, rows by scenario, what stands out, and what changed around them."""
+    console.print(Text(f"old {found.old.run_id}\nnew {found.new.run_id}"))
+    for line in caveat_lines(found):
+        console.print(Text(line), style="yellow" if "--force" in line else "dim")
     for scenario in dict.fromkeys(row.scenario for row in found.rows):
         console.print()
         console.print(Text(scenario, style="bold"))
@@ -69,6 +72,14 @@ def render_comparison(found: RunComparison, console: Console) -> None:
     _render_changes(found, console)
 
 
+def caveat_lines(found: RunComparison) -> Iterator[str]:
+    """What was forced, what was resumed, what is to be known of the lab: with the run that says so, or both."""
+    old, new = found.old.sentences, found.new.sentences
+    for text in dict.fromkeys([*old, *new]):
+        who = "both" if text in old and text in new else "old" if text in old else "new"
+        yield f"{who}: {text}"
+
+
 def summary_lines(found: RunComparison) -> Iterator[str]:
     """What the figures come to, a sentence a line."""
     floor = found.noise_floor_ratio
@@ -79,7 +90,7 @@ def summary_lines(found: RunComparison) -> Iterator[str]:
     )
     if found.median_ratio is not None:
         yield (
-            f"All {figures.plural(len(found.compared), 'row')} together: new / old "
+            f"All {figures.plural(len(found.compared), 'row')} compared together: new / old "
             f"{figures.near_one(found.median_ratio)} (median). Far from 1, the machine changed and not one variant."
         )
     if bound := [row for row in found.rows if row.is_load_set]:
@@ -89,26 +100,44 @@ def summary_lines(found: RunComparison) -> Iterator[str]:
         )
     if not found.compared:
         yield "Nothing could be compared: no variant has a rate in both runs under the same load."
-    count = len(found.regressions)
-    names = ", ".join(f"{row.variant} ({row.scenario})" for row in found.regressions)
-    told = f"{count}: {names}" if count else "none"
-    yield f"Worse by more than {found.threshold_percent:g} %, failed or gone: {told}."
+    if found.unsound:
+        yield (
+            f"Unsound: {figures.plural(len(found.unsound), 'row')}. What a run says of its own rate forbids to compare "
+            "it: the ratio is shown, and is neither better nor worse. "
+            f"Of these slower by more than {found.threshold_percent:g} % beside neighbours or a busy generator, so "
+            f"that they must be measured again: {_listed(found.to_measure_again)}."
+        )
+    yield f"Worse by more than {found.threshold_percent:g} %, failed or gone: {_listed(found.regressions)}."
+
+
+def _listed(rows: Sequence[RowChange]) -> str:
+    names = ", ".join(f"{row.variant} ({row.scenario})" for row in rows)
+    return f"{len(rows)}: {names}" if rows else "none"
 
 
 def comparison_data(found: RunComparison) -> dict[str, Any]:
     """The same as plain data for `--json`; ratios are new / old."""
     return {
-        "old": found.old_id,
-        "new": found.new_id,
+        "old": found.old.run_id,
+        "new": found.new.run_id,
+        "old_forced": list(found.old.forced),
+        "new_forced": list(found.new.forced),
+        "old_notes": list(found.old.notes),
+        "new_notes": list(found.new.notes),
         "threshold_percent": found.threshold_percent,
         "noise_floor_ratio": found.noise_floor_ratio,
         "median_ratio": found.median_ratio,
         "rows": [_row_data(row) for row in found.rows],
-        "regressions": [{"variant": row.variant, "scenario": row.scenario} for row in found.regressions],
+        "regressions": _names(found.regressions),
+        "to_measure_again": _names(found.to_measure_again),
         "environment": [
             {"where": change.where, "key": change.key, "old": change.old, "new": change.new} for change in found.changes
         ],
     }
+
+
+def _names(rows: Sequence[RowChange]) -> list[dict[str, str]]:
+    return [{"variant": row.variant, "scenario": row.scenario} for row in rows]
 
 
 def _row_data(row: RowChange) -> dict[str, Any]:
@@ -117,6 +146,7 @@ def _row_data(row: RowChange) -> dict[str, Any]:
         "scenario": row.scenario,
         "outcome": row.outcome,
         "is_regression": row.is_regression,
+        "must_be_measured_again": row.must_be_measured_again,
         "old_requests_per_s": row.old.requests_per_s if row.old else None,
         "new_requests_per_s": row.new.requests_per_s if row.new else None,
         "ratio": row.ratio,
