@@ -21,6 +21,9 @@ Evidence = TypeVar("Evidence")
 
 #: What is the server's own time, and no cost of the harness: its start, its answering, the load.
 _SERVERS_OWN = ("warmup", "settle", "window", "verify_after")
+#: In these a variant may fail as its card expects: by not coming up, or by ending under the load.
+_UNTIL_READY = ("start", "ready")
+_UNDER_LOAD = ("warmup", "window")
 _LOG_LINES_IN_RECORD = 20
 _STDERR_TOLD = 1000
 
@@ -122,7 +125,8 @@ def _failed(raw: CellRaw, planned: PlannedCell, position: int, hosts: LabHosts, 
     failure = Failure(
         phase=error.phase if isinstance(error, CellError) else "start",
         text=text,
-        expected=_is_expected(planned.expect_failure, [text, *log_tail[-_LOG_LINES_IN_RECORD:]]),
+        expected=_is_servers_doing(raw, error)
+        and _is_expected(planned.expect_failure, [text, *log_tail[-_LOG_LINES_IN_RECORD:]]),
         log_tail=log_tail[-_LOG_LINES_IN_RECORD:],
         unit_state=_readable(lambda: _state_text(raw.server["state"]), ""),
         generator_stderr=_readable(lambda: _stderr(raw), ""),
@@ -146,6 +150,18 @@ def _readable(read: Callable[[], Evidence], otherwise: Evidence) -> Evidence:
 
 def _stderr(raw: CellRaw) -> str:
     return "\n".join(str(wrk.get("stderr", "")) for load in raw.loads.values() for wrk in load.get("wrk", ())).strip()
+
+
+def _is_servers_doing(raw: CellRaw, error: WrklabError) -> bool:
+    """Whether the server itself is why the cell failed: its log may hold what was expected whatever else went wrong."""
+    # A lost host is no CellError, or what one was made from; so is a port that another program holds.
+    if not isinstance(error, CellError) or error.__cause__ is not None:
+        return False
+    if error.phase in _UNTIL_READY:
+        # Where one generator had its answer, what keeps it from another is the way there.
+        return not _readable(lambda: _was_ready(raw), True)
+    # wrk and samplers fail in these phases too.
+    return error.phase in _UNDER_LOAD and _readable(lambda: raw.server["state"]["active_state"] != "active", False)
 
 
 def _is_expected(pattern: str | None, texts: Sequence[str]) -> bool:
