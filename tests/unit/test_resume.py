@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from wrklab.measure.resume import (
 )
 from wrklab.model.catalogue import Catalogue, read_catalogue
 from wrklab.model.plan import cells_of_plan
-from wrklab.model.record import CellRecord, HostEnvironment, RunEnvironment, RunPlan
+from wrklab.model.record import CellRecord, HostEnvironment, RunEnvironment, RunPlan, UnitFile
 
 OLDER, NEWER = "20261121T003012Z_ab12", "20261122T003012Z_ab12"
 
@@ -144,11 +145,74 @@ def test_another_machine_under_the_same_name_refuses(facts: dict[str, object], t
     assert forced == (f"server is another machine than the run began on: {text}",)
 
 
+SOFTWARE = {
+    "versions": {"nginx": "1.22.1"},
+    "packages": {"nginx": "1.22.1-9"},
+    "stacks": {"go_net_http": {"go": "go1.24.1"}, "flask": {"packages": {"gevent": "25.1"}, "python": "3.11.2"}},
+    "wrk_build": {"polls_by": "epoll", "luajit": "2.1.0"},
+    "openresty": {"source": "debian", "version": "1:0.10.23"},
+    "sysctls": {"net.core.somaxconn": "65535", "vm.swappiness": "60"},
+    "sysctls_before": {"net.core.somaxconn": "4096"},
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "text"),
+    [
+        ({"versions": {"nginx": "1.22.2"}}, "versions.nginx 1.22.1 -> 1.22.2"),
+        ({"packages": {"nginx": "1.22.1-10"}}, "packages.nginx 1.22.1-9 -> 1.22.1-10"),
+        ({"stacks": {"go_net_http": {"go": "go1.25"}}}, "stacks.go_net_http.go go1.24.1 -> go1.25"),
+        ({"stacks": {"flask": {"packages": {"gevent": "25.9"}}}}, "stacks.flask.packages.gevent 25.1 -> 25.9"),
+        ({"wrk_build": {"polls_by": "epoll", "luajit": "2.1.1"}}, "wrk_build.luajit 2.1.0 -> 2.1.1"),
+        ({"openresty": {"source": "openresty", "version": "1:0.10.23"}}, "openresty.source debian -> openresty"),
+        ({"sysctls": {"net.core.somaxconn": "4096"}}, "sysctls.net.core.somaxconn 65535 -> 4096"),
+    ],
+)
+def test_other_software_and_settings_refuse(facts: dict[str, object], text: str) -> None:
+    """Half of a row's rounds by one nginx and half by another: with what has changed; forced, the report says so."""
+    begun, now = environment_of(**SOFTWARE), environment_of(**(SOFTWARE | facts))
+    assert other_machines(begun, begun, is_forced=False) == ()
+    sentence = f"server has not the software and settings that the run began with: {text}"
+    with pytest.raises(OtherMachineError, match=rf"{re.escape(sentence)}(?s:.*)--force"):
+        other_machines(begun, now, is_forced=False)
+    assert other_machines(begun, now, is_forced=True) == (sentence,)
+
+
+def test_each_reason_is_told_by_host_and_long_lists_are_cut() -> None:
+    """Another kernel and a dozen packages: two sentences; environment_2.json has the rest."""
+    begun, now = (
+        environment_of(kernel={"release": kernel}, packages={f"p{number:02}": version for number in range(12)})
+        for kernel, version in (("6.1.0-25", "1"), ("6.12.1", "2"))
+    )
+    machine, software = other_machines(begun, now, is_forced=True)
+
+    assert machine.endswith("began on: kernel.release 6.1.0-25 -> 6.12.1")
+    assert software.endswith("packages.p06 1 -> 2, packages.p07 1 -> 2 and 4 more")
+
+
+def test_stacks_that_the_run_does_not_use_may_change() -> None:
+    """Its units say which it does; what a run of before units were kept used is not known."""
+    now = environment_of(**(SOFTWARE | {"stacks": {"flask": {"packages": {"gevent": "25.9"}, "python": "3.11.2"}}}))
+    begun = environment_of(**SOFTWARE)
+    unit = UnitFile(path="/etc/x.service", text="[Service]\nExecStart=/opt/wrklab/stacks/go_net_http/app/server\n")
+
+    assert other_machines(begun.model_copy(update={"units": {"go_net_http": (unit,)}}), now, is_forced=False) == ()
+    with pytest.raises(OtherMachineError, match="gevent"):
+        other_machines(begun, now, is_forced=False)
+
+
 def test_the_same_machine_may_have_changed_otherwise() -> None:
-    """Packages, clocks, and what an older run did not store are no other machine."""
-    now = environment_of(cpu={"model": "EPYC", "mhz": 2}, packages={"wrk": "4.2"})
+    """Clocks, settings that nobody tunes, the controller's packages, and what an older run did not store."""
+    now = environment_of(**(SOFTWARE | {"cpu": {"model": "EPYC", "mhz": 2}}))
     assert other_machines(environment_of(), now, is_forced=False) == ()
     assert other_machines(environment_of(cpu={}, virtualisation={}), now, is_forced=False) == ()
+
+    settings = {"net.core.somaxconn": "65535", "vm.swappiness": "1"}
+    begun = environment_of(**SOFTWARE).model_copy(update={"controller": {"packages": {"rich": "13"}}})
+    later = environment_of(**(SOFTWARE | {"sysctls": settings})).model_copy(
+        update={"controller": {"packages": {"rich": "14"}}}
+    )
+    assert other_machines(begun, later, is_forced=False) == ()
 
 
 def test_half_written_cells_leave_nothing(tmp_path: Path) -> None:

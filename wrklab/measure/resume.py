@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wrklab.analyse.environment_changes import environment_changes
+from wrklab.analyse.environment_changes import Change, environment_changes
 from wrklab.doors.inventory import LabHosts
 from wrklab.doors.results import Run, RunInfo, list_runs, resolve_run_id
 from wrklab.errors import OtherMachineError, StoreError, UnknownNameError, UsageError
@@ -18,12 +19,15 @@ from wrklab.model.deployment import variant_digest
 from wrklab.model.fingerprint import fingerprint
 from wrklab.model.record import RunEnvironment, RunPlan
 
-#: Of an environment's changes in a note; environment_2.json has them all.
+#: Of an environment's changes in a sentence; environment_2.json has them all.
 _CHANGES_TOLD = 8
 #: What makes another machine of a host by the same name, by the keys of environment.py's facts.
 _MAKE_OF_A_MACHINE = frozenset(
     {"cpu.model", "kernel.machine", "kernel.release", "virtualisation.container", "virtualisation.vm"}
 )
+#: What serves and makes load there, by the first word of such keys.
+_SOFTWARE = frozenset({"openresty", "packages", "stacks", "versions", "wrk_build"})
+_STACK_FOLDER = re.compile(r"/stacks/(\w+)/")
 
 
 def choose_run(results_dir: Path, run_id: str) -> RunInfo:
@@ -89,23 +93,61 @@ def _shape(server_cpus_count: int, generator_cpus_count: int, generators: Sequen
 
 
 def other_machines(begun: RunEnvironment, now: RunEnvironment, *, is_forced: bool) -> tuple[str, ...]:
-    """What of the hosts' make is not as it was when the run began, a sentence a host; only where that is overridden.
+    """What of the hosts is not as it was when the run began and sets its rates; only where that is overridden.
 
-    Raises OtherMachineError else: half of a row's rounds on one CPU or kernel and half on another make no row. What an
-    older run did not store is not compared.
+    Their make, the software that serves and makes load, the settings that provisioning tunes: a sentence each and host.
+
+    Raises OtherMachineError else: half of a row's rounds on one CPU, kernel or server and half on another make no row.
+    What one of the two did not store is not compared: an older run, a stack that came later.
     """
-    changes: dict[str, list[str]] = {}
-    for change in environment_changes(begun, now):
-        if change.key in _MAKE_OF_A_MACHINE and NONE not in {change.old, change.new}:
-            changes.setdefault(change.where, []).append(f"{change.key} {change.old} -> {change.new}")
-    reasons = tuple(
-        f"{where} is another machine than the run began on: {', '.join(of)}" for where, of in changes.items()
+    hosts = {host.host for host in begun.hosts}
+    changes = [
+        change
+        for change in environment_changes(begun, now)
+        if change.where in hosts and NONE not in {change.old, change.new}
+    ]
+    made = [change for change in changes if change.key in _MAKE_OF_A_MACHINE]
+    is_setting = _is_setting(begun, now)
+    set_up = [change for change in changes if is_setting(change)]
+    reasons = (
+        *_by_host("is another machine than the run began on", made),
+        *_by_host("has not the software and settings that the run began with", set_up),
     )
     if reasons and not is_forced:
         raise OtherMachineError(
             "\n".join([*reasons, "Begin a new run, or go on all the same with --force: the report then says so."])
         )
     return reasons
+
+
+def _is_setting(begun: RunEnvironment, now: RunEnvironment) -> Callable[[Change], bool]:
+    """Whether a change is of software that this run uses, or of a setting that provisioning tunes."""
+    # By the run's own units; runs of before they were kept may have used any stack.
+    stacks = set(_STACK_FOLDER.findall("\n".join(file.text for files in begun.units.values() for file in files)))
+    tuned = {
+        f"sysctls.{name}" for host in (*begun.hosts, *now.hosts) for name in host.facts.get("sysctls_before") or ()
+    }
+
+    def is_setting(change: Change) -> bool:
+        kind, _, name = change.key.partition(".")
+        if kind == "stacks" and stacks:
+            return name.partition(".")[0] in stacks
+        return kind in _SOFTWARE or change.key in tuned
+
+    return is_setting
+
+
+def _by_host(what: str, changes: Sequence[Change]) -> tuple[str, ...]:
+    """A sentence for each host of which something has changed."""
+    return tuple(
+        f"{host} {what}: {_listed([f'{c.key} {c.old} -> {c.new}' for c in changes if c.where == host], ', ')}"
+        for host in dict.fromkeys(change.where for change in changes)
+    )
+
+
+def _listed(texts: Sequence[str], between: str) -> str:
+    more = f" and {len(texts) - _CHANGES_TOLD} more" if len(texts) > _CHANGES_TOLD else ""
+    return f"{between.join(texts[:_CHANGES_TOLD])}{more}"
 
 
 def resume_notes(run: Run, cells_count: int, environment: RunEnvironment) -> list[str]:
@@ -115,9 +157,8 @@ def resume_notes(run: Run, cells_count: int, environment: RunEnvironment) -> lis
     if run.plan.fingerprint and run.plan.fingerprint != fingerprint():
         notes.append("Resumed with another state of the checkout; the variants of this run are the same in it.")
     if changes := environment_changes(run.environment, environment):
-        listed = [f"{change.where} {change.key} {change.old} -> {change.new}" for change in changes[:_CHANGES_TOLD]]
-        more = f" and {len(changes) - _CHANGES_TOLD} more" if len(changes) > _CHANGES_TOLD else ""
-        notes.append(f"Since the run began the environment has changed: {'; '.join(listed)}{more}.")
+        texts = [f"{change.where} {change.key} {change.old} -> {change.new}" for change in changes]
+        notes.append(f"Since the run began the environment has changed: {_listed(texts, '; ')}.")
     return notes
 
 
