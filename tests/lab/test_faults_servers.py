@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 import pytest
@@ -29,20 +29,41 @@ BAD: dict[str, tuple[str, dict[str, float]]] = {
     "openresty_lua": ("reset", {"first_right": 6}),
 }
 
+#: The same with the rule that must apply: what they do wrong shows now and then, and in the window only.
+NOW_AND_THEN: dict[str, tuple[str, dict[str, float], str]] = {
+    "go_net_http": ("wrong_body", {"first_right": 500, "every": 10}, "wrong_body"),
+    "openresty_lua": ("empty", {"first_right": 500, "every": 10}, "wrong_body"),
+    "sanic_fast": ("redirect", {"first_right": 500, "every": 10}, "wrong_status"),
+    "fastapi_uvicorn_async": ("drip", {"first_right": 500, "every": 200}, "silent"),
+}
+
 Rows = dict[str, dict[str, str]]
 
 
 @pytest.fixture(scope="module")
-def rows(deployed_session: Session) -> Iterator[Rows]:
+def rows(deployed_session: Session) -> Rows:
     """The report's row of each, from one bench of them all."""
+    load = ("--connections", "20", "--threads", "2", "--duration", "2s", "--timeout", "1s", "--warmup", "0s")
+    return measured(deployed_session, BAD, *load)
+
+
+@pytest.fixture(scope="module")
+def rows_now_and_then(deployed_session: Session) -> Rows:
+    """The same, after a warm-up that is answered well."""
+    bad = {variant: (behaviour, options) for variant, (behaviour, options, _) in NOW_AND_THEN.items()}
+    load = ("--connections", "400", "--duration", "3s", "--warmup", "500ms", "--hold-ms", "5")
+    return measured(deployed_session, bad, *load)
+
+
+def measured(session: Session, bad: Mapping[str, tuple[str, dict[str, float]]], *load: str) -> Rows:
+    """One bench of bad servers, which ends with exit status 1."""
     with ExitStack() as behind:
-        for variant, (behaviour, options) in BAD.items():
-            behind.enter_context(known_server(deployed_session, variant, behaviour, **options))
-        load = ("--connections", "20", "--threads", "2", "--duration", "2s", "--timeout", "1s", "--warmup", "0s")
-        done = invoke("bench", "--variant", ",".join(BAD), *load, "--rounds", "1", "--force")
+        for variant, (behaviour, options) in bad.items():
+            behind.enter_context(known_server(session, variant, behaviour, **options))
+        done = invoke("bench", "--variant", ",".join(bad), *load, "--rounds", "1", "--force")
     assert done.returncode == 1, done.stderr
     with (RESULTS_DIR / run_ids(RESULTS_DIR)[-1] / "report.csv").open(encoding="utf-8") as stream:
-        yield {row["variant"]: row for row in csv.DictReader(stream)}
+        return {row["variant"]: row for row in csv.DictReader(stream)}
 
 
 @pytest.mark.parametrize("variant", BAD)
@@ -65,6 +86,16 @@ def test_a_server_that_fails_twice_has_its_evidence(rows: Rows, variant: str, ev
         assert failure is not None
         assert evidence in failure.text
         assert failure.unit_state
+
+
+@pytest.mark.parametrize("variant", NOW_AND_THEN)
+def test_what_is_wrong_now_and_then_pollutes(rows_now_and_then: Rows, variant: str) -> None:
+    """Though the warm-up was right, and the scenario compares no answers: a hundredth of the connections does."""
+    row, rule = rows_now_and_then[variant], NOW_AND_THEN[variant][2]
+    assert row["warmup_errors_body"] == row["warmup_errors_status"] == "0"
+    assert 0 < int(row["answers_checked"]) < 0.03 * int(row["requests"])
+    assert rule in row["note_names"].split(), row["note"]
+    assert row["verdict"] == "polluted"
 
 
 def test_bad_servers_leave_nothing_running(rows: Rows, session: Session) -> None:
