@@ -14,7 +14,9 @@ from tests.unit.handmade_claims import (
     judged,
     published_as_measured,
 )
-from tests.unit.handmade_records import handmade_latency
+from tests.unit.handmade_records import handmade_cell, handmade_latency, handmade_plan, handmade_planned
+from tests.unit.test_damaged_answers import HOSTS
+from wrklab.analyse.claim_figures import ended_under_load, of_row
 from wrklab.analyse.claim_lookup import Measured
 from wrklab.analyse.claim_result import (
     FAILS,
@@ -26,6 +28,10 @@ from wrklab.analyse.claim_result import (
     published_text,
 )
 from wrklab.analyse.claims import judge_articles, judge_claims
+from wrklab.analyse.estimate import Figure
+from wrklab.analyse.rows import summarise
+from wrklab.measure.cell_run import CellRaw
+from wrklab.measure.records import cell_outcome
 from wrklab.model.catalogue import Catalogue, read_catalogue
 from wrklab.model.record import Errors
 
@@ -282,6 +288,41 @@ def test_yes_or_no(real: Catalogue) -> None:
     assert (judged(claim, real, down).answer, measured_text(judged(claim, real, down))) == (HOLDS, "yes")
     assert judged(claim, real, handmade_row(DEV)).answer == FAILS
     assert judged(claim, real).answer == OPEN
+
+
+ENDED = "window: the server of flask_dev_sync ended under the load: failed (failed), result oom-kill, killed by SIGKILL"
+NOT_UP = "start: wrklab-flask_dev_sync.service ended before it answered: failed, result exit-code, exit status 3"
+
+
+@pytest.mark.parametrize(
+    ("changes", "value"),
+    [
+        ({"state": "failed", "rounds": 0, "failures": (ENDED,)}, 1.0),
+        ({"state": "partial", "rounds": 2, "failures": (ENDED,)}, 1.0),
+        ({"rounds_retried": 1, "first_failures": (ENDED,)}, 1.0),
+        ({"rounds_retried": 1, "rounds_server_ended": 1, "first_failures": ("settle: refused",)}, 1.0),
+        ({"rounds_retried": 1, "first_failures": ("window: wrk0: exit -9",)}, 0.0),
+        ({"state": "partial", "rounds": 2, "failures": (NOT_UP,)}, 0.0),
+        ({"state": "failed", "rounds": 0, "failures": (NOT_UP,)}, None),
+        ({"state": "missing", "rounds": 0}, None),
+    ],
+)
+def test_a_server_that_ended_under_the_load_is_down(changes: dict[str, Any], value: float | None) -> None:
+    """Its cell has failed and has no window; one that never came up was not under any load."""
+    found = of_row("is_down_after", handmade_row(DEV, **changes), None, is_growth=False)
+
+    assert found == (f"{DEV}: no is_down_after was measured" if value is None else Figure(value))
+
+
+def test_the_record_of_a_server_that_ended_says_so_in_these_words() -> None:
+    """What measure/records.py makes of such a cell is what the claim's figure looks for."""
+    cell = handmade_cell(DEV)
+    state = {"active_state": "failed", "sub_state": "failed", "result": "oom-kill"}
+    raw = CellRaw(1000.0, server={"state": state})
+    failed = cell_outcome(raw, handmade_planned(cell), 0, HOSTS).record
+    [row] = summarise(handmade_plan([cell]), [failed], lambda _: {}, {})
+
+    assert (row.state, row.rounds_server_ended, ended_under_load(row)) == ("failed", 0, True)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ Found: TypeAlias = Figure | str
 #: The articles ran wrk with its own default.
 WRK_DEFAULT_TIMEOUT_S = 2
 _NO_FIGURE = "the article gives no figure"
+#: What measure/records.py says of a cell whose server was not there any more at its end; all that older runs have.
+_ENDED_TEXT = "ended under the load"
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,19 @@ def _published_errors_ratio(row: PublishedRow) -> float:
     return (row.errors_connect + row.errors_read + row.errors_write) / max(row.requests, 1)
 
 
+def ended_under_load(row: SummaryRow) -> bool:
+    """The server itself ended in a cell that has failed for it, or in the first attempt of one."""
+    told = (*row.failures, *row.first_failures)
+    return row.rounds_server_ended > 0 or any(_ENDED_TEXT in text for text in told)
+
+
 def _is_down_after(row: SummaryRow) -> float | None:
-    return (
-        float(bool(row.units_ended) or contradictions.wrong_after(row) or contradictions.hung_after(row))
-        if row.rounds
-        else None
-    )
+    # A server that broke down leaves no window: the failure is the figure then.
+    if ended_under_load(row):
+        return 1.0
+    if not row.rounds:
+        return None
+    return float(bool(row.units_ended) or contradictions.wrong_after(row) or contradictions.hung_after(row))
 
 
 def _cpu_us(window: Measurement) -> float | None:
