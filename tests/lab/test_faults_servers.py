@@ -31,10 +31,10 @@ BAD: dict[str, tuple[str, dict[str, float]]] = {
 
 #: The same with the rule that must apply: what they do wrong shows now and then, and in the window only.
 NOW_AND_THEN: dict[str, tuple[str, dict[str, float], str]] = {
-    "go_net_http": ("wrong_body", {"first_right": 500, "every": 10}, "wrong_body"),
-    "openresty_lua": ("empty", {"first_right": 500, "every": 10}, "wrong_body"),
-    "sanic_fast": ("redirect", {"first_right": 500, "every": 10}, "wrong_status"),
-    "fastapi_uvicorn_async": ("drip", {"first_right": 500, "every": 200}, "silent"),
+    "go_net_http": ("wrong_body", {"first_right": 4000, "every": 10}, "wrong_body"),
+    "openresty_lua": ("empty", {"first_right": 4000, "every": 10}, "wrong_body"),
+    "sanic_fast": ("redirect", {"first_right": 4000, "every": 10}, "wrong_status"),
+    "fastapi_uvicorn_async": ("drip", {"first_right": 4000, "every": 200}, "silent"),
 }
 
 Rows = dict[str, dict[str, str]]
