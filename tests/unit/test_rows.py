@@ -325,4 +325,6 @@ def test_lost_segments_of_both_directions_count_for_the_worst_round() -> None:
     ]
 
     assert row_of(cells).segments_lost_ratio == pytest.approx(600 / 60_000)
+    burst = handmade_measurement(server={"segments_lost": 90, "listen_overflows": 340, "lasting_listen_overflows": 0})
+    assert row_of([handmade_cell(measurement=burst)]).segments_lost_ratio == pytest.approx(90 / 60_000)
     assert row_of(ROUNDS).segments_lost_ratio is None

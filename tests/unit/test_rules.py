@@ -245,6 +245,11 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
         "1 of 3 rounds: window: killed by SIGKILL",
         {"rounds_retried": 1, "first_failures": ("window: wrk ended",)},
     ),
+    "did_not_fail": (
+        {"expect_failure": "no ASGI"},
+        "3 rounds, and its card expects `no ASGI`",
+        {"expect_failure": "no ASGI", "rounds": 0, "rounds_failed": 3, "failure_expected": True},
+    ),
     "answers_unchecked": (
         {"answers_checked": 0},
         "none of 180,000 answers",

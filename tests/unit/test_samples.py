@@ -225,3 +225,12 @@ def test_lost_segments_are_told_from_what_else_is_sent_again(
 ) -> None:
     """By what the kernels of both ends say, and by how evenly it comes."""
     assert lossy(*counts).segments_lost() == lost
+
+
+@pytest.mark.parametrize(
+    ("retransmitted", "lasting"), [((0, 994, 994, 994, 994, 994), 0), ((0, 9, 21, 30, 41, 50), 45), ((0, 9), None)]
+)
+def test_what_lasts_is_told_from_a_burst(retransmitted: tuple[int, ...], lasting: int | None) -> None:
+    """An interval counts for as much as the median one."""
+    samples = lossy(*((number, 0, 0) for number in retransmitted))
+    assert samples.lasting_increase("tcp.segments_retransmitted") == lasting

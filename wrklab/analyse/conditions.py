@@ -72,6 +72,11 @@ def failed_as_expected(row: SummaryRow) -> bool:
     return row.rounds_failed > 0 and row.failure_expected
 
 
+def did_not_fail(row: SummaryRow) -> bool:
+    """A round was measured of a variant that is there to fail."""
+    return row.expect_failure is not None and row.rounds > 0
+
+
 def connections_lost(row: SummaryRow) -> int:
     """Connections that were still waiting for an answer near a window's end, long after others had theirs."""
     return (row.connections_unanswered or 0) + (row.connections_silent or 0)

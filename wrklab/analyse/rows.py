@@ -136,6 +136,8 @@ class SummaryRow:
     log_errors: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
     failure_expected: bool = False
+    #: The variant's card says that it fails; a regular expression. None: it is to work, or that is not known.
+    expect_failure: str | None = None
     published_row: str | None = None
     published_requests_per_s: float | None = None
     published_duration_s: float | None = None
@@ -252,6 +254,7 @@ def _row(
         harness_s=_median(cell.harness_s for cell in measured),
         generators=generator_rows(measured, histograms_of),
         failures=_distinct(f"{cell.failure.phase}: {cell.failure.text}" for cell in failed if cell.failure),
+        expect_failure=first.expect_failure if isinstance(first, PlannedCell) else None,
         failure_expected=bool(failed) and all(cell.failure is not None and cell.failure.expected for cell in failed),
         **figures,
     )
@@ -422,8 +425,10 @@ def _log_errors(servers: Iterable[ServerRecord]) -> dict[str, int]:
 
 
 def _lost_ratio(window: Measurement) -> float | None:
-    """Lost segments / answers; None where the accept queue was full, since the host drops segments itself then."""
-    if window.server.listen_overflows:
+    """Lost segments / answers; None where the accept queue was full for long: the host drops segments itself then."""
+    lasting = window.server.lasting_listen_overflows
+    # Runs of before that was told know only of all.
+    if window.server.listen_overflows if lasting is None else lasting:
         return None
     lost = _total([window.server.segments_lost, *(part.segments_lost for part in window.generators)])
     return None if lost is None else lost / max(window.requests, 1)

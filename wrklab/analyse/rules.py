@@ -496,6 +496,14 @@ RULES: tuple[Rule, ...] = (
         "Measure longer windows or more rounds",
     ),
     Rule(
+        "did_not_fail",
+        "none",
+        conditions.did_not_fail,
+        lambda row: f"{plural(row.rounds, 'round')}, and its card expects `{row.expect_failure}`",
+        "the variant is here to show that it does not work, and it answered as it should",
+        "Something changed: look at its command and versions, and take expect_failure out of its card if it works now",
+    ),
+    Rule(
         "answers_unchecked",
         "none",
         conditions.answers_unchecked,

@@ -250,6 +250,7 @@ def _server_record(told: Mapping[str, Any], samples: HostSamples, host: LabHost)
         backlog=max(ports) if ports else None,
         accept_queue_max=samples.maximum(port) if port else None,
         listen_overflows=samples.increase("tcp.listen_overflows"),
+        lasting_listen_overflows=samples.lasting_increase("tcp.listen_overflows"),
         listen_drops=samples.increase("tcp.listen_drops"),
         retransmits=samples.increase("tcp.segments_retransmitted"),
         segments_lost=samples.segments_lost(),

@@ -104,8 +104,15 @@ class HostSamples:
         counts = [
             again - opening - known for again, opening, known in zip(sent_again, handshakes, duplicates, strict=True)
         ]
-        lost = [max(0.0, after - before) for before, after in pairwise(counts[-inside_count - 1 :])]
-        return round(statistics.median_low(lost) * len(lost))
+        return _lasting(counts, inside_count)
+
+    def lasting_increase(self, metric: str) -> int | None:
+        """Growth of a counter all through the window, bursts left out; None where it was not sampled for that."""
+        points = [value for at_s, value in self._points(metric) if at_s <= self.end_s]
+        inside_count = sum(self.start_s <= moment.at_s <= self.end_s for moment in self.samples)
+        if inside_count < 2 or len(points) < 2:  # noqa: PLR2004  a difference needs two
+            return None
+        return _lasting(points, inside_count)
 
     def cpu_percent(self, metric: str, cpus_count: int) -> float | None:
         """A counter of CPU seconds as a percentage of so many CPUs."""
@@ -192,6 +199,12 @@ class HostSamples:
 
     def _points(self, metric: str) -> list[tuple[float, float]]:
         return [(moment.at_s, moment.by_metric[metric].value) for moment in self.samples if metric in moment.by_metric]
+
+
+def _lasting(counts: Sequence[float], inside_count: int) -> int:
+    """Growth over the last so many samples, as if each interval were the median one."""
+    grown = [max(0.0, after - before) for before, after in pairwise(counts[-inside_count - 1 :])]
+    return round(statistics.median_low(grown) * len(grown))
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,8 @@ class ServerRecord(Record):
     backlog: int | None = None
     accept_queue_max: int | None = None
     listen_overflows: int | None = None
+    #: Of these, what came all through the window and not in a burst, such as while connections open.
+    lasting_listen_overflows: int | None = None
     listen_drops: int | None = None
     retransmits: int | None = None
     #: Of these, what was lost on the way all through the window (HostSamples.segments_lost).
