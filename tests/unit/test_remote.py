@@ -5,10 +5,13 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import paramiko
 import pytest
 
+from wrklab.doors import remote
 from wrklab.doors.inventory import LabHost
 from wrklab.doors.remote import CommandResult, RemoteHost, failure_text
 from wrklab.errors import HostError
@@ -64,6 +67,51 @@ def test_what_is_no_ssh_server_is_told(tmp_path: Path) -> None:
         with pytest.raises(HostError, match="not reachable"):
             RemoteHost(host_at(listener.getsockname()[1], tmp_path)).open()
         thread.join()
+
+
+@pytest.mark.parametrize("way", ["ProxyCommand nc %h %p", "ProxyJump 192.0.2.9", "Hostname 192.0.2.9"])
+def test_the_users_own_ssh_settings_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """The inventory says how a host is reached; a way of the user's own would be one with unchecked host keys."""
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text(f"Host *\n  {way}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    port = free_port()
+
+    with pytest.raises(HostError, match=rf"127\.0\.0\.1:{port}\): not reachable: .*Unable to connect to port {port}"):
+        RemoteHost(host_at(port, tmp_path)).open()
+
+
+@pytest.mark.parametrize("is_default", [False, True], ids=["lab_known_hosts", "the user's own"])
+def test_a_file_of_host_keys_that_cannot_be_meant_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_default: bool
+) -> None:
+    """A key that is cut off, and a file that cannot be read: with the file's name, and no traceback."""
+    host = host_at(free_port(), tmp_path)
+    known = tmp_path / "known_hosts"
+    if is_default:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        known = tmp_path / ".ssh" / "known_hosts"
+        known.parent.mkdir()
+        host = replace(host, known_hosts_path=None)
+    known.write_text("127.0.0.1 ssh-ed25519 AAAAC\n")
+
+    with pytest.raises(HostError, match=r"known_hosts: a line has no whole host key: '127\.0\.0\.1 ssh-ed25519 AAAAC'"):
+        RemoteHost(host).open()
+    known.write_bytes(b"127.0.0.1 \xff\xfe AAAA\n")
+    with pytest.raises(HostError, match=r"known_hosts cannot be read: .* lab_known_hosts in the inventory says which$"):
+        RemoteHost(host).open()
+
+
+def test_the_host_on_the_way_is_checked_as_the_host_is(tmp_path: Path) -> None:
+    """With the lab's known hosts; Fabric itself would take any key."""
+    host = replace(host_at(free_port(), tmp_path), jump_host="gate@127.0.0.1:2200", jump_key_path=tmp_path / "gate key")
+
+    connection = remote._connection(host)
+
+    policy = connection.gateway.client._policy
+    assert isinstance(policy, paramiko.RejectPolicy)
+    assert (connection.gateway.user, connection.gateway.port) == ("gate", 2200)
+    assert connection.gateway.connect_kwargs["key_filename"] == [str(tmp_path / "gate key")]
 
 
 def test_a_failed_command_shows_host_command_status_and_the_last_lines() -> None:

@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import paramiko
-from fabric import Connection
+from fabric import Config, Connection
+from paramiko.hostkeys import InvalidHostKey
 
 from wrklab.doors.inventory import LabHost, remedy
 from wrklab.errors import HostError
@@ -244,21 +245,24 @@ def _read_lines(
 
 
 def _connection(host: LabHost) -> Any:  # noqa: ANN401  Fabric ships no types
-    gateway = None
-    if host.jump_host:
-        gateway = Connection(
-            host.jump_host, connect_timeout=int(CONNECT_LIMIT_S), connect_kwargs=_connect_kwargs(host.jump_key_path)
-        )
-        _check_host_keys(gateway, host.known_hosts_path)
+    # False, as None would let Fabric look for one elsewhere.
+    gateway = _connection_to(host, host.jump_host, host.jump_key_path) if host.jump_host else False
+    return _connection_to(host, host.address, host.key_path, user=host.user, port=host.port, gateway=gateway)
+
+
+def _connection_to(host: LabHost, address: str, key_path: Path | None, **more: Any) -> Any:  # noqa: ANN401  Fabric ships no types
+    """Not opened. ~/.ssh/config and Fabric's own files do not count: the inventory says how a host is reached.
+
+    Fabric would take a way from them that it does not check host keys on. Raises HostError.
+    """
     connection = Connection(
-        host=host.address,
-        user=host.user,
-        port=host.port,
-        gateway=gateway,
+        address,
+        config=Config(ssh_config=paramiko.SSHConfig(), lazy=True),
         connect_timeout=int(CONNECT_LIMIT_S),
-        connect_kwargs=_connect_kwargs(host.key_path),
+        connect_kwargs=_connect_kwargs(key_path),
+        **more,
     )
-    _check_host_keys(connection, host.known_hosts_path)
+    _check_host_keys(connection, host)
     return connection
 
 
@@ -273,14 +277,26 @@ def _connect_kwargs(key_path: Path | None) -> dict[str, object]:
     }
 
 
-def _check_host_keys(connection: Any, known_hosts: Path | None) -> None:  # noqa: ANN401  Fabric ships no types
+def _check_host_keys(connection: Any, host: LabHost) -> None:  # noqa: ANN401  Fabric ships no types
     client: paramiko.SSHClient = connection.client
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    if known_hosts is not None:
-        if known_hosts.exists():
+    known_hosts = host.known_hosts_path
+    where = f"{host.name}: {known_hosts or '~/.ssh/known_hosts'}"
+    try:
+        if known_hosts is None:
+            client.load_system_host_keys()
+        # Without the file no key is known, which is told when one is asked for.
+        elif known_hosts.exists():
             client.load_host_keys(str(known_hosts))
-    else:
-        client.load_system_host_keys()
+    except (OSError, ValueError) as error:
+        raise HostError(
+            f"{where} cannot be read: {error}. Expected: a file that you may read, a host key a line as ssh-keyscan "
+            "writes it; lab_known_hosts in the inventory says which"
+        ) from error
+    except InvalidHostKey as error:
+        raise HostError(
+            f"{where}: a line has no whole host key: {error.line[:80]!r}. Remove it, and take the key anew"
+        ) from error
 
 
 def _unreachable(host: LabHost, error: BaseException) -> str:
