@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,11 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             HOSTS.format("ansible_port: 22, ansible_ssh_port: 23"),
             r"hosts\.yml:1: a: ansible_port is 22 and ansible_ssh_port is 23: they mean the same; leave one out$",
         ),
+        (
+            HOSTS.format("ansible_ssh_common_args: -o ProxyJump=gate"),
+            r"hosts\.yml:1: a: ansible_ssh_common_args has ProxyJump, which only Ansible would go by: name that host",
+        ),
+        (HOSTS.format("ansible_ssh_extra_args: -C -J gate"), r"a: ansible_ssh_extra_args has -J, which only Ansible"),
         (HOSTS.format("ansible_host: '{{ none_such }}'"), "a: ansible_host: 'none_such' is undefined"),
     ],
 )
@@ -131,6 +137,49 @@ def test_every_variable_of_ansibles_plugins_is_known() -> None:
     names = {entry["name"] for options in texts for option in options.values() for entry in option.get("vars", [])}
 
     assert {name for name in names | COMMON_CONNECTION_VARS if name.startswith("ansible_")} <= ANSIBLE_KEYS
+
+
+def test_ssh_options_that_are_no_way_are_fine(lab: Path) -> None:
+    """Nor is one that says to go straight, nor the one that stands for lab_jump_host itself."""
+    options = "ansible_ssh_common_args: -o ProxyCommand=none -o ServerAliveInterval=5 -o IdentityFile=/keys/-J"
+    (lab / "hosts.yml").write_text(HOSTS.format(options))
+    assert inventory.read_hosts("own").server.jump_host is None
+
+    (lab / "hosts.yml").write_text(HOSTS.format("lab_jump_host: gate, ansible_ssh_common_args: -J gate"))
+    assert inventory.read_hosts("own").server.jump_host == "gate"
+
+
+def test_the_example_needs_no_key(lab: Path) -> None:
+    """Without one an agent has it, also for a host to go through."""
+    shutil.copytree(PROJECT_DIR / "inventory" / "example_ssh", lab, dirs_exist_ok=True)
+    variables = lab / "group_vars" / "all.yml"
+    lines = [line for line in variables.read_text().splitlines() if not line.startswith("ansible_ssh_private_key_file")]
+
+    for jump_host in ("", "me@192.0.2.9"):
+        variables.write_text("\n".join(lines).replace('lab_jump_host: ""', f'lab_jump_host: "{jump_host}"') + "\n")
+        server = inventory.read_hosts("own").server
+        assert (server.key_path, server.jump_key_path, server.jump_host) == (None, None, jump_host or None)
+
+
+def test_an_older_copy_of_the_example_needs_no_key_for_a_host_that_there_is_not(lab: Path) -> None:
+    """Its `lab_jump_key` is the key's own variable, which may have been removed."""
+    (lab / "hosts.yml").write_text(
+        HOSTS.format("lab_jump_host: '', lab_jump_key: '{{ ansible_ssh_private_key_file }}'")
+    )
+
+    assert inventory.read_hosts("own").server.jump_key_path is None
+
+
+def test_a_script_that_fails_is_told_with_its_own_words(lab: Path) -> None:
+    """Ansible would go on without its hosts."""
+    (lab / "hosts.yml").write_text(HOSTS.format(""))
+    (lab / "more.py").write_text("#!/bin/sh\necho 'the cloud did not answer' >&2\nexit 1\n")
+    (lab / "more.py").chmod(0o755)
+
+    with pytest.raises(
+        InventoryError, match=r"^inventory/own: Completely failed to parse inventory source .*/more\.py"
+    ):
+        inventory.read_hosts("own")
 
 
 def test_one_machine_may_have_both_roles(lab: Path) -> None:

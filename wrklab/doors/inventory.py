@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -134,6 +135,8 @@ def _resolve(lab: str, folder: Path) -> tuple[_Groups, str]:
 
     Ansible's own classes do it: one truth.
     """
+    from ansible import constants
+    from ansible.errors import AnsibleError
     from ansible.inventory.manager import InventoryManager
     from ansible.parsing.dataloader import DataLoader
     from ansible.template import Templar
@@ -141,9 +144,14 @@ def _resolve(lab: str, folder: Path) -> tuple[_Groups, str]:
 
     _load_plugins()
     loader = DataLoader()
+    # Otherwise it goes on without the hosts of a script that failed.
+    constants.INVENTORY_ANY_UNPARSED_IS_FAILED = True
     # Ansible warns of hosts that are called like their groups; here that is meant: two machines, two roles.
     with contextlib.redirect_stderr(io.StringIO()) as said:
-        inventory = InventoryManager(loader=loader, sources=[str(folder)])
+        try:
+            inventory = InventoryManager(loader=loader, sources=[str(folder)])
+        except AnsibleError as error:
+            raise InventoryError(f"inventory/{lab}: {error}{_indented(said.getvalue())}") from error
     variables = VariableManager(loader=loader, inventory=inventory)
     found: _Groups = {}
     not_of_hosts = set(variables.get_vars())
@@ -155,7 +163,11 @@ def _resolve(lab: str, folder: Path) -> tuple[_Groups, str]:
             templar = Templar(loader=loader, variables=raw)
             wanted = {key: raw[key] for key in raw if key.startswith(("ansible_", "lab_"))}
             found[group].append((host.name, _filled_in(lab, host.name, templar, wanted)))
-    return found, "".join(f"\n  {line}" for line in said.getvalue().splitlines() if line.strip())
+    return found, _indented(said.getvalue())
+
+
+def _indented(said: str) -> str:
+    return "".join(f"\n  {line}" for line in said.splitlines() if line.strip())
 
 
 def _raw_variables(lab: str, host: Any, variables: Any) -> Mapping[str, Any]:  # noqa: ANN401  Ansible ships no types
@@ -180,9 +192,10 @@ def _load_plugins() -> None:
 def _filled_in(lab: str, name: str, templar: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401  Ansible ships no types
     from ansible.errors import AnsibleError
 
-    values = {}
+    values: dict[str, Any] = {}
     for key in _KEYS:
-        if key in wanted:
+        # Without a host to go through its key need not be known.
+        if key in wanted and (key != "lab_jump_key" or values.get("lab_jump_host")):
             try:
                 values[key] = templar.template(wanted[key])
             except AnsibleError as error:
@@ -207,11 +220,15 @@ _ALIASES = {
     "ansible_ssh_private_key_file": "ansible_private_key_file",
     "ansible_user": "ansible_ssh_user",
 }
+#: Options that only Ansible's ssh is given, and those of them that go through another host.
+_SSH_OPTIONS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
+_WAY = re.compile(r"Proxy(?:Jump|Command)(?![=\s\"']*none\b)|(?:^|\s)-J", re.IGNORECASE)
 #: Other connections than ssh cannot be ours.
 _CONNECTIONS = frozenset({"ansible.builtin.ssh", "paramiko", "paramiko_ssh", "smart", "ssh"})
 _KEYS = (
     *_ALIASES,
     *_ALIASES.values(),
+    *_SSH_OPTIONS,
     "ansible_connection",
     "lab_cpus",
     "lab_jump_host",
@@ -232,6 +249,8 @@ def _host(lab: str, group: str, name: str, values: Mapping[str, Any]) -> LabHost
     if connection not in _CONNECTIONS:
         where = f"{_place(lab, 'ansible_connection')}: {name}"
         raise InventoryError(f"{where}: ansible_connection is {connection!r}: hosts are reached by ssh; leave it out")
+    if not values.get("lab_jump_host"):
+        _refuse_a_way_of_ansibles_own(lab, name, values)
     return LabHost(
         name=name,
         group=group,
@@ -247,6 +266,16 @@ def _host(lab: str, group: str, name: str, values: Mapping[str, Any]) -> LabHost
         lab=lab,
         lab_kind=str(values.get("lab_kind") or "ssh"),
     )
+
+
+def _refuse_a_way_of_ansibles_own(lab: str, name: str, values: Mapping[str, Any]) -> None:
+    """Our connections would go straight to the host where Ansible's go through another."""
+    for key in _SSH_OPTIONS:
+        if found := _WAY.search(str(values.get(key) or "")):
+            raise InventoryError(
+                f"{_place(lab, key)}: {name}: {key} has {found[0].strip()}, which only Ansible would go by: name that "
+                "host in lab_jump_host (and its key in lab_jump_key), as in inventory/example_ssh/group_vars/all.yml"
+            )
 
 
 def _port(lab: str, name: str, value: object) -> int:
