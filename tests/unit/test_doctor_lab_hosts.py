@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 
 import pytest
 
 from wrklab.doctor import lab_hosts
 from wrklab.doctor.findings import Level
-from wrklab.doors.host_checks import HostLook, LinkLook, System, read_system
+from wrklab.doors import host_checks
+from wrklab.doors.host_checks import HostLook, LinkLook, System, look_at_link, read_system
 from wrklab.doors.inventory import LabHost
 from wrklab.doors.remote import CommandResult, RemoteHost
 from wrklab.errors import HostError
@@ -85,6 +87,56 @@ def test_both_roles_on_one_machine_are_told() -> None:
     assert lab_hosts.judge_machines(replace(LOADGEN, cpus=(2, 3)), LOOK, SERVER, LOOK).found == (
         "both roles on one machine, on CPUs of their own"
     )
+
+
+def test_a_generator_under_two_names_is_told() -> None:
+    """One machine runs one load at a time."""
+    looks = {"b": LOOK, "c": replace(LOOK, machine="y"), "d": replace(LOOK, machine="y")}
+
+    findings = lab_hosts.judge_generators(looks)
+
+    assert [(finding.host, finding.level, finding.found) for finding in findings] == [
+        ("d", "bad", "the same machine as c")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("taken", "level", "remedy"),
+    [((), "bad", "let b reach TCP ports"), (tuple(lab_hosts._ports()), "note", "free one of the stacks' ports")],
+)
+def test_a_link_that_could_not_be_tried_is_no_firewall(
+    monkeypatch: pytest.MonkeyPatch, taken: tuple[int, ...], level: Level, remedy: str
+) -> None:
+    """Where every port is taken, it is the programs that listen."""
+
+    def fail(*_: object) -> LinkLook:
+        raise HostError("a: none of the ports is free")
+
+    monkeypatch.setattr(lab_hosts, "look_at_link", fail)
+    server = (RemoteHost(SERVER), replace(LOOK, ports_taken=taken))
+
+    finding = lab_hosts._link((RemoteHost(LOADGEN), LOOK), server)
+
+    assert finding.level == level
+    assert finding.remedy.startswith(remedy)
+
+
+def test_a_link_to_a_name_that_stands_for_nothing_is_told() -> None:
+    """On the generator, by whose word the load would go."""
+    look = replace(LOOK, peer_addresses={SERVER.load_address: None})
+
+    with pytest.raises(HostError, match=r"^b: 198\.51\.100\.1 is no address there, nor a name of one$"):
+        look_at_link((RemoteHost(LOADGEN), look), (RemoteHost(SERVER), LOOK), [8080])
+
+
+def test_a_system_without_os_release_is_unknown_and_no_lack_of_rights() -> None:
+    """A shell ends at a file that it cannot read."""
+    script = host_checks._SYSTEM_SCRIPT.replace("/etc/os-release", "/no/such/file")
+
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout.split("|")[0].strip()) == (0, "")
+    assert System("", "", "systemd", has_python=True).problem.startswith("an unknown system with systemd as PID 1")
 
 
 @pytest.mark.parametrize(("ahead_s", "level"), [(0.01, "good"), (-2.0, "note"), (4000.0, "bad")])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from wrklab.doctor.findings import Finding
 from wrklab.doors.host_checks import HostLook, LinkLook, look_at_host, look_at_link, read_system
-from wrklab.doors.inventory import SERVER_GROUP, LabHost, LabHosts
+from wrklab.doors.inventory import LOADGEN_GROUP, SERVER_GROUP, LabHost, LabHosts
 from wrklab.doors.remote import RemoteHost
 from wrklab.errors import HostError, WrklabError
 from wrklab.measure.clocks import Clock, clock_of
@@ -41,6 +41,7 @@ def look_at(hosts: LabHosts, on_step: Callable[[str], None]) -> list[Finding]:
         findings = [finding for found, _ in looked for finding in found]
         known = {remote.name: look for remote, (_, look) in zip(remotes, looked, strict=True) if look is not None}
         server, *generators = remotes
+        findings += judge_generators({remote.name: known[remote.name] for remote in generators if remote.name in known})
         if server.name in known:
             for generator in generators:
                 if generator.name in known:
@@ -169,7 +170,7 @@ def _between(generator: RemoteHost, looked: HostLook, server: RemoteHost, server
         # There may be no way back to an address that is translated: only answers find it.
         there = looked.mtu_bytes.get(server.host.load_address)
         findings.append(judge_mtu(there, there if looked.load_address_problem and back is None else back))
-        findings.append(_link(generator, server))
+        findings.append(_link((generator, looked), (server, server_look)))
     return [replace(finding, host=f"{generator.name} - {server.name}") for finding in findings]
 
 
@@ -180,6 +181,18 @@ def judge_machines(generator: LabHost, looked: HostLook, server: LabHost, server
     shared = are_cpus_shared(generator.cpus or looked.cpus, server.cpus or server_look.cpus)
     found = f"both roles on one machine, {'and on the same CPUs' if shared else 'on CPUs of their own'}"
     return Finding("machines", "note", found, "every report says so; a generator of its own gives rates to rely on")
+
+
+def judge_generators(looks: Mapping[str, HostLook]) -> list[Finding]:
+    """Those that are another one under a second name: one machine runs one load at a time."""
+    first: dict[str, str] = {}
+    findings = []
+    for name, look in looks.items():
+        other = first.setdefault(look.machine, name)
+        if other != name:
+            remedy = f"leave one of the two out of {LOADGEN_GROUP}"
+            findings.append(Finding("machines", "bad", f"the same machine as {other}", remedy, name))
+    return findings
 
 
 def judge_mtu(own: int | None, other: int | None) -> Finding:
@@ -196,12 +209,14 @@ def judge_mtu(own: int | None, other: int | None) -> Finding:
     return Finding("MTU", "good", f"{own} bytes")
 
 
-def _link(generator: RemoteHost, server: RemoteHost) -> Finding:
+def _link(generator: tuple[RemoteHost, HostLook], server: tuple[RemoteHost, HostLook]) -> Finding:
     ports = _ports()
     try:
         return judge_link(look_at_link(generator, server, ports))
     except WrklabError as error:
-        opened = f"let {generator.name} reach TCP ports {min(ports)}-{max(ports)} of {server.host.load_address}"
+        if set(ports) <= set(server[1].ports_taken):
+            return Finding("network", "note", f"not tried: {error}", "free one of the stacks' ports (see above)")
+        opened = f"let {generator[0].name} reach TCP ports {min(ports)}-{max(ports)} of {server[0].host.load_address}"
         return Finding("network", "bad", str(error), f"{opened} (a firewall?)")
 
 

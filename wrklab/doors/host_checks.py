@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wrklab.doors.node_calls import carried
@@ -19,7 +19,7 @@ _LOOK_LIMIT_S = 60.0
 #: How long the two sides of a transfer may need to begin and end, beside the transfer.
 _LINK_SLACK_S = 30.0
 _SYSTEM_SCRIPT = """
-. /etc/os-release 2>/dev/null
+test -r /etc/os-release && . /etc/os-release
 printf '%s %s|%s|%s|' "$ID" "$VERSION_ID" "$PRETTY_NAME" "$(cat /proc/1/comm)"
 test -x /usr/bin/python3 && echo yes || echo no
 """
@@ -60,6 +60,10 @@ class HostLook:
     mtu_bytes: Mapping[str, int | None]
     #: Those of the ports asked about that a program listens on.
     ports_taken: tuple[int, ...] = ()
+    #: What to listen on to be found at its load address: a number, of all addresses where that is not known there.
+    listen_address: str = "0.0.0.0"  # noqa: S104  as variants do
+    #: What the load addresses of the other side stand for there; None for nothing.
+    peer_addresses: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,21 +118,32 @@ def look_at_host(host: RemoteHost, peer_load_addresses: Sequence[str], ports: Se
         raise ParseError(f"{host.name}: host_look.py's answer is not whole: {error!r}") from error
 
 
-def look_at_link(generator: RemoteHost, server: RemoteHost, ports: Sequence[int], lasting_s: float = 1.0) -> LinkLook:
+def look_at_link(
+    generator: tuple[RemoteHost, HostLook],
+    server: tuple[RemoteHost, HostLook],
+    ports: Sequence[int],
+    lasting_s: float = 1.0,
+) -> LinkLook:
     """A transfer from the server to a generator over the addresses that carry the load.
 
     The server listens on the first of `ports` that is free there. Raises HostError, ParseError.
     """
-    address = server.host.load_address
+    (fetcher, fetcher_look), (sender, sender_look) = generator, server
+    address = fetcher_look.peer_addresses.get(sender.host.load_address)
+    if address is None:
+        raise HostError(f"{fetcher.name}: {sender.host.load_address} is no address there, nor a name of one")
     limit_s = lasting_s + _LINK_SLACK_S
-    listening = ["serve", address, ",".join(map(str, ports)), str(2 * limit_s)]
-    with server.talk(carried("link_check.py", *listening), limit_s=limit_s) as ask:
-        port = int(_object(server, "link_check.py", ask(""))["port"])
+    listening = ["serve", sender_look.listen_address, ",".join(map(str, ports)), str(2 * limit_s)]
+    with sender.talk(carried("link_check.py", *listening), limit_s=limit_s) as ask:
+        told = _object(sender, "link_check.py", ask(""))
+        if "error" in told:
+            raise HostError(f"{sender.name}: {told['error']}")
+        port = int(told["port"])
         fetching = carried("link_check.py", "fetch", address, str(port), str(lasting_s))
-        result = generator.run(fetching, limit_s=limit_s, check=False)
+        result = fetcher.run(fetching, limit_s=limit_s, check=False)
     if result.exit_code != 0:
         raise HostError(f"no connection to {address}:{port}: {result.stderr.strip().rpartition(chr(10))[2]}")
-    found = _object(generator, "link_check.py", result.stdout)
+    found = _object(fetcher, "link_check.py", result.stdout)
     return LinkLook(port, found["bytes"] / found["took_s"], found["connect_s"])
 
 

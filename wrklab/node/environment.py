@@ -21,6 +21,7 @@ import environment_hardware as hardware
 import environment_network as network
 import environment_software as software
 import host_look
+import local_ports
 import node_io
 from load_ctl import descriptor_ceiling
 
@@ -100,7 +101,7 @@ def _limits() -> dict[str, Any]:
         "own_descriptors_hard": _hard(resource.RLIMIT_NOFILE),
         "own_processes_hard": _hard(resource.RLIMIT_NPROC),
         "local_ports": [low, high],
-        "local_ports_count": high - low + 1,
+        "local_ports_count": local_ports.all_count(),
     }
 
 

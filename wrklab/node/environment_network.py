@@ -11,6 +11,7 @@ import socket
 import struct
 from typing import Any
 
+import host_look
 import node_io
 
 _NET = "/sys/class/net"
@@ -31,7 +32,8 @@ _NAME_BYTES = 32
 
 
 def interface(address: str) -> dict[str, Any] | None:
-    """The interface that has an address (or a host's name for it), else the one that leads there; None without either.
+    """The interface that has an address (or a host's name for it), else the one that leads there; None without either,
+    and for a name that its host knows as its loopback.
 
     `speed_mbit_per_s` is what the driver says; a virtual one makes it up, or says nothing.
     """
@@ -53,9 +55,8 @@ def interface(address: str) -> dict[str, Any] | None:
 
 
 def _name(address: str) -> str | None:
-    try:
-        number = str(socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError:
+    number = host_look.number_of(address)
+    if number is None or host_look.is_loopback_name(address):
         return None
     own = node_io.run(["ip", "-o", "address", "show", "to", number])
     if own.exit_code == 0 and own.output.strip():

@@ -11,7 +11,9 @@ import json
 import os
 import socket
 import sys
+from typing import Any
 
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104  where variants listen
 #: Linux, in.h and in6.h: the MTU that the route to a connected socket's peer has, bytes.
 _IP_MTU = 14
 _IPV6_MTU = 24
@@ -27,6 +29,8 @@ def look(load_address: str, peers: list[str], ports: list[int]) -> dict[str, obj
         "disk_free_bytes": min(free_bytes("/opt"), free_bytes("/var")),
         "memory_bytes": memory_bytes(),
         "load_address_problem": address_problem(load_address),
+        "listen_address": listen_address(load_address),
+        "peer_addresses": {peer: number_of(peer) for peer in peers},
         "mtu_bytes": {peer: mtu_bytes(load_address, peer) for peer in peers},
         "ports_taken": [port for port in ports if is_taken(port)],
     }
@@ -62,14 +66,29 @@ def memory_bytes() -> int:
 def address_problem(address: str) -> str:
     """Why nothing can listen on an address here; empty where something can. Variants listen on IPv4 alone."""
     try:
-        family, kind, protocol, _, name = resolve(address, 0, socket.SOCK_STREAM)
+        family, name = resolve(address)
         if family == socket.AF_INET6:
             return f"{name[0]} is of IPv6, and variants listen on IPv4 addresses only"
-        with socket.socket(family, kind, protocol) as own:
-            own.bind(name)
+        with socket.socket(family, socket.SOCK_STREAM) as own:
+            own.bind((listen_address(address), 0))
     except OSError as error:
         return str(error)
     return ""
+
+
+def listen_address(address: str) -> str:
+    """What to listen on to be found at an address of this host: its number, or any where that is not known here."""
+    number = number_of(address)
+    return ANY_ADDRESS if number is None or ":" in number or is_loopback_name(address) else number
+
+
+def is_loopback_name(address: str) -> bool:
+    """Whether it is a name for this host's loopback, where no other host finds anything.
+
+    Debian writes a host's own name so into /etc/hosts: what others take it for is not known here.
+    """
+    number = number_of(address) or ""
+    return number != address and number.startswith("127.")
 
 
 def mtu_bytes(own_address: str, peer_address: str) -> int | None:
@@ -78,11 +97,11 @@ def mtu_bytes(own_address: str, peer_address: str) -> int | None:
     From whichever address the route takes where the one given is not this host's, as behind a translation of addresses.
     """
     try:
-        family, kind, protocol, _, name = resolve(peer_address, _ANY_PORT, socket.SOCK_DGRAM)
-        with socket.socket(family, kind, protocol) as own:
-            if not address_problem(own_address):
-                own.bind((own_address, 0))
-            own.connect(name)
+        family, name = resolve(peer_address)
+        with socket.socket(family, socket.SOCK_DGRAM) as own:
+            if family == socket.AF_INET and not address_problem(own_address):
+                own.bind((listen_address(own_address), 0))
+            own.connect((name[0], _ANY_PORT, *name[2:]))
             if family == socket.AF_INET6:
                 return own.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU)
             return own.getsockopt(socket.IPPROTO_IP, _IP_MTU)
@@ -90,10 +109,22 @@ def mtu_bytes(own_address: str, peer_address: str) -> int | None:
         return None
 
 
-def resolve(address: str, port: int, kind: socket.SocketKind) -> tuple[int, int, int, str, tuple[object, ...]]:
-    """The first of IPv4 that getaddrinfo gives; where it knows none, of IPv6."""
-    found = socket.getaddrinfo(address, port, type=kind)
-    return next((entry for entry in found if entry[0] == socket.AF_INET), found[0])
+def number_of(address: str) -> str | None:
+    """The number that an address or a name stands for here; None where it stands for nothing."""
+    try:
+        return str(resolve(address)[1][0])
+    except OSError:
+        return None
+
+
+def resolve(address: str) -> tuple[int, tuple[Any, ...]]:
+    """Family and socket name: the first of IPv4 that getaddrinfo gives; where it knows none, of IPv6. Raises OSError.
+
+    Everything that looks a name up on a host does it by this function, so that all of them mean the same address.
+    """
+    found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)
+    family, _, _, _, name = next((entry for entry in found if entry[0] == socket.AF_INET), found[0])
+    return family, name
 
 
 def is_taken(port: int) -> bool:
@@ -102,7 +133,7 @@ def is_taken(port: int) -> bool:
         # Connections that have just ended are no listener.
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            own.bind(("0.0.0.0", port))  # noqa: S104  as variants do; nothing listens on it
+            own.bind((ANY_ADDRESS, port))  # nothing listens on it
         except OSError:
             return True
     return False

@@ -1,6 +1,6 @@
 """A short transfer between two hosts of a lab, to learn what the network between them carries.
 
-Sent as the text of `python3 -c`, so it imports nothing of ours:
+Sent as the text of `python3 -c`, so it imports nothing of ours; an ADDRESS is a number (host_look.py looks names up):
   link_check.py serve ADDRESS PORT,PORT,... LIMIT_S    asked by a line, says the first of these ports that is free, then
                                                        sends to whoever connects until LIMIT_S is over or stdin ends
   link_check.py fetch ADDRESS PORT LIMIT_S             reads for LIMIT_S or MAX_BYTES, says what came
@@ -25,10 +25,12 @@ _BLOCK = bytes(1 << 16)
 def serve(address: str, ports: list[int], limit_s: float) -> None:
     """Send to one peer after another."""
     until = time.monotonic() + limit_s
-    listener = listen(address, ports)
-    sys.stdin.readline()
-    sys.stdout.write(json.dumps({"port": listener.getsockname()[1]}) + "\n")
-    sys.stdout.flush()
+    try:
+        listener = listen(address, ports)
+    except OSError as error:
+        answer({"error": str(error)})
+        return
+    answer({"port": listener.getsockname()[1]})
     while time.monotonic() < until:
         ready = select.select([listener, sys.stdin], [], [], until - time.monotonic())[0]
         if listener not in ready:
@@ -39,6 +41,13 @@ def serve(address: str, ports: list[int], limit_s: float) -> None:
         with peer, contextlib.suppress(OSError):
             while time.monotonic() < until:
                 peer.sendall(_BLOCK)
+
+
+def answer(told: dict[str, object]) -> None:
+    """Say one thing, once it is asked for."""
+    sys.stdin.readline()
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
 
 
 def listen(address: str, ports: list[int]) -> socket.socket:

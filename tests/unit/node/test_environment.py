@@ -12,6 +12,7 @@ import environment_hardware as hardware
 import environment_network as network
 import environment_software as software
 import host_state
+import local_ports
 import node_io
 import pytest
 import unit_files
@@ -128,8 +129,22 @@ def test_version_1_of_cgroups_is_understood_too(tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_address_that_is_nowhere_has_no_interface() -> None:
-    """A name that does not resolve (RFC 6761 reserves `invalid`)."""
+    """A name that does not resolve (RFC 6761 reserves `invalid`), and a host's own that leads nowhere."""
     assert network.interface("no-such-host.invalid") is None
+    assert network.interface("localhost") is None
+
+
+def test_local_ports_are_those_that_connections_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]
+) -> None:
+    """Without the reserved ones, of which some lie outside of the range."""
+    monkeypatch.setattr(local_ports, "_SETTINGS", str(tmp_path))
+    (tmp_path / "ip_local_port_range").write_text("1024\t65535\n")
+    (tmp_path / "ip_local_reserved_ports").write_text("80,1000-1025,8080-8089\n")
+
+    assert local_ports.all_count() == 65535 - 1024 + 1 - 2 - 10
+    monkeypatch.undo()
+    assert told["limits"]["local_ports_count"] == local_ports.all_count()
 
 
 def test_the_luajit_that_wrk_is_linked_with_is_found(tmp_path: Path) -> None:

@@ -41,6 +41,24 @@ def test_a_name_of_ipv6_alone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert host_look.address_problem("name") == ""
 
 
+def test_a_hosts_own_name_that_stands_for_its_loopback_tells_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian writes it so into /etc/hosts: any address is listened on, and the way to a peer is not its loopback's."""
+    own = {"big": "127.0.1.1", "peer": "192.0.2.7"}
+    given = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda name, *words, **more: given(own.get(name, name), *words, **more))
+    bound = []
+    monkeypatch.setattr(socket.socket, "bind", lambda _, name: bound.append(name))
+
+    assert host_look.address_problem("big") == ""
+    host_look.mtu_bytes("big", "peer")
+
+    assert set(bound) == {("0.0.0.0", 0)}
+    assert [host_look.listen_address(name) for name in ("big", "peer", "127.0.0.1")] == [
+        *("0.0.0.0", "192.0.2.7", "127.0.0.1"),
+    ]
+    assert host_look.number_of("no-such-host.invalid") is None
+
+
 def test_every_peer_and_port_is_looked_at() -> None:
     """The way to each, from another address where the one given is translated; and who listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as closed:
@@ -54,3 +72,5 @@ def test_every_peer_and_port_is_looked_at() -> None:
     assert sorted(found["mtu_bytes"]) == ["127.0.0.1", "127.0.0.2"]
     assert all(mtu_bytes >= 1500 for mtu_bytes in found["mtu_bytes"].values())
     assert found["ports_taken"] == ports[:1]
+    assert found["peer_addresses"] == {"127.0.0.1": "127.0.0.1", "127.0.0.2": "127.0.0.2"}
+    assert found["listen_address"] == "192.0.2.1"
