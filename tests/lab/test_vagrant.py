@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from wrklab.paths import PROJECT_DIR
 VIRTUALBOX_RANGE = ipaddress.IPv4Network("192.168.56.0/21")
 #: For what Vagrant asks VirtualBox before it looks at a machine's configuration.
 VBOXMANAGE = '#!/bin/sh\ncase "$1" in --version) echo 7.0.20r163906 ;; esac\n'
+#: Loads a Vagrantfile and prints what it sets.
+RUBY = ("ruby", str(Path(__file__).with_name("vagrantfile_as_json.rb")))
 
 Settings = dict[str, list[Any]]
 
@@ -57,9 +60,7 @@ def run(words: Sequence[str | Path], folder: Path, **variables: str) -> subproce
 
 def settings(folder: Path, **variables: str) -> Settings:
     """What the Vagrantfile sets: arguments by path, such as `vm/define server/vm/hostname`."""
-    done = run(
-        ["ruby", Path(__file__).with_name("vagrantfile_as_json.rb"), folder / "Vagrantfile"], folder, **variables
-    )
+    done = run([*RUBY, folder / "Vagrantfile"], folder, **variables)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
@@ -68,6 +69,29 @@ def addresses(found: Settings) -> dict[str, str]:
     """The address of each machine."""
     paths = {re.fullmatch(r"vm/define (\w+)/vm/network", path): arguments for path, arguments in found.items()}
     return {path[1]: arguments[1]["ip"] for path, arguments in paths.items() if path}
+
+
+def made_with(folder: Path, **variables: str) -> None:
+    """Write down what a former `vagrant up` was told."""
+    own = folder / ".vagrant" / "wrklab"
+    own.mkdir(parents=True)
+    (own / "lab.json").write_text(json.dumps(variables))
+
+
+def make_machines(folder: Path, *names: str) -> None:
+    """Leave what tells that there are such machines."""
+    for name in names:
+        place = folder / ".vagrant" / "machines" / name / "libvirt"
+        place.mkdir(parents=True)
+        (place / "id").touch()
+
+
+def inventory_variables(folder: Path, **variables: str) -> dict[str, str]:
+    """What the inventory says of all hosts."""
+    done = run([folder / "inventory" / "vagrant" / "vagrantfile_settings.py"], folder, **variables)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, str] = json.loads(done.stdout)["all"]["vars"]
+    return found
 
 
 @pytest.mark.parametrize("provider", ["libvirt", "virtualbox"])
@@ -133,7 +157,7 @@ class TestSettings:
 
         hosts = read_hosts("vagrant")
 
-        assert {host.name: host.address for host in hosts.all} == addresses(settings(checkout, **wanted))
+        assert [(host.name, host.address) for host in hosts.all] == [*addresses(settings(checkout, **wanted)).items()]
         assert (hosts.kind, hosts.server.user, hosts.server.group) == ("vagrant", "vagrant", "server")
 
     @pytest.mark.parametrize(
@@ -141,7 +165,7 @@ class TestSettings:
     )
     def test_what_cannot_be_meant_is_told(self, checkout: Path, wrong: dict[str, str]) -> None:
         """With the variable, what was found and what is expected."""
-        done = run(["ruby", Path(__file__).with_name("vagrantfile_as_json.rb"), "Vagrantfile"], checkout, **wrong)
+        done = run([*RUBY, "Vagrantfile"], checkout, **wrong)
 
         name, value = next(iter(wrong.items()))
         assert done.returncode == 1
@@ -149,30 +173,85 @@ class TestSettings:
         assert done.stderr.rstrip().endswith(("is expected", "such as 192.168.56"))
 
     def test_machines_keep_what_they_were_made_with(self, checkout: Path) -> None:
-        """`vagrant destroy` in another shell still knows the third machine and its network."""
-        own = checkout / ".vagrant" / "wrklab"
-        own.mkdir(parents=True)
-        (own / "lab.json").write_text('{"LAB_NET": "10.9.8", "LAB_LOADGENS": "2"}')
+        """`vagrant destroy` in another shell still knows the third machine, its network and its box."""
+        made_with(checkout, LAB_NET="10.9.8", LAB_LOADGENS="2", BOX="own/box")
 
-        before = addresses(settings(checkout))
-        (checkout / ".vagrant" / "machines" / "server" / "libvirt").mkdir(parents=True)
-        (checkout / ".vagrant" / "machines" / "server" / "libvirt" / "id").touch()
+        before = settings(checkout)
+        make_machines(checkout, "server")
 
-        assert before["server"] == "192.168.56.11"
+        assert addresses(before)["server"] == "192.168.56.11"
         assert addresses(settings(checkout)) == {
             "server": "10.9.8.11",
             "loadgen": "10.9.8.21",
             "loadgen_2": "10.9.8.22",
         }
+        assert settings(checkout)["vm/box"] == ["own/box"]
+
+    def test_machines_keep_their_network(self, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another LAB_NET is refused with the command that works, and Ansible goes to where they are."""
+        made_with(checkout, LAB_NET="10.9.8")
+        make_machines(checkout, "server", "loadgen")
+
+        done = run([*RUBY, "Vagrantfile"], checkout, LAB_NET="10.9.7")
+
+        assert done.returncode == 1
+        assert done.stderr.startswith(
+            "LAB_NET=10.9.7: loadgen, server were made with LAB_NET=10.9.8, and keep those add"
+        )
+        assert done.stderr.endswith("or destroy them first: LAB_NET=10.9.8 vagrant destroy -f\n")
+        assert addresses(settings(checkout, LAB_NET="10.9.8"))["server"] == "10.9.8.11"
+        monkeypatch.setenv("VAGRANT_DOTFILE_PATH", str(checkout / ".vagrant"))
+        monkeypatch.setenv("LAB_NET", "10.9.7")
+        assert read_hosts("vagrant").server.address == "10.9.8.11"
+
+    def test_up_stores_settings_for_later_shells(self, checkout: Path) -> None:
+        """Those of the environment, and beside them those of this machine; a file by its whole path."""
+        (checkout / "inv").write_text("#!/bin/sh\n")
+        (checkout / "inv").chmod(0o755)
+        (checkout / ".venv" / "bin").mkdir(parents=True)
+        (checkout / ".venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        (checkout / ".venv" / "bin" / "python").chmod(0o755)
+        shutil.copytree(PROJECT_DIR / "playbooks" / "module_utils", checkout / "playbooks" / "module_utils")
+        given = {"LAB_CA_BUNDLE": "own.crt", "LAB_PIP_INDEX_URL": "https://given.example/simple"}
+        machine = {"PIP_INDEX_URL": "https://index.example/simple", "http_proxy": "http://proxy.example:3128"}
+
+        up = run([*RUBY, "Vagrantfile", "up"], checkout, **given, **machine)
+        assert up.returncode == 0, up.stderr
+        make_machines(checkout, "server")
+        again = run([*RUBY, "Vagrantfile", "up"], checkout, **machine)
+        assert again.returncode == 0, again.stderr
+        found = inventory_variables(checkout)
+
+        assert found["lab_ca_bundle"] == str(checkout / "own.crt")
+        assert found["lab_pip_index_url"] == "https://given.example/simple"
+        assert found["lab_http_proxy"] == "http://proxy.example:3128"
+        assert inventory_variables(checkout, LAB_HTTP_PROXY="http://p:1")["lab_http_proxy"] == "http://p:1"
+        assert (checkout / ".vagrant" / "wrklab").stat().st_mode & 0o777 == 0o700
+
+    def test_a_machine_made_anew_is_provisioned_and_one_that_failed_again(self, checkout: Path) -> None:
+        """For Vagrant what was begun once is done: `vagrant up` would leave it bare."""
+        found = settings(checkout)
+
+        hosts = [found[f"vm/define {name}/vm/provision"] for name in ("server", "loadgen")]
+        playbook = found["vm/define loadgen/vm/provision ansible"]
+        assert [arguments[0] for arguments in hosts] == ["host_key", "host_key"]
+        assert [arguments[-1]["run"] for arguments in (*hosts, playbook)] == ["always"] * 3
+
+    def test_the_key_of_every_box_is_looked_for_in_vagrants_home(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """For a box that keeps it."""
+        (tmp_path / "insecure_private_key").touch()
+        monkeypatch.setenv("VAGRANT_HOME", str(tmp_path))
+        monkeypatch.setenv("VAGRANT_DOTFILE_PATH", str(tmp_path / "nothing"))
+
+        assert read_hosts("vagrant").server.key_path == tmp_path / "insecure_private_key"
 
     def test_fewer_generators_forget_none_that_runs(self, checkout: Path) -> None:
         """The command that destroys those that are too many is told, and works."""
-        for name in ("server", "loadgen", "loadgen_2", "loadgen_10"):
-            (checkout / ".vagrant" / "machines" / name / "libvirt").mkdir(parents=True)
-            (checkout / ".vagrant" / "machines" / name / "libvirt" / "id").touch()
+        make_machines(checkout, "server", "loadgen", "loadgen_2", "loadgen_10")
 
-        program = Path(__file__).with_name("vagrantfile_as_json.rb")
-        done = run(["ruby", program, "Vagrantfile"], checkout, LAB_LOADGENS="1")
+        done = run([*RUBY, "Vagrantfile"], checkout, LAB_LOADGENS="1")
 
         assert done.returncode == 1
         assert done.stderr.endswith("first: LAB_LOADGENS=10 vagrant destroy -f loadgen_2 loadgen_10\n")

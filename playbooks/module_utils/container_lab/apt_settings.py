@@ -90,6 +90,15 @@ def sources_text(entries: Iterable[AptEntry]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def deb822_text(entries: Iterable[AptEntry]) -> str:
+    """The entries as a `*.sources` file, checked with Debian's archive keys; "" when there is none."""
+    return "\n".join(
+        f"Types: deb\nURIs: {entry.uri}\nSuites: {entry.suite}\nComponents: {' '.join(entry.components)}\n"
+        f"Signed-By: {DEBIAN_KEYRING}\n"
+        for entry in entries
+    )
+
+
 def parse_proxies(config_dump: str) -> dict[str, str]:
     """The proxies of `apt-config dump` (option name to value) that a node can reach."""
     found = (PROXY.match(line) for line in config_dump.splitlines())
