@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from tests.lab.conftest import invoke
+from tests.lab.cpu_thieves import quota
 from wrklab.measure.session import Session
 from wrklab.probe.probing import probe_variant
 
@@ -48,6 +50,22 @@ CERTAIN: dict[str, dict[str, Any]] = {
         "agrees": "agrees",
     },
 }  # fmt: skip
+#: The same of variants that are probed once: many workers of one socket, and a limit on tasks.
+CERTAIN_ONCE: dict[str, dict[str, Any]] = {
+    "flask_gunicorn_gevent": {
+        "requests_count": 1000, "capacity_limited_by": "no limit up to 1000", "queued_process": 0, "queued_kernel": 0,
+        "overflow": "none seen", "processes": 5, "serving": "event loop", "reused": True,
+    },
+    "fastapi_uvicorn_sync_workers_2": {
+        "capacity": 80, "queued_process": 920, "queued_kernel": 0, "overflow": "none seen", "serving": "pool",
+        "reused": True, "agrees": "agrees",
+    },
+    # 200 tasks are the dev server and 199 threads of requests.
+    "flask_dev_sync_tasks_200": {
+        "capacity": 199, "capacity_limited_by": "task-limited", "queued_process": 0, "overflow": "closed",
+        "threads": 200,
+    },
+}  # fmt: skip
 #: What two probes of a variant may differ in: times, and what a busy machine makes of them.
 MAY_DIFFER = {
     "seconds",
@@ -77,11 +95,24 @@ def twice(deployed_lab: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[
     return probe_rows(*words), probe_rows(*words)
 
 
+@pytest.fixture(scope="module")
+def once(deployed_lab: str) -> dict[str, dict[str, Any]]:
+    """The others, probed once."""
+    return probe_rows("--variant", ",".join(CERTAIN_ONCE))
+
+
 @pytest.mark.parametrize("variant", CERTAIN)
 def test_certain_figures(twice: tuple[dict[str, dict[str, Any]], ...], variant: str) -> None:
     """A pool of 40 is 40, and a backlog of 128 lets 129 wait."""
     row = twice[0][variant]
     assert {key: row[key] for key in CERTAIN[variant]} == CERTAIN[variant]
+
+
+@pytest.mark.parametrize("variant", CERTAIN_ONCE)
+def test_certain_figures_of_many_workers_and_few_tasks(once: dict[str, dict[str, Any]], variant: str) -> None:
+    """All workers are reached, and what ends a thread a request is the limit on tasks."""
+    row = once[variant]
+    assert {key: row[key] for key in CERTAIN_ONCE[variant]} == CERTAIN_ONCE[variant]
 
 
 @pytest.mark.parametrize("variant", CERTAIN)
@@ -92,9 +123,12 @@ def test_a_second_probe_says_the_same(twice: tuple[dict[str, dict[str, Any]], ..
     assert set(differing) <= MAY_DIFFER, differing
 
 
-def test_a_probe_takes_less_than_20_s(twice: tuple[dict[str, dict[str, Any]], ...]) -> None:
+def test_a_probe_takes_less_than_20_s(
+    twice: tuple[dict[str, dict[str, Any]], ...], once: dict[str, dict[str, Any]]
+) -> None:
     """Where no try of it was void."""
-    seconds = {name: row["seconds"] for name, row in twice[0].items() if not row["void_reasons"]}
+    rows = twice[0] | once
+    seconds = {name: row["seconds"] for name, row in rows.items() if not row["void_reasons"]}
     assert max(seconds.values()) < TIME_LIMIT_S, seconds
 
 
@@ -148,5 +182,26 @@ def test_a_client_that_was_held_up_once_is_tried_again(session: Session) -> None
     for timer in timers:
         timer.join()
     assert "arrivals fell behind schedule" in record.void_reasons[0]
+    assert record.state == "measured"
+    assert (record.capacity, record.queued_kernel) == (10, 129)
+
+
+def test_a_server_without_a_cpu_makes_a_void_try(session: Session) -> None:
+    """A hundredth of a CPU for the whole node, for seconds of the first wave: nothing that was seen then counts."""
+    variant = session.catalogue.variants["flask_dev_processes_10"]
+    starved = ExitStack()
+    timers: list[threading.Timer] = []
+
+    def starve_first_wave(step: str) -> None:
+        if "requests (try 1)" in step:
+            starved.enter_context(quota(session.hosts.server, 0.01))
+            timers.append(threading.Timer(4.0, starved.close))
+            timers[-1].start()
+
+    with starved:
+        record = probe_variant(session, variant, None, starve_first_wave).record
+    for timer in timers:
+        timer.join()
+    assert record.void_reasons, record
     assert record.state == "measured"
     assert (record.capacity, record.queued_kernel) == (10, 129)
