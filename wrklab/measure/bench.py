@@ -92,7 +92,10 @@ def _share_loads(ready: ReadyHosts, cells: Iterable[Cell]) -> tuple[dict[str, Lo
 def _plan(ready: ReadyHosts, request: BenchRequest, cells: Sequence[Cell], seed: int, notes: Sequence[str]) -> RunPlan:
     session = ready.session
     names = sorted({cell.variant.name for cell in cells})
-    probed = {name: probed_limit(newest_probe(RESULTS_DIR, name, request.lab)) for name in names}
+    digests, cpus_count = variant_digests(session.catalogue, names), max(1, len(session.hosts.server.cpus))
+    probed = {
+        name: probed_limit(newest_probe(RESULTS_DIR, name, request.lab, digests[name], cpus_count)) for name in names
+    }
     return RunPlan(
         run_id=new_run_id(),
         lab=request.lab,
@@ -103,14 +106,14 @@ def _plan(ready: ReadyHosts, request: BenchRequest, cells: Sequence[Cell], seed:
         cells=tuple(planned_cell(session.catalogue, cell, probed[cell.variant.name]) for cell in cells),
         notes=(*ready.readiness.sentences(), *notes),
         forced=ready.readiness.forced,
-        server_cpus_count=max(1, len(session.hosts.server.cpus)),
+        server_cpus_count=cpus_count,
         generator_cpus_count=session.hosts.generator_cpus_count,
         generators=tuple(host.name for host in session.generators),
         cpus_shared=is_a_cpu_shared(session.hosts, ready.facts),
         one_machine=bool(generators_on_the_servers_machine(session.hosts, ready.facts)),
         suite=request.suite,
         baseline=session.catalogue.suite(request.suite).baseline if request.suite else None,
-        variant_digests=variant_digests(session.catalogue, {cell.variant.name for cell in cells}),
+        variant_digests=digests,
         fingerprint=fingerprint(),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def refuse_other_servers(catalogue: Catalogue, plan: RunPlan) -> None:
         )
 
 
-def variant_digests(catalogue: Catalogue, names: set[str]) -> dict[str, str]:
+def variant_digests(catalogue: Catalogue, names: Iterable[str]) -> dict[str, str]:
     """For plan.json: what made each variant's server when the run began."""
     return {name: _digest_of(catalogue, name) for name in sorted(names)}
 
