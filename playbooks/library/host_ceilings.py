@@ -30,16 +30,28 @@ distribution: {description: 'ID and VERSION_ID of os-release, as in C(debian 12)
 cpus: {description: Numbers of the CPUs that a program may run on., type: list, elements: int, returned: always}
 descriptors_count: {description: Highest RLIMIT_NOFILE that a systemd unit gets., type: int, returned: always}
 init: {description: Name of the program that runs as PID 1., type: str, returned: always}
+missing_packages:
+  description: Debian packages that installing others rests on, and that a minimal system lacks.
+  type: list
+  elements: str
+  returned: always
 package_lists_age_s: {description: Since apt's lists were fetched; null without any., type: int, returned: always}
 """
 
+_OS_RELEASE = Path("/etc/os-release")
 _PACKAGE_LISTS = Path("/var/lib/apt/lists")
+#: By package, the file that tells whether it is there: certificates for every download, Ansible's module apt.
+_NEEDED_FIRST = {
+    "ca-certificates": Path("/usr/sbin/update-ca-certificates"),
+    "python3-apt": Path("/usr/lib/python3/dist-packages/apt/__init__.py"),
+}
 _MAX_OPEN_FILES = re.compile(r"^Max open files\s+\S+\s+(?P<hard>\d+|unlimited)", re.MULTILINE)
 
 
 def distribution() -> str:
-    """`debian 12` of os-release."""
-    values = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    """`debian 12` of os-release; empty where there is none."""
+    text = _OS_RELEASE.read_text() if _OS_RELEASE.exists() else ""
+    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     return " ".join(values.get(key, "").strip('"') for key in ("ID", "VERSION_ID")).strip()
 
 
@@ -63,6 +75,11 @@ def package_lists_age_s() -> int | None:
     return int(time.time() - max(put_at)) if put_at else None
 
 
+def missing_packages() -> list[str]:
+    """Those that must be there before any other can be installed."""
+    return [package for package, path in _NEEDED_FIRST.items() if not path.exists()]
+
+
 def main() -> None:
     """Read and tell."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
@@ -72,6 +89,7 @@ def main() -> None:
             distribution=distribution(),
             cpus=sorted(os.sched_getaffinity(0)),
             descriptors_count=descriptors_count(),
+            missing_packages=missing_packages(),
             package_lists_age_s=package_lists_age_s(),
             init=Path("/proc/1/comm").read_text().strip(),
         )

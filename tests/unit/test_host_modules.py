@@ -149,3 +149,21 @@ def test_the_age_of_package_lists_is_none_without_any(tmp_path: Path, monkeypatc
 
     (tmp_path / "example_dists_bookworm_main_binary-amd64_Packages").touch()
     assert module.package_lists_age_s() < 60
+
+
+def test_what_a_minimal_system_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Certificates and Ansible's way to apt: nothing else can be installed before them."""
+    module = load_plugin(PLAYBOOKS_DIR / "library/host_ceilings.py")
+    files = {package: tmp_path / package for package in module._NEEDED_FIRST}
+    monkeypatch.setattr(module, "_NEEDED_FIRST", files)
+    files["ca-certificates"].touch()
+
+    assert module.missing_packages() == ["python3-apt"]
+
+
+def test_a_system_without_os_release_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused as an unknown one."""
+    module = load_plugin(PLAYBOOKS_DIR / "library/host_ceilings.py")
+    monkeypatch.setattr(module, "_OS_RELEASE", tmp_path / "os-release")
+
+    assert module.distribution() == ""
