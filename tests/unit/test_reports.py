@@ -150,6 +150,30 @@ def test_the_markdown_marks_what_is_doubtful(run: Run) -> None:
     assert "flask\\_dev\\_sync: 300 of 2,000 open in the worst round" in text
 
 
+def test_the_markdown_shows_what_a_limit_allows(run: Run, tmp_path: Path) -> None:
+    """40 at once, held 100 ms, are 400 requests/s: beside what a variant without a limit gives, which has a dash."""
+    limited = handmade_cell(measurement=handmade_measurement(requests=1520, requests_per_s=380.0))
+    cells = [limited, handmade_cell("go_net_http")]
+    planned = handmade_plan(cells)
+    plan = planned.model_copy(
+        update={
+            "cells": tuple(
+                cell.model_copy(update={"in_flight_limit": 40 if cell.variant == limited.variant else None})
+                for cell in planned.cells
+            )
+        }
+    )
+    with Run.create(tmp_path / "limited", plan, handmade_environment()) as found:
+        for cell in cells:
+            found.add_cell(cell, {"observed": OBSERVED, "wrk": WRK})
+        text = write_report(found).markdown.read_text(encoding="utf-8")
+
+    assert "| of ideal % | ceiling per s | of ceiling % | ours / publ. |" in text
+    assert "| 2 | 400.0 | 95 |" in line_of(text, "| flask\\_gunicorn\\_gevent | limit-bound")
+    assert "| 75 | - | - |" in line_of(text, "| go\\_net\\_http | server-bound")
+    assert "ceiling per s" not in write_report(run).markdown.read_text(encoding="utf-8")
+
+
 def test_a_failed_cell_shows_its_evidence(tmp_path: Path) -> None:
     """Phase, what was found, the unit's state and the server's last lines stand in report.md."""
     failure = handmade_failure(log_tail=("Traceback", "TypeError: `send`"), unit_state="failed/exit-code")

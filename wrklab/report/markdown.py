@@ -16,7 +16,6 @@ from wrklab.report.generators import GENERATOR_HEADERS, GENERATORS_MEANING, gene
 from wrklab.report.guide import HOW_TO_READ, WHEN_NOT_TO_BELIEVE
 from wrklab.report.tables import (
     BASELINE_HEADERS,
-    MAIN_COLUMNS,
     PUBLISHED_HEADERS,
     Half,
     TableColumn,
@@ -28,6 +27,7 @@ from wrklab.report.tables import (
     note_numbers,
     published_cells,
     published_doubtful,
+    report_columns,
     scenario_line,
     verdict_lines,
 )
@@ -98,7 +98,7 @@ def _results(contents: Contents) -> Iterator[str]:
         yield f"### {_escape(scenario_line(contents.plan.scenarios[name], [entry.row.hold_ms for entry in entries]))}"
         halves: tuple[Half, Half] = ("rate", "latency")
         for half in halves:
-            columns = [column for column in MAIN_COLUMNS if column.half == half]
+            columns = report_columns(half, entries)
             headers = ["variant", *(column.header for column in columns), "notes"]
             yield table(headers, [_result_cells(entry, columns) for entry in entries], left=(0,))
 

@@ -60,8 +60,7 @@ def _requests_per_s(entry: ReportRow) -> str:
     return "failed" if entry.row.state == "failed" else figures.rate(entry.row.requests_per_s)
 
 
-def _ideal_percent(entry: ReportRow) -> str:
-    ratio = entry.row.ideal_ratio
+def _percent(ratio: float | None) -> str:
     return figures.percent_number(None if ratio is None else ratio * 100)
 
 
@@ -75,7 +74,7 @@ MAIN_COLUMNS: tuple[TableColumn, ...] = (
         "rate",
         lambda e: figures.rate_range(e.row.requests_per_s_low, e.row.requests_per_s_high),
     ),
-    TableColumn("of ideal %", "rate", "rate", _ideal_percent),
+    TableColumn("of ideal %", "rate", "rate", lambda e: _percent(e.row.ideal_ratio)),
     TableColumn("ours / publ.", "rate", "rate", lambda e: figures.times(e.row.published_ratio)),
     TableColumn("conn. open", "rate", "rate", lambda e: figures.count(e.row.connections_open)),
     TableColumn("errors", "rate", "rate", lambda e: _errors(e.row)),
@@ -95,6 +94,22 @@ MAIN_COLUMNS: tuple[TableColumn, ...] = (
     TableColumn("memory MiB", "latency", "none", lambda e: figures.mib(e.row.memory_max_bytes)),
     TableColumn("harness s", "latency", "none", lambda e: figures.seconds(e.row.harness_s)),
 )
+
+
+#: What a limit on requests at once allows, beside `of ideal %`; a terminal of 120 columns has no room for it.
+_CEILING_COLUMNS = (
+    TableColumn("ceiling per s", "rate", "none", lambda e: figures.rate(e.row.ceiling_per_s)),
+    TableColumn("of ceiling %", "rate", "rate", lambda e: _percent(e.row.ceiling_ratio)),
+)
+
+
+def report_columns(half: Half, entries: Sequence[ReportRow]) -> list[TableColumn]:
+    """The columns of a half of the main table in report.md: with those of the ceiling where any row has one."""
+    columns = [column for column in MAIN_COLUMNS if column.half == half]
+    if half == "latency" or all(entry.row.ceiling_per_s is None for entry in entries):
+        return columns
+    place = next(i for i, column in enumerate(columns, 1) if column.header == "of ideal %")
+    return [*columns[:place], *_CEILING_COLUMNS, *columns[place:]]
 
 
 def note_numbers(entry: ReportRow) -> str:
@@ -243,7 +258,7 @@ def baseline_cells(entry: ReportRow) -> tuple[str, ...]:
         figures.rate(row.requests_per_s),
         figures.rate_range(row.requests_per_s_min, row.requests_per_s_max),
         figures.times(row.baseline_ratio),
-        figures.percent_number(None if share is None else share * 100),
+        _percent(share),
         figures.percent_number(row.server_cpu_percent),
         figures.ms(cpu_us),
         figures.count(row.processes_max),
