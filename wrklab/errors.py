@@ -87,7 +87,7 @@ class BusyHostError(LabError):
 
 
 class OtherMachineError(LabError):
-    """A run's hosts are not the machines that it began on; the text says what has changed."""
+    """A run's hosts are not the machines that it began on, or have other software; the text says what has changed."""
 
 
 class ProvisionError(LabError):

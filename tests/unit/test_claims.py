@@ -314,6 +314,28 @@ def test_a_server_that_ended_under_the_load_is_down(changes: dict[str, Any], val
     assert found == (f"{DEV}: no is_down_after was measured" if value is None else Figure(value))
 
 
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({"state": "failed", "rounds": 0, "rounds_failed": 3, "failures": (ENDED,)}, HOLDS),
+        ({"state": "partial", "rounds": 2, "rounds_failed": 1, "failures": (ENDED,)}, HOLDS),
+        ({"state": "failed", "rounds": 0, "rounds_failed": 3, "failures": (NOT_UP,)}, OPEN),
+        ({"state": "partial", "rounds": 2, "rounds_failed": 1, "failures": (NOT_UP,)}, OPEN),
+        ({"state": "partial", "rounds": 2, "rounds_failed": 1, "failures": (ENDED,), "connections_asked": 500}, OPEN),
+    ],
+)
+def test_a_claim_that_a_server_breaks_down_holds_where_it_did(
+    real: Catalogue, changes: dict[str, Any], answer: str
+) -> None:
+    """The failed row is the answer; a failure of another kind is none, nor is another load."""
+    value = {"metric": "is_down_after", "of": DEV, "scenario": "article"}
+    errors = {"metric": "errors_ratio", "of": DEV, "scenario": "article"}
+    row = handmade_row(DEV, **changes)
+
+    assert judged(handmade_claim(value_of=value, **{"is": True}), real, row).answer == answer
+    assert judged(handmade_claim(value_of=errors, at_most=1), real, row).answer == OPEN
+
+
 def test_the_record_of_a_server_that_ended_says_so_in_these_words() -> None:
     """What measure/records.py makes of such a cell is what the claim's figure looks for."""
     cell = handmade_cell(DEV)

@@ -10,6 +10,7 @@ from wrklab.analyse.claim_figures import (
     LOAD,
     Found,
     MeasuredRow,
+    ended_under_load,
     of_probe,
     of_published_probe,
     of_published_row,
@@ -104,7 +105,7 @@ def _row_figure(catalogue: Catalogue, measured: Measured, operand: Operand, *, i
         others = ", ".join(measured.loads(operand.variant))
         instead = f", but under {others}" if others else ""
         return f"{operand.variant} was not measured under {operand.scenario} or what compares with it{instead}"
-    if row.row.state in {"missing", "failed"}:
+    if row.row.state in {"missing", "failed"} and not _is_answered_by_failure(operand.metric, row.row):
         return _absent_text(row.row)
     published = _published_row(catalogue, operand)
     found = of_row(operand.metric, row, published, is_growth=is_growth)
@@ -112,6 +113,11 @@ def _row_figure(catalogue: Catalogue, measured: Measured, operand: Operand, *, i
         return found
     doubts = [*_doubts(row, operand.metric), *_other_load(row, operand, published, catalogue)]
     return replace(found, doubtful_because=tuple(doubts))
+
+
+def _is_answered_by_failure(metric: str, row: SummaryRow) -> bool:
+    """That its rounds failed is what is asked about: a server that ended under the load is down after it."""
+    return metric == "is_down_after" and ended_under_load(row)
 
 
 def _absent_text(row: SummaryRow) -> str:
@@ -122,7 +128,8 @@ def _absent_text(row: SummaryRow) -> str:
 def _doubts(measured: MeasuredRow, metric: str) -> Iterable[str]:
     """Why a row's figure cannot carry a claim."""
     row, kind = measured.row, LOAD[metric].kind
-    against = [note for note in measured.notes if _forbids(note.rule, note.doubt, kind)]
+    ignored = {"failed"} if _is_answered_by_failure(metric, row) else set()
+    against = [note for note in measured.notes if _forbids(note.rule, note.doubt, kind) and note.rule not in ignored]
     if against:
         more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
         yield f"{row.variant} is doubtful, {against[0].rule}: {against[0].text}{more}"

@@ -45,7 +45,7 @@ class SummaryRow:
     #: Rounds that needed a second attempt, and why the first one failed.
     rounds_retried: int = 0
     first_failures: tuple[str, ...] = ()
-    #: Of these, rounds in which the server itself ended, after it had answered.
+    #: Rounds in which the server itself ended in one of their attempts, after it had answered.
     rounds_server_ended: int = 0
     requests: int | None = None
     requests_per_s: float | None = None
@@ -246,7 +246,9 @@ def _row(
         first_failures=_distinct(
             f"{cell.first_failure.phase}: {cell.first_failure.text}" for cell in cells if cell.first_failure
         ),
-        rounds_server_ended=sum(cell.first_failure is not None and cell.first_failure.is_servers_end for cell in cells),
+        rounds_server_ended=sum(
+            any(failure.is_servers_end for failure in (cell.first_failure, cell.failure) if failure) for cell in cells
+        ),
         in_flight_limit=first.in_flight_limit,
         is_limit_probed=first.is_limit_probed,
         is_one_cpu_a_process=first.is_one_cpu_a_process,
