@@ -11,6 +11,8 @@ from pathlib import Path
 
 from wrklab.doors.remote import RemoteHost
 from wrklab.doors.results import Run, run_ids
+from wrklab.measure.answer_checks import process_specs
+from wrklab.measure.limits import ProcessLoad
 from wrklab.measure.session import Session
 from wrklab.model.record import CellRecord
 from wrklab.paths import PROJECT_DIR, RESULTS_DIR
@@ -18,10 +20,11 @@ from wrklab.paths import PROJECT_DIR, RESULTS_DIR
 #: Every unit of ours that may run on a host.
 UNITS = "wrklab-*"
 CONNECTIONS = 60
+THREADS = 2
 #: One variant that starts at once, a load that is light; rounds and duration are the test's. Its figures do not matter,
 #: so it is forced: another's work on this machine must not have it refused.
 QUICK = (
-    *("--variant", "go_net_http", "--connections", str(CONNECTIONS), "--threads", "2", "--warmup", "500ms"),
+    *("--variant", "go_net_http", "--connections", str(CONNECTIONS), "--threads", str(THREADS), "--warmup", "500ms"),
     "--force",
 )
 ENDING_LIMIT_S = 150.0
@@ -82,8 +85,9 @@ def wait_until(condition: Callable[[], object], limit_s: float, what: str) -> No
 
 
 def window_pids(session: Session) -> list[str]:
-    """wrk's processes while the measured window runs: those with the many connections."""
-    pattern = ["pgrep", "--full", "--exact", f"/usr/bin/wrk .* -c{CONNECTIONS} .*"]
+    """wrk's processes while the measured window runs: those with the many connections, less what compares answers."""
+    most = process_specs([ProcessLoad(THREADS, CONNECTIONS)], are_all_checked=False)[0]["connections"]
+    pattern = ["pgrep", "--full", "--exact", f"/usr/bin/wrk .* -c{most} .*"]
     return session.generators[0].run(pattern, limit_s=10, check=False).stdout.split()
 
 
