@@ -10,6 +10,7 @@ import pytest
 from tests.lab.conftest import invoke
 from tests.lab.cpu_thieves import neighbour, other_service, quota
 from tests.lab.known_servers import known_server
+from tests.lab.lossy_network import lossy_network
 from wrklab.analyse.conditions import NEIGHBOURS_LIMIT_PERCENT
 from wrklab.measure.session import Session
 
@@ -107,6 +108,17 @@ def test_a_neighbour_that_burns_a_hosts_cpus_disturbs(session: Session, side: st
     assert row["verdict"] in (("disturbed",) if side == "server" else ("disturbed", "generator-bound")), row["note"]
     key = "neighbours_cpu_percent" if side == "server" else "generator_neighbours_cpu_percent"
     assert row[key] > NEIGHBOURS_LIMIT_PERCENT
+
+
+def test_a_network_that_loses_packets_disturbs(session: Session) -> None:
+    """One in twenty on the way back: each costs its connection 200 ms, and no CPU is short of anything."""
+    port = session.port_of(session.catalogue.variants[VARIANT])
+    with lossy_network(session.hosts.generators[0], port, one_in=20):
+        row = bench_row(connections=400)
+
+    assert row["segments_lost_ratio"] > 0.01
+    assert "lossy_network" in row["note_names"].split()
+    assert row["verdict"] == "disturbed", row["note"]
 
 
 @pytest.mark.parametrize("side", ["server", "generator"])
