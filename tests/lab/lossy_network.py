@@ -18,8 +18,8 @@ def lossy_network(host: LabHost, from_port: int, one_in: int) -> Iterator[None]:
     """Of the packets that come to the host from a port (a server's), one in so many is lost, by chance."""
     node = plan.Node(host.name, host.group, host.address, host.cpus)
     nft = ["nsenter", f"--target={min(cgroups.pids(node))}", "--net", "nft"]
-    rule = f"tcp sport {from_port} numgen random mod {one_in} == 0 drop;"
-    table = f"table ip {_TABLE} {{ chain input {{ type filter hook input priority 0; {rule} }} }}"
+    rule = f"tcp sport {from_port} numgen random mod {one_in} == 0 drop"
+    table = f"table ip {_TABLE} {{\nchain input {{\ntype filter hook input priority 0\n{rule}\n}}\n}}\n"
     subprocess.run([*nft, "-f", "-"], input=table, text=True, check=True)
     try:
         yield
