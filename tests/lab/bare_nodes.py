@@ -21,6 +21,8 @@ BRIDGE = "wrkbare0"
 TABLE = "wrkbare"
 USER = "tester"
 ROOT = "root"
+#: One that Debian runs on every host, and that the lab's base system masks.
+TIMER = "systemd-tmpfiles-clean.timer"
 BOOT_LIMIT_S = 90.0
 #: Debian's sshd on a port of the host's own, for one user.
 SSHD = "HostKey /etc/ssh/ssh_host_ed25519_key\nPort {port}\nAllowUsers {user}\nPasswordAuthentication no\nUseDNS no\n"
@@ -46,6 +48,13 @@ class BareNode(Node):
     has_sudo: bool = True
     #: Lines that replace its os-release.
     os_release: str = ""
+    #: Without what debootstrap leaves out and a host needs first.
+    is_minimal: bool = False
+
+    @property
+    def load_name(self) -> str:
+        """A name for where its load goes, which the other nodes know."""
+        return f"{self.name}.bare.test"
 
     @property
     def place(self) -> Path:
@@ -81,7 +90,7 @@ def running(bare: Sequence[BareNode], folder: Path, monkeypatch: pytest.MonkeyPa
         run(["nft", "-f", "-"], stdin=TABLE_TEXT)
         for node in bare:
             undo.callback(nodes.remove, node)
-            _launch(node, folder, settings)
+            _launch(node, folder, settings, _hosts_text(node, bare))
         for node in bare:
             assert wait_until(lambda node=node: _greets(node), BOOT_LIMIT_S), nodes.console_tail(node)  # type: ignore[misc]
         yield
@@ -92,14 +101,21 @@ def _network_down() -> None:
     succeeds(["ip", "link", "delete", BRIDGE])
 
 
-def _launch(node: BareNode, folder: Path, settings: Any) -> None:  # noqa: ANN401  MachineSettings of another root
+def _hosts_text(node: BareNode, bare: Sequence[BareNode]) -> str:
+    """As Debian's installer writes it: a host's own name stands for its loopback, which others know better."""
+    others = [f"{other.second or other.address} {other.load_name}" for other in bare if other != node]
+    lines = ["127.0.0.1 localhost", f"127.0.1.1 {node.machine} {node.load_name}", *others]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _launch(node: BareNode, folder: Path, settings: Any, hosts_text: str) -> None:  # noqa: ANN401  MachineSettings of another root
     clone = node_files.clone(node, base.base_path(settings))
     host_key = folder / f"{node.name}_host_key"
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(host_key)])
     addresses = "".join(f"Address={address}/24\n" for address in (node.address, node.second) if address)
     texts = {
         "etc/hostname": f"{node.machine}\n",
-        "etc/hosts": f"127.0.0.1 localhost {node.machine}\n",
+        "etc/hosts": hosts_text,
         "etc/resolv.conf": settings.resolv_conf,
         "etc/systemd/network/10-bare.network": f"[Match]\nName=host0\n[Network]\n{addresses}Gateway={NETWORK}.1\n",
         "etc/ssh/sshd_config.d/wrklab.conf": SSHD.format(port=node.port, user=node.user),
@@ -111,6 +127,9 @@ def _launch(node: BareNode, folder: Path, settings: Any) -> None:  # noqa: ANN40
     for name, text in texts.items():
         folders.write(node.root / name, text)
     folders.write(node.root / "etc/ssh/ssh_host_ed25519_key", host_key.read_text(), mode=0o600)
+    (node.root / base.UNITS / TIMER).unlink()
+    if node.is_minimal:
+        run(["chroot", str(node.root), "dpkg", "--purge", "ca-certificates", "python3-apt"])
     if node.user != ROOT:
         run(["chroot", str(node.root), "useradd", "--create-home", "--shell", "/bin/bash", node.user])
     home = "root" if node.user == ROOT else f"home/{node.user}"

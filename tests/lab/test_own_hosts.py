@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from tests.lab import bare_nodes
-from tests.lab.bare_nodes import NETWORK, ROOT, USER, BareNode
+from tests.lab.bare_nodes import NETWORK, ROOT, TIMER, USER, BareNode
 from tests.lab.conftest import invoke
 from wrklab.doors.ansible import run_playbook
 from wrklab.paths import INVENTORY_DIR
 
 LAB = "own_hosts_under_test"
-#: As `ls` shows what provisioning would leave on a host.
-TRACES = "ls -d /opt/wrklab /var/lib/wrklab /run/wrklab /etc/sysctl.d/60-wrklab.conf 2>/dev/null; true"
+#: As `ls` shows what provisioning would leave on a host; and what a lock on it would.
+TRACES = "ls -d /opt/wrklab /var/lib/wrklab /etc/sysctl.d/60-wrklab.conf {} 2>/dev/null; true"
+LOCK = "/run/wrklab"
 
 
 class Hosts:
@@ -30,7 +31,9 @@ class Hosts:
         self.nodes = nodes
         self.inventory = INVENTORY_DIR / LAB
 
-    def write(self, server: str, *loadgens: str, known_hosts: str = "", **more: object) -> None:
+    def write(
+        self, server: str, *loadgens: str, known_hosts: str = "", is_load_named: bool = False, **more: object
+    ) -> None:
         """Hosts by the names of their nodes; `more` are variables of all hosts."""
         (self.folder / "known_hosts").write_text(
             known_hosts or bare_nodes.known_hosts([*self.nodes.values()], self.folder)
@@ -38,7 +41,10 @@ class Hosts:
         groups = {"server": (server,), "loadgen": loadgens}
         (self.inventory / "hosts.yml").write_text(
             json.dumps(
-                {group: {"hosts": {name: self._variables(name) for name in names}} for group, names in groups.items()}
+                {
+                    group: {"hosts": {name: self._variables(name, is_load_named=is_load_named) for name in names}}
+                    for group, names in groups.items()
+                }
             )
         )
         variables = {
@@ -49,25 +55,38 @@ class Hosts:
         for name in groups:
             (self.inventory / "group_vars" / f"{name}.yml").write_text(json.dumps(variables))
 
-    def _variables(self, name: str) -> dict[str, Any]:
+    def _variables(self, name: str, *, is_load_named: bool) -> dict[str, Any]:
         node = self.nodes[name]
-        load = {"lab_load_address": node.second} if node.second else {}
+        load_address = node.load_name if is_load_named else node.second
+        load = {"lab_load_address": load_address} if load_address else {}
         return {"ansible_host": node.address, "ansible_port": node.port, "ansible_user": node.user, **load}
+
+    def told(self, name: str, words: str) -> str:
+        """What a command there says."""
+        return bare_nodes.in_node(self.nodes[name], self.folder, words)
 
     def traces(self, name: str) -> str:
         """What is there of ours."""
-        return bare_nodes.in_node(self.nodes[name], self.folder, TRACES)
+        return self.told(name, TRACES.format(LOCK))
+
+    def left(self, name: str) -> str:
+        """The same after a reset, whose own lock may be renewed in the moment between the last removal and its end."""
+        return self.told(name, TRACES.format(""))
+
+    def timer(self, name: str) -> str:
+        """Whether one of Debian's timers may run there, and whether it does."""
+        return " ".join(self.told(name, f"systemctl is-enabled {TIMER}; systemctl is-active {TIMER}; true").split())
 
 
 @pytest.fixture(scope="module")
 def hosts(lab: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    """A server with a load address and port of its own, generators of other users, and two that will not do."""
+    """A server with a load address and port of its own, generators of other users, and two hosts that will not do."""
     folder = tmp_path_factory.mktemp("bare")
     other = 'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n'
     nodes = [
         BareNode("big", "", f"{NETWORK}.11", (0,), folder, port=2222, second=f"{NETWORK}.111"),
         BareNode("load", "", f"{NETWORK}.21", (1,), folder, user="carol"),
-        BareNode("load_2", "", f"{NETWORK}.22", (1,), folder, user=ROOT),
+        BareNode("load_2", "", f"{NETWORK}.22", (1,), folder, user=ROOT, is_minimal=True),
         BareNode("other", "", f"{NETWORK}.31", (1,), folder, os_release=other),
         BareNode("nosudo", "", f"{NETWORK}.32", (1,), folder, has_sudo=False),
     ]
@@ -101,6 +120,34 @@ def test_a_host_that_will_not_do_is_told_and_nothing_is_changed(
         assert done.returncode == 1
         assert said in done.stderr
     assert hosts.traces(server) + hosts.traces(loadgen) == ""
+
+
+def test_an_unreachable_host_is_told_and_the_other_is_left_as_it_was(hosts: Hosts) -> None:
+    """Whichever of the two it is, by every verb that would change them."""
+    known = bare_nodes.known_hosts([hosts.nodes["big"]], hosts.folder)
+    hosts.nodes["gone"] = BareNode("gone", "", f"{NETWORK}.99", (), hosts.folder)
+    try:
+        for server, loadgen, words in (("big", "gone", ["provision"]), ("gone", "big", ["bench", "--variant", "all"])):
+            hosts.write(server, loadgen, known_hosts=known)
+            done = invoke(*words, "--lab", LAB)
+            assert done.returncode == 1
+            assert f"gone ({USER}@{NETWORK}.99:22): not reachable" in done.stderr
+    finally:
+        del hosts.nodes["gone"]
+    assert hosts.traces("big") == ""
+
+
+def test_the_load_goes_by_number_or_by_name(hosts: Hosts) -> None:
+    """A name is what each host knows it for: to its own it is its loopback, as Debian's installer has it."""
+    hosts.write("big", "load")
+    by_number = json.loads(invoke("doctor", "--lab", LAB, "--json").stdout)["findings"]
+    hosts.write("big", "load", is_load_named=True)
+    by_name = json.loads(invoke("doctor", "--lab", LAB, "--json").stdout)["findings"]
+
+    assert [finding for finding in [*by_number, *by_name] if finding["level"] == "bad"] == []
+    told = [finding["found"] for finding in [*by_number, *by_name] if finding["subject"] == "load address"]
+    assert told[0] == f"{NETWORK}.111; ssh uses {NETWORK}.11"
+    assert told[2] == f"big.bare.test; ssh uses {NETWORK}.11"
 
 
 def test_doctor_tells_every_host_that_cannot_be_used(hosts: Hosts) -> None:
@@ -161,9 +208,12 @@ def test_one_machine_with_both_roles_is_told(hosts: Hosts) -> None:
     assert findings["machines"]["found"] == "both roles on one machine, and on the same CPUs"
 
 
-def test_bare_hosts_are_looked_at_provisioned_and_measured(hosts: Hosts) -> None:
-    """Three of them, each with its own user, one with its own port; the load over another address, from both."""
-    hosts.write("big", "load", "load_2")
+def test_bare_hosts_are_looked_at_provisioned_measured_and_put_back(hosts: Hosts) -> None:
+    """Three of them, each with its own user, one with its own port, one without certificates and python3-apt.
+
+    The load goes over another address, by name.
+    """
+    hosts.write("big", "load", "load_2", is_load_named=True, lab_ca_bundle="/etc/ssl/certs/ca-certificates.crt")
 
     looked = invoke("doctor", "--lab", LAB, "--json")
     findings = json.loads(looked.stdout)["findings"]
@@ -176,8 +226,17 @@ def test_bare_hosts_are_looked_at_provisioned_and_measured(hosts: Hosts) -> None
     links = {finding["host"]: finding["found"] for finding in findings if finding["subject"] == "network"}
     assert sorted(links) == ["load - big", "load_2 - big"]
     assert all("Mbit/s" in found for found in links.values())
-    assert any(f"{NETWORK}.111; ssh uses {NETWORK}.11" in finding["found"] for finding in findings)
     report = json.loads(done.stdout)
     assert report["rows"][0]["requests"] > 100, done.stderr
     assert report["rows"][0]["errors_connect"] == 0
     assert [(part["host"], part["connections_open"]) for part in report["generators"]] == [("load", 25), ("load_2", 25)]
+
+    assert {hosts.timer(name) for name in ("big", "load", "load_2")} == {"masked inactive"}
+    bundle = "/usr/local/share/ca-certificates/wrklab.crt"
+    assert hosts.told("load_2", f"ls {bundle} /usr/sbin/update-ca-certificates; python3 -c 'import apt'") == (
+        f"{bundle}\n/usr/sbin/update-ca-certificates\n"
+    )
+    assert invoke("reset", "--lab", LAB).returncode == 0
+    assert hosts.left("big") + hosts.left("load") + hosts.left("load_2") == ""
+    assert {hosts.timer(name) for name in ("big", "load", "load_2")} == {"static active"}
+    assert hosts.told("load_2", f"ls {bundle} 2>/dev/null; true") == ""
