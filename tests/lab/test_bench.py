@@ -87,7 +87,9 @@ def test_many_connections_go_over_several_wrk_processes(deployed_lab: str) -> No
         facts = next(host.facts for host in run.environment.hosts if host.host == "loadgen")
     assert record.measurement is not None
     generator = record.measurement.generators[0]
-    assert generator.wrk_processes == len(split_load(22_000, row["threads"], limits_of("loadgen", facts)))
+    # One more compares answers.
+    assert generator.wrk_processes == 1 + len(split_load(22_000, row["threads"], limits_of("loadgen", facts)))
+    assert generator.answers_checked
     assert row["connections_asked"] == 22_000
     assert row["connections_open"] > 21_000
     assert record.measurement.requests > 0
@@ -102,7 +104,7 @@ def test_two_wrk_processes_are_one_load(session: Session, catalogue: Catalogue) 
 
     assert raw.error is None, raw.error
     of_each = [wrk["report"]["requests"] for wrk in raw.loads["loadgen"]["wrk"]]
-    assert len(of_each) == 2
+    assert len(of_each) == 3  # the third compares answers
     assert all(of_each)
     measured = cell_outcome(raw, planned_cell(catalogue, cell, None), 0, session.hosts).record.measurement
     assert measured is not None
