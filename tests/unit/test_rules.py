@@ -431,11 +431,14 @@ def test_answers_after_wrks_time_out_are_slow_and_not_missing(timeouts: int, ver
         requests_per_s_max=510.0,
         errors=Errors(timeout=timeouts),
         latency=handmade_latency(p99_us=1_990_000.0),
-        # Each of the late ones counts for 2 s, and took 4.
-        busy_ratio=0.5,
+        # The few that came in time.
+        busy_ratio=0.01,
     )
 
     assert verdict_of(row) == verdict
+    # An idle server has no such excuse.
+    idle: dict[str, Any] = {"server_cpu_percent": 5.0, "server_cpus_busy_percent": 9.0, "unit_waiting_percent": 2.0}
+    assert verdict_of(replace(row, **idle)) == Verdict.POLLUTED
 
 
 @pytest.mark.parametrize(("ratio", "rule"), [(0.0029, "many_errors"), (0.0009, "some_errors")])

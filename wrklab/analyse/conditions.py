@@ -276,8 +276,10 @@ def out_of_turns(row: SummaryRow) -> bool:
 
 def starved(row: SummaryRow) -> bool:
     """Connections went without answers while the generator had CPU to spare for reading them."""
-    # A busy server that is just too slow for the window is told by out_of_turns and cut_off.
-    is_just_slow = server_busy(row) and not _has_turns(row)
+    # A busy server that is just too slow, for the window or for wrk's time-out (of whose answers no latency tells), is
+    # told by out_of_turns, cut_off and timeouts.
+    is_too_slow = are_latencies_cut(row.requests or 0, errors_of(row).timeout) or not _has_turns(row)
+    is_just_slow = server_busy(row) and is_too_slow
     return _has_starving(row) and not _is_near_ceiling(row) and not is_just_slow
 
 
@@ -332,7 +334,7 @@ def shorter_than_published(row: SummaryRow) -> bool:
 
 
 def _has_starving(row: SummaryRow) -> bool:
-    if row.busy_ratio is None or not row.requests or are_latencies_cut(row.requests, errors_of(row).timeout):
+    if row.busy_ratio is None or not row.requests:
         return False
     # While a connection is opened anew no latency runs: the socket table says how many are.
     return row.busy_ratio + _reopening_ratio(row) < BUSY_LIMIT_RATIO and not generator_saturated(row)

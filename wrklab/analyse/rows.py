@@ -224,7 +224,7 @@ def _row(
     first = planned[0]
     measured = [cell for cell in cells if cell.measurement is not None]
     failed = [cell for cell in cells if cell.measurement is None]
-    figures = _load_figures(measured, first, scenario)
+    figures = _load_figures(measured, first, scenario.connections)
     figures |= _answer_figures(measured)
     figures |= _host_figures(measured) | _generator_figures(measured) | _latency_figures(measured, histograms_of)
     figures |= _published_figures(first, published, figures.get("requests_per_s"))
@@ -269,14 +269,14 @@ def _state(planned_count: int, measured_count: int, failed_count: int) -> RowSta
 
 
 def _load_figures(
-    measured: Sequence[CellRecord], planned: PlannedCell | CellRecord, scenario: Scenario
+    measured: Sequence[CellRecord], planned: PlannedCell | CellRecord, connections: int
 ) -> dict[str, Any]:
     """What wrk counted, against what was possible."""
     windows = _windows(measured)
     rates = [window.requests_per_s for window in windows]
     hold_s = planned.hold_ms / 1000
     median, interval = _median(rates), median_interval(rates)
-    ideal = scenario.connections / hold_s if hold_s else None
+    ideal = connections / hold_s if hold_s else None
     ceiling = planned.in_flight_limit / hold_s if hold_s and planned.in_flight_limit else None
     return {
         "requests": sum(window.requests for window in windows) if windows else None,
@@ -299,7 +299,7 @@ def _load_figures(
         "connections_reopening": _largest(window.connections_reopening for window in windows),
         "connections_unanswered": _largest(window.connections_unanswered for window in windows),
         "connections_silent": _largest(window.connections_silent for window in windows),
-        "busy_ratio": _least(_busy_ratio(window, scenario.wrk_timeout_s) for window in windows),
+        "busy_ratio": min((window.busy_ratio for window in windows), default=None),
         "wrk_processes": _largest(sum(part.wrk_processes for part in window.generators) for window in windows),
         "start_skew_ratio": _largest(window.start_skew_s / window.duration_s for window in windows),
         "verify_after": _distinct(text for window in windows for text in _after(window)),
@@ -321,11 +321,6 @@ def _answer_figures(measured: Sequence[CellRecord]) -> dict[str, Any]:
         "answers_checked": _total(window.answers_checked for window in windows),
         "answer_sizes": max(sizes, key=lambda found: found.deviation_ratio, default=None),
     }
-
-
-def _busy_ratio(window: Measurement, timeout_s: int) -> float:
-    """With the answers after wrk's time-out, which are in no latency: each took that long at least."""
-    return window.busy_ratio + window.errors.timeout * timeout_s / (window.duration_s * window.connections_asked)
 
 
 def _after(window: Measurement) -> Iterable[str]:
