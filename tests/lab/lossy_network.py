@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,17 @@ from wrklab.doors.inventory import LabHost
 _TABLE = "wrklab_loss"
 
 
+def _inside(pids: set[int]) -> int:
+    """A process with a network of its own: the node's launcher is among them, and has this machine's."""
+    own = os.readlink("/proc/self/ns/net")
+    return next(pid for pid in pids if os.readlink(f"/proc/{pid}/ns/net") != own)
+
+
 @contextmanager
 def lossy_network(host: LabHost, from_port: int, one_in: int) -> Iterator[None]:
     """Of the packets that come to the host from a port (a server's), one in so many is lost, by chance."""
     node = plan.Node(host.name, host.group, host.address, host.cpus)
-    nft = ["nsenter", f"--target={min(cgroups.pids(node))}", "--net", "nft"]
+    nft = ["nsenter", f"--target={_inside(cgroups.pids(node))}", "--net", "nft"]
     rule = f"tcp sport {from_port} numgen random mod {one_in} == 0 drop"
     table = f"table ip {_TABLE} {{\nchain input {{\ntype filter hook input priority 0\n{rule}\n}}\n}}\n"
     subprocess.run([*nft, "-f", "-"], input=table, text=True, check=True)
