@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from container_lab import cgroups, plan
 
@@ -16,8 +16,8 @@ _TABLE = "wrklab_loss"
 
 def _inside(pids: set[int]) -> int:
     """A process with a network of its own: the node's launcher is among them, and has this machine's."""
-    own = os.readlink("/proc/self/ns/net")
-    return next(pid for pid in pids if os.readlink(f"/proc/{pid}/ns/net") != own)
+    own = Path("/proc/self/ns/net").readlink()
+    return next(pid for pid in pids if Path(f"/proc/{pid}/ns/net").readlink() != own)
 
 
 @contextmanager
