@@ -6,14 +6,29 @@ from collectors.base import Sample, Source, whole_number
 from wrklab.errors import ParseError
 
 NAME = "unit_pressure"
-SOURCE = Source(kind="file", path="{cgroup}/cpu.pressure", prefixes=("some",))
+SOURCE = Source(kind="file", path="{cgroup}/cpu.pressure", prefixes=("some", "full"))
 
 _TOTAL = "total="
+#: The kernel's word for it -> ours. Kernels before 5.13 have no `full` for CPUs.
+_METRICS = {"some": "waiting", "full": "stalled"}
 
 
 def parse(text: str) -> tuple[Sample, ...]:
-    """Seconds in which some task of the unit was runnable and had no CPU: unit_pressure.waiting. Raises ParseError."""
-    total = next((word.removeprefix(_TOTAL) for word in text.split() if word.startswith(_TOTAL)), None)
+    """Seconds since the unit's start: unit_pressure.waiting and .stalled. Raises ParseError.
+
+    waiting   some task of the unit was runnable and had no CPU; another one of the unit may have had it
+    stalled   that, and on the CPU in question ran none of the unit's (PSI, "full"); the mean over the CPUs that it uses
+    """
+    totals = {words[0]: _total_s(words) for words in map(str.split, text.splitlines()) if words}
+    if "some" not in totals:
+        raise ParseError(f"no line `some` in {text[:60]!r}")
+    return tuple(
+        Sample(f"unit_pressure.{_METRICS[kind]}", total_s, "s") for kind, total_s in totals.items() if kind in _METRICS
+    )
+
+
+def _total_s(words: list[str]) -> float:
+    total = next((word.removeprefix(_TOTAL) for word in words if word.startswith(_TOTAL)), None)
     if total is None:
-        raise ParseError(f"no {_TOTAL} in {text[:60]!r}")
-    return (Sample("unit_pressure.waiting", whole_number(total, "cpu.pressure") / 1e6, "s"),)
+        raise ParseError(f"no {_TOTAL} in {' '.join(words)[:60]!r}")
+    return whole_number(total, "cpu.pressure") / 1e6

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from wrklab.doors.remote import RemoteHost
 from wrklab.doors.results import Run, run_ids
@@ -122,6 +124,18 @@ def journal_of(run_id: str, phase: str) -> list[str]:
     """The texts of one kind of a run's events."""
     with Run.open(RESULTS_DIR, run_id) as run:
         return [entry.text for entry in run.journal_entries() if entry.phase == phase]
+
+
+def rows_of(run_id: str) -> list[dict[str, str]]:
+    """The lines of a run's report.csv."""
+    with (RESULTS_DIR / run_id / "report.csv").open(encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def status_due(rows: Iterable[Mapping[str, Any]]) -> int:
+    """The exit status that a report's rows call for: 1 where one failed or its rate is doubted, whatever the reason."""
+    unexpected = [row for row in rows if row["verdict"] != "failed-as-expected"]
+    return int(any(row["state"] != "measured" or "rate" in row["doubts"].split() for row in unexpected))
 
 
 def state_of(run_id: str) -> str:

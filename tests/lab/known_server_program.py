@@ -108,7 +108,7 @@ async def _serve(options: argparse.Namespace) -> None:
 
 
 def _serve_by_workers(options: argparse.Namespace) -> None:
-    """So many threads, each with one connection at a time until its other end closes it."""
+    """So many threads, each with one connection at a time until its other end closes it; without a hold they work."""
     with socket.create_server(("0.0.0.0", options.port), backlog=options.backlog) as listening:
         workers = [
             threading.Thread(target=_work, args=(listening, options.hold_ms / 1000)) for _ in range(options.workers)
@@ -125,7 +125,10 @@ def _work(listening: socket.socket, hold_s: float) -> None:
         with connection:
             try:
                 while _HEADERS_END in connection.recv(1 << 16):
-                    time.sleep(hold_s)
+                    if hold_s:
+                        time.sleep(hold_s)
+                    else:
+                        _burn(0.001)
                     connection.sendall(_OK)
             except ConnectionError:
                 continue

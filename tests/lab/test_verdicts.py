@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.lab.benches import status_due
 from tests.lab.conftest import invoke
 from tests.lab.cpu_thieves import neighbour, other_service, quota
 from tests.lab.known_servers import known_server
 from tests.lab.lossy_network import lossy_network
-from wrklab.analyse.conditions import NEIGHBOURS_LIMIT_PERCENT
+from wrklab.analyse.conditions import NEIGHBOURS_LIMIT_PERCENT, SERVER_CPU_LIMIT_PERCENT
 from wrklab.measure.session import Session
 
 VARIANT = "go_net_http"
@@ -21,8 +22,9 @@ def bench_row(*words: str, variant: str = VARIANT, connections: int = 64, durati
     """The one row of a bench of one short round, whatever else goes on on this machine."""
     shape = ("--scenario", "smoke", "--rounds", "1", "--connections", str(connections), "--duration", duration)
     done = invoke("bench", "--variant", variant, *shape, *words, "--force", "--json")
-    assert done.returncode in (0, 1), done.stderr
+    assert done.stdout.strip(), done.stderr
     [row] = json.loads(done.stdout)["rows"]
+    assert done.returncode == status_due([row]), done.stderr
     assert f"  {row['verdict']}  " in done.stderr or row["state"] == "failed"
     found: dict[str, Any] = row
     return found
@@ -52,6 +54,27 @@ def test_starving_connections_are_counted(session: Session) -> None:
     assert row["connections_unanswered"] == 56
     assert row["verdict"] == "polluted"
     assert "56 of 64 connections never got an answer" in row["note"]
+
+
+def test_no_full_cpu_excuses_connections_that_are_never_let_in(session: Session) -> None:
+    """The same without a hold: the eight fill the CPU, and nobody of the 56 is let in."""
+    with known_server(session, VARIANT, "keep_alive_workers", workers=8, hold_ms=0):
+        row = bench_row("--set", "path=/")
+
+    assert row["server_cpus_busy_percent"] > SERVER_CPU_LIMIT_PERCENT
+    assert (row["connections_unanswered"], row["connections_not_let_in"]) == (56, 0)
+    assert row["verdict"] == "polluted"
+
+
+def test_a_full_server_that_lets_in_one_after_the_other_is_server_bound(session: Session) -> None:
+    """uvicorn takes one connection a turn of its loop: 2,000 fill its CPU, and hundreds are outside for seconds."""
+    row = bench_row(variant="fastapi_uvicorn_async", connections=2000, duration="4s")
+
+    assert row["connections_unanswered"] > 100
+    assert row["connections_not_let_in"] >= row["connections_unanswered"] - 2
+    assert "let_in_slowly" in row["note_names"].split()
+    assert "latency" in row["doubts"].split()
+    assert row["verdict"] == "server-bound" or is_noisy(row), row["note"]
 
 
 def test_answers_that_never_come_are_caught(session: Session) -> None:
@@ -132,9 +155,11 @@ def test_another_service_on_a_host_disturbs(session: Session, side: str) -> None
     assert row[key] > NEIGHBOURS_LIMIT_PERCENT
 
 
-def test_a_server_kept_from_its_cpus_is_disturbed(session: Session) -> None:
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+def test_a_server_kept_from_its_cpus_is_disturbed(session: Session, share: float) -> None:
     """A quota on the whole node: its CPUs are idle while it waits for them; without a hold it wants them all."""
-    with quota(session.hosts.server, 0.1):
+    server = session.hosts.server
+    with quota(server, share * len(server.cpus)):
         row = bench_row("--set", "path=/", connections=100)
 
     assert row["verdict"] == "disturbed", row["note"]

@@ -28,6 +28,7 @@ EXPECTED: dict[str, dict[str, float]] = {
     "tcp_extended/server_gthread": {"tcp.listen_overflows": 0, "tcp.listen_drops": 0},
     "threads/server_gthread": {"unit.threads": 45},
     "unit_pressure/server_gthread": {"unit_pressure.waiting": 0.098924},
+    "unit_pressure/server_uvicorn": {"unit_pressure.waiting": 0.028529, "unit_pressure.stalled": 0.028438},
     "unit_cpu/server_gthread": {"unit_cpu.usage": 0.409321, "unit_cpu.user": 0.333364, "unit_cpu.system": 0.075956},
 }
 

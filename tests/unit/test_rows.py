@@ -328,3 +328,63 @@ def test_lost_segments_of_both_directions_count_for_the_worst_round() -> None:
     burst = handmade_measurement(server={"segments_lost": 90, "listen_overflows": 340, "lasting_listen_overflows": 0})
     assert row_of([handmade_cell(measurement=burst)]).segments_lost_ratio == pytest.approx(90 / 60_000)
     assert row_of(ROUNDS).segments_lost_ratio is None
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        # A quota of half a CPU: nobody else was on it.
+        ({"unit_stalled_percent": 50.0, "cpus_busy_percent": 51.0, "cpu_percent": 50.0}, 49.0),
+        # A neighbour had the other half, and a quarter is the kernel's, which stalls nobody.
+        ({"unit_stalled_percent": 45.0, "cpus_busy_percent": 99.0, "cpu_percent": 50.0}, 0.0),
+        (
+            {
+                "unit_stalled_percent": 30.0,
+                "cpus_busy_percent": 80.0,
+                "cpu_percent": 50.0,
+                "softirq_cpu_percent": 25.0,
+            },
+            25.0,
+        ),
+        # All of it may have been on the one CPU that the unit uses.
+        ({"unit_stalled_percent": 30.0, "cpus_busy_percent": 35.0, "cpu_percent": 25.0, "cpus_count": 4}, 0.0),
+        ({"cpus_busy_percent": 51.0, "cpu_percent": 50.0}, None),
+    ],
+)
+def test_a_unit_is_held_back_by_what_nobody_else_ran(server: dict[str, float], expected: float | None) -> None:
+    """What PSI calls "full", less what others that ran there explain."""
+    cell = handmade_cell(measurement=handmade_measurement(server=server))
+
+    assert row_of([cell]).unit_held_back_percent == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("unanswered", "queue", "expected"),
+    [
+        # uvicorn, uvicorn with workers, gunicorn with gevent, as they were measured: the queue of a second before
+        # holds those too that were just let in.
+        (684, (691, 684), (684, 0)),
+        (58, (64, 46), (58, 0)),
+        (593, (608, 596), (593, 0)),
+        # Eight workers that keep their connections: nobody is let in.
+        (56, (56, 56), (0, 56)),
+        # Let in, and without an answer: more than the queue held.
+        (100, (40, 30), (40, 60)),
+        (209, (0, 0), (0, 209)),
+        (209, (None, 0), (None, 209)),
+    ],
+)
+def test_a_queue_that_grows_shorter_tells_who_is_being_let_in(
+    unanswered: int, queue: tuple[int | None, int], expected: tuple[int | None, int]
+) -> None:
+    """Those, and the others without an answer, who starve."""
+    before, counted = queue
+    cell = handmade_cell(
+        measurement=handmade_measurement(
+            server={"accept_queue_before": before, "accept_queue_counted": counted},
+            generator={"connections_unanswered": unanswered},
+        )
+    )
+    row = row_of([cell])
+
+    assert (row.connections_not_let_in, row.connections_starving) == expected

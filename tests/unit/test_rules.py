@@ -265,6 +265,11 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
         "56 of 64 connections never got an answer, 1 more had none any longer",
         {"connections_unanswered": 2, "connections_silent": 0},
     ),
+    "let_in_slowly": (
+        {"connections_unanswered": 684, "connections_not_let_in": 684, "connections_starving": 0},
+        "near the end of the worst window; 684 of them waited in its accept queue, which grew shorter",
+        {"connections_unanswered": 684, "connections_not_let_in": 0, "connections_starving": 684},
+    ),
     "silent_by_limit": (
         {"connections_unanswered": 1840, "ceiling_ratio": 0.95, "latency": handmade_latency(p99_us=3_800_000.0)},
         "1,840 of 2,000 connections never got an answer",
@@ -416,6 +421,50 @@ def test_no_limit_excuses_connections_that_starve_for_many_turns(ceiling_ratio: 
     row = replace(GOOD, connections_asked=64, connections_unanswered=56, ceiling_ratio=ceiling_ratio)
 
     assert verdict_of(row) == Verdict.POLLUTED
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, Verdict.SERVER_BOUND),
+        # A full server that lets nobody in, and one that has time to.
+        ({"connections_not_let_in": 0, "connections_starving": 684}, Verdict.POLLUTED),
+        ({"server_cpu_percent": 60.0, "server_cpus_busy_percent": 65.0}, Verdict.POLLUTED),
+        # Some had answers and have none any more, or were let in and have none: no queue explains them.
+        ({"connections_silent": 3, "connections_starving": 3}, Verdict.POLLUTED),
+        # A run of before the queue was looked at.
+        ({"connections_not_let_in": None, "connections_starving": None}, Verdict.POLLUTED),
+    ],
+)
+def test_only_a_full_server_that_lets_in_explains_who_has_no_answer(changes: dict[str, Any], verdict: Verdict) -> None:
+    """uvicorn with 2,000 connections as it was measured: 684 outside, 14 a second are let in."""
+    row = replace(
+        GOOD,
+        connections_unanswered=684,
+        connections_not_let_in=684,
+        connections_starving=0,
+        busy_ratio=0.63,
+        ceiling_ratio=None,
+        in_flight_limit=None,
+    )
+    found = replace(row, **changes)
+
+    assert verdict_of(found) == verdict
+    # While they wait outside no latency runs for them: a busy_ratio of 0.5 is no starving then.
+    names = {note.rule for note in row_notes(replace(found, busy_ratio=0.5))}
+    is_explained = verdict == Verdict.SERVER_BOUND
+    expected = {"let_in_slowly"} if is_explained else {"silent", "starved"}
+    assert names & {"let_in_slowly", "silent", "starved"} == expected
+
+
+@pytest.mark.parametrize(("held_back_percent", "is_told"), [(10.0, False), (11.0, True), (None, False)])
+def test_a_quota_of_most_of_a_cpu_is_told(held_back_percent: float | None, *, is_told: bool) -> None:
+    """The unit waits no longer than its CPUs are busy, but at times when nobody has them."""
+    half: dict[str, Any] = {"server_cpu_percent": 70.0, "server_cpus_busy_percent": 72.0, "unit_waiting_percent": 40.0}
+    row = replace(GOOD, **half, unit_held_back_percent=held_back_percent)
+
+    assert ("held_back" in {note.rule for note in row_notes(row)}) is is_told
+    assert verdict_of(row) == (Verdict.DISTURBED if is_told else Verdict.UNEXPLAINED)
 
 
 @pytest.mark.parametrize(("timeouts", "verdict"), [(88_000, Verdict.SERVER_BOUND), (800, Verdict.POLLUTED)])

@@ -159,7 +159,8 @@ def _processes(at_s: float, cpu_s: dict[int, float]) -> str:
     stat = "".join(
         f"{pid} {pid} (gunicorn) S 1 1 1 0 -1 0 0 0 0 0 {round(cpu * 100)} 0 0 0\n" for pid, cpu in cpu_s.items()
     )
-    raw = {"process_cpu": f"page_bytes 4096\n{stat}", "unit_pressure": f"some avg10=0 total={round(at_s * 5e5)}\n"}
+    pressure = f"some avg10=0 total={round(at_s * 5e5)}\nfull avg10=0 total={round(at_s * 2e5)}\n"
+    raw = {"process_cpu": f"page_bytes 4096\n{stat}", "unit_pressure": pressure}
     return json.dumps({"at": at_s, "cost_s": 0, "raw": raw})
 
 
@@ -176,10 +177,24 @@ def test_processes_that_serve_are_told_from_their_supervisor() -> None:
     assert read_samples([_line(100), _line(101)], 100, 101).process_cpus() is None
 
 
+def test_a_value_is_the_last_one_seen_until_then() -> None:
+    """Within the window only."""
+    raw = [{"listen_queue": f"4 8080 {queued} 2048\n"} for queued in (7, 90, 60, 40)]
+    lines = [json.dumps({"at": 100.0 + n, "cost_s": 0, "raw": found}) for n, found in enumerate(raw)]
+    samples = read_samples(lines, 100.5, 103.5)
+
+    assert samples.value_at("listen.8080.queued", 102.9) == 60
+    assert samples.value_at("listen.8080.queued", 103.0) == 40
+    assert samples.value_at("listen.8080.queued", 100.9) is None
+    assert samples.value_at("listen.81.queued", 103.0) is None
+
+
 def test_waiting_is_a_share_of_the_window() -> None:
-    """Half of the time some task had no CPU."""
+    """Half of the time some task had no CPU, a fifth of it none had one."""
     samples = read_samples([_processes(100.0 + n, {}) for n in range(5)], 100, 104)
-    assert samples.rate("unit_pressure.waiting") == pytest.approx(0.5)
+    assert samples.time_percent("unit_pressure.waiting") == pytest.approx(50)
+    assert samples.time_percent("unit_pressure.stalled") == pytest.approx(20)
+    assert read_samples([_line(100), _line(101)], 100, 101).time_percent("unit_pressure.stalled") is None
 
 
 def test_others_on_the_host_are_what_neither_unit_nor_kernel_used() -> None:

@@ -24,7 +24,9 @@ GENERATOR_HOST_LIMIT_PERCENT = 95.0
 #: A unit, or a process that can use one CPU only, with this much of it has none to spare.
 SERVER_CPU_LIMIT_PERCENT = FULL_PERCENT
 #: A unit that waits for a CPU for so much more of the time than its CPUs are used is kept from them.
-HELD_BACK_PERCENT = 30.0
+WAITING_LIMIT_PERCENT = 30.0
+#: Kept from a CPU that nobody used, for as much of the time as others may take of it (below). On a quiet lab: 0-1 %.
+HELD_BACK_LIMIT_PERCENT = 10.0
 #: More silent connections than this share of those asked for make the rate doubtful, as with errors.
 SILENT_LIMIT_RATIO = 0.001
 #: Between rounds; pyperf warns from the same.
@@ -206,9 +208,11 @@ def disturbed_inside(row: SummaryRow) -> bool:
 
 def held_back(row: SummaryRow) -> bool:
     """The unit waited for a CPU while its CPUs had time: a quota, or an affinity, kept it from them."""
+    if _above(row.unit_held_back_percent, HELD_BACK_LIMIT_PERCENT):
+        return True
     if row.unit_waiting_percent is None or row.server_cpus_busy_percent is None:
         return False
-    return row.unit_waiting_percent > row.server_cpus_busy_percent + HELD_BACK_PERCENT
+    return row.unit_waiting_percent > row.server_cpus_busy_percent + WAITING_LIMIT_PERCENT
 
 
 def stolen(row: SummaryRow) -> bool:
@@ -256,7 +260,12 @@ def silent(row: SummaryRow) -> bool:
 
     Also of a variant whose limit explains how many are served: one that lets the others in, turn by turn, has none.
     """
-    return _has_silent(row) and _has_turns(row)
+    return _has_silent(row) and _has_turns(row) and not _is_letting_in(row)
+
+
+def let_in_slowly(row: SummaryRow) -> bool:
+    """The same, but they wait in the accept queue of a full server, which takes one after the other."""
+    return _has_silent(row) and _has_turns(row) and _is_letting_in(row)
 
 
 def silent_by_limit(row: SummaryRow) -> bool:
@@ -336,12 +345,23 @@ def shorter_than_published(row: SummaryRow) -> bool:
 def _has_starving(row: SummaryRow) -> bool:
     if row.busy_ratio is None or not row.requests:
         return False
-    # While a connection is opened anew no latency runs: the socket table says how many are.
-    return row.busy_ratio + _reopening_ratio(row) < BUSY_LIMIT_RATIO and not generator_saturated(row)
+    # While a connection is opened anew, or not let in yet, no latency runs: the socket tables say how many are.
+    elsewhere_ratio = _reopening_ratio(row) + (_not_let_in_ratio(row) if _is_letting_in(row) else 0.0)
+    return row.busy_ratio + elsewhere_ratio < BUSY_LIMIT_RATIO and not generator_saturated(row)
 
 
 def _has_silent(row: SummaryRow) -> bool:
     return connections_lost(row) > SILENT_LIMIT_RATIO * row.connections_asked
+
+
+def _is_letting_in(row: SummaryRow) -> bool:
+    """Whether the accept queue explains who has no answer. Of a server with time to spare it explains nothing."""
+    is_explained = (row.connections_starving or 0) <= SILENT_LIMIT_RATIO * row.connections_asked
+    return bool(row.connections_not_let_in) and is_explained and server_busy(row)
+
+
+def _not_let_in_ratio(row: SummaryRow) -> float:
+    return (row.connections_not_let_in or 0) / row.connections_asked
 
 
 def _has_turns(row: SummaryRow) -> bool:

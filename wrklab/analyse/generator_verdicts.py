@@ -59,6 +59,8 @@ def _alone(row: SummaryRow, part: GeneratorRow) -> SummaryRow:
         connections_held=part.connections_held,
         connections_reopening=part.connections_reopening,
         connections_unanswered=part.connections_unanswered,
+        # The server's accept queue explains as many of the row's, whoever asked.
+        connections_starving=max(0, (part.connections_lost or 0) - (row.connections_not_let_in or 0)),
         connections_silent=part.connections_silent,
         generator_cpu_percent=part.cpu_percent,
         generator_host_cpu_percent=part.host_cpu_percent,

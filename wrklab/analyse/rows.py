@@ -76,6 +76,10 @@ class SummaryRow:
     #: Near a window's end: never answered, and long without an answer; the worst round.
     connections_unanswered: int | None = None
     connections_silent: int | None = None
+    #: Of those that were never answered, what the server was still letting in, one after the other; and all others that
+    #: are counted above. The worst round of each.
+    connections_not_let_in: int | None = None
+    connections_starving: int | None = None
     busy_ratio: float | None = None
     server_cpu_percent: float | None = None
     server_host_cpu_percent: float | None = None
@@ -86,6 +90,8 @@ class SummaryRow:
     others_cpu_percent: float | None = None
     server_cpus_busy_percent: float | None = None
     unit_waiting_percent: float | None = None
+    #: Runnable, with none of its tasks on the CPU, and nobody else there either; the worst round.
+    unit_held_back_percent: float | None = None
     busiest_process_cpu_percent: float | None = None
     serving_processes_count: int | None = None
     full_processes_count: int | None = None
@@ -299,6 +305,8 @@ def _load_figures(
         "connections_reopening": _largest(window.connections_reopening for window in windows),
         "connections_unanswered": _largest(window.connections_unanswered for window in windows),
         "connections_silent": _largest(window.connections_silent for window in windows),
+        "connections_not_let_in": _largest(window.connections_not_let_in for window in windows),
+        "connections_starving": _largest(map(_starving, windows)),
         "busy_ratio": min((window.busy_ratio for window in windows), default=None),
         "wrk_processes": _largest(sum(part.wrk_processes for part in window.generators) for window in windows),
         "start_skew_ratio": _largest(window.start_skew_s / window.duration_s for window in windows),
@@ -331,6 +339,13 @@ def _after(window: Measurement) -> Iterable[str]:
     return [f"{part.verify_after} (from {part.host})" for part in parts]
 
 
+def _starving(window: Measurement) -> int | None:
+    """Connections without an answer whose turn nothing promises; None where they were not counted."""
+    if window.connections_unanswered is None:
+        return None
+    return window.connections_unanswered + (window.connections_silent or 0) - (window.connections_not_let_in or 0)
+
+
 def _has_silences(window: Measurement) -> bool:
     """Whether every generator looked for silent connections. Those that did not count unread ones never do."""
     return all(part.connections_unanswered is not None or part.connections_unread is None for part in window.generators)
@@ -347,6 +362,7 @@ def _host_figures(measured: Sequence[CellRecord]) -> dict[str, Any]:
         "others_cpu_percent": _largest(server.others_cpu_percent for server in servers),
         "server_cpus_busy_percent": _median(server.cpus_busy_percent for server in servers),
         "unit_waiting_percent": _largest(server.unit_waiting_percent for server in servers),
+        "unit_held_back_percent": _largest(map(_held_back_percent, servers)),
         "busiest_process_cpu_percent": _median(server.busiest_process_cpu_percent for server in servers),
         "serving_processes_count": _largest(server.serving_processes_count for server in servers),
         "full_processes_count": _least(server.full_processes_count for server in servers),
@@ -429,6 +445,18 @@ def _lost_ratio(window: Measurement) -> float | None:
         return None
     lost = _total([window.server.segments_lost, *(part.segments_lost for part in window.generators)])
     return None if lost is None else lost / max(window.requests, 1)
+
+
+def _held_back_percent(server: ServerRecord) -> float | None:
+    """How long the unit stalled beyond what others that ran on its CPUs explain, percent of the window. Never below 0.
+
+    A CPU that is free takes whoever is runnable, unless a quota or an affinity forbids it. Others may all have been on
+    the one CPU that the unit uses. An interrupt's work stalls nobody: the task that it interrupts stays on the CPU.
+    """
+    if server.unit_stalled_percent is None or server.cpus_busy_percent is None or server.cpu_percent is None:
+        return None
+    foreign_percent = max(0.0, server.cpus_busy_percent - server.cpu_percent - (server.softirq_cpu_percent or 0.0))
+    return max(0.0, server.unit_stalled_percent - server.cpus_count * foreign_percent)
 
 
 def _is_running(server: ServerRecord) -> bool:

@@ -103,16 +103,24 @@ def generator_thread(row: SummaryRow) -> str:
 
 def held_back(row: SummaryRow) -> str:
     """The unit's waiting beside its CPUs' use."""
-    return (
+    waited = (
         f"the unit waited for a CPU {percent(row.unit_waiting_percent)} of the time, while the server's CPUs were "
         f"{percent(row.server_cpus_busy_percent)} busy"
     )
+    if row.unit_held_back_percent is None:
+        return waited
+    return f"{waited}; for {percent(row.unit_held_back_percent)} of it nobody had the CPU that it waited for"
 
 
 def silent(row: SummaryRow) -> str:
     """Connections that went without answers."""
     never = f"{count(row.connections_unanswered)} of {row.connections_asked:,} connections never got an answer"
     return f"{never}, {count(row.connections_silent)} more had none any longer, near the end of the worst window"
+
+
+def not_let_in(row: SummaryRow) -> str:
+    """The same, and where they wait."""
+    return f"{silent(row)}; {count(row.connections_not_let_in)} of them waited in its accept queue, which grew shorter"
 
 
 def server(row: SummaryRow) -> str:

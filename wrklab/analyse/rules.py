@@ -456,6 +456,15 @@ RULES: tuple[Rule, ...] = (
         "A longer window tells slow from unfair (--duration 60s)",
     ),
     Rule(
+        "let_in_slowly",
+        "latency",
+        conditions.let_in_slowly,
+        told.not_let_in,
+        "a full server that answers those it has let in before it lets in more: the rate is its own, and the waits of "
+        "those outside are in no latency",
+        "A client that comes anew waits as long: more processes, or fewer connections, let it in",
+    ),
+    Rule(
         "some_lost",
         "latency",
         conditions.some_lost,

@@ -13,9 +13,19 @@ from wrklab.doors.inventory import LabHost, LabHosts
 from wrklab.errors import UNREADABLE, CellError, ParseError, WrklabError
 from wrklab.measure.cell_run import CellRaw
 from wrklab.measure.samples import HostSamples, read_samples
+from wrklab.measure.waits import SILENCE_LIMIT_S, SILENCES_COUNTED_AT
 from wrklab.measure.windows import CellWindow, read_window
 from wrklab.measure.wrk_report import add_errors, busy_ratio, latency_of
-from wrklab.model.record import CellRecord, Failure, LogError, Measurement, PlannedCell, ServerRecord, StoredSample
+from wrklab.model.record import (
+    CellRecord,
+    Failure,
+    Latency,
+    LogError,
+    Measurement,
+    PlannedCell,
+    ServerRecord,
+    StoredSample,
+)
 
 Evidence = TypeVar("Evidence")
 
@@ -210,6 +220,7 @@ def _window(raw: CellRaw, hosts: LabHosts) -> CellWindow:
 
 def _measurement(raw: CellRaw, window: CellWindow, server: HostSamples, hosts: LabHosts) -> Measurement:
     observed = window.latencies.observed
+    latency = latency_of(observed)
     return Measurement(
         duration_s=window.duration_s,
         window_start_s=window.start_s,
@@ -217,14 +228,14 @@ def _measurement(raw: CellRaw, window: CellWindow, server: HostSamples, hosts: L
         requests=sum(report.requests for report in window.reports),
         requests_per_s=sum(report.requests / report.duration_s for report in window.reports),
         bytes_read=sum(report.bytes_read for report in window.reports),
-        latency=latency_of(observed),
+        latency=latency,
         wrk_latency=latency_of(window.latencies.corrected),
         correction_note=window.latencies.correction_note,
         errors=add_errors(window.reports),
         connections_asked=window.connections_asked,
         connections_open=window.connections_open,
         busy_ratio=busy_ratio(observed, round(window.duration_s * 1e6), window.connections_asked),
-        server=_server_record(raw.server, server, hosts.server),
+        server=_server_record(raw.server, server, hosts.server, latency),
         generators=window.records(hosts),
         verify_after=window.wrong_after,
         first_answer_s=window.first_answer_s,
@@ -233,8 +244,12 @@ def _measurement(raw: CellRaw, window: CellWindow, server: HostSamples, hosts: L
     )
 
 
-def _server_record(told: Mapping[str, Any], samples: HostSamples, host: LabHost) -> ServerRecord:
+def _server_record(
+    told: Mapping[str, Any], samples: HostSamples, host: LabHost, latency: Latency | None
+) -> ServerRecord:
     observed = told["observed"]
+    counted_s = samples.start_s + SILENCES_COUNTED_AT * samples.window_s
+    slow_s = latency.p99_us / 1e6 if latency else 0.0
     cpus_count = _cpus_count(host)
     ports = [listener["backlog"] for listener in observed["listeners"]]
     port = _port_with_most_queued(samples)
@@ -249,6 +264,8 @@ def _server_record(told: Mapping[str, Any], samples: HostSamples, host: LabHost)
         threads_max=samples.maximum("unit.threads"),
         backlog=max(ports) if ports else None,
         accept_queue_max=samples.maximum(port) if port else None,
+        accept_queue_counted=samples.value_at(port, counted_s) if port else None,
+        accept_queue_before=samples.value_at(port, counted_s - max(SILENCE_LIMIT_S, slow_s)) if port else None,
         listen_overflows=samples.increase("tcp.listen_overflows"),
         lasting_listen_overflows=samples.lasting_increase("tcp.listen_overflows"),
         listen_drops=samples.increase("tcp.listen_drops"),
@@ -263,14 +280,14 @@ def _server_record(told: Mapping[str, Any], samples: HostSamples, host: LabHost)
 def _server_cpus(samples: HostSamples, host: LabHost) -> dict[str, Any]:
     """Who used the server's CPUs, and who waited for them."""
     shape = samples.process_cpus()
-    waiting = samples.rate("unit_pressure.waiting")
     unit_percent = samples.cpu_percent("unit_cpu.usage", _cpus_count(host))
     return {
         "others_cpu_percent": samples.others_cpu_percent(host.cpus, unit_percent) if host.cpus else None,
         "softirq_cpu_percent": samples.machine_cpu_percent("softirq", host.cpus),
         "cpus_busy_percent": samples.machine_cpu_percent("busy", host.cpus),
         "steal_percent": samples.machine_cpu_percent("steal", host.cpus),
-        "unit_waiting_percent": None if waiting is None else 100 * waiting,
+        "unit_waiting_percent": samples.time_percent("unit_pressure.waiting"),
+        "unit_stalled_percent": samples.time_percent("unit_pressure.stalled"),
         "busiest_process_cpu_percent": shape.busiest_percent if shape else None,
         "serving_processes_count": shape.serving_count if shape else None,
         "full_processes_count": shape.full_count if shape else None,

@@ -87,6 +87,11 @@ class HostSamples:
         inside = [value for at_s, value in points if self.start_s <= at_s <= self.end_s]
         return round(max(inside or [value for _, value in points])) if points else None
 
+    def value_at(self, metric: str, moment_s: float) -> int | None:
+        """The last value that was seen in the window until then (its clock's); None where none was."""
+        inside = [value for at_s, value in self._points(metric) if self.start_s <= at_s <= moment_s]
+        return round(inside[-1]) if inside else None
+
     def segments_lost(self) -> int | None:
         """TCP segments that this host had to send again through the window; None where it was not sampled for that.
 
@@ -118,6 +123,10 @@ class HostSamples:
         """A counter of CPU seconds as a percentage of so many CPUs."""
         rate = self.rate(metric)
         return None if rate is None else 100 * rate / cpus_count
+
+    def time_percent(self, metric: str) -> float | None:
+        """A counter of seconds as a percentage of the time; None where it was not sampled often enough."""
+        return self.cpu_percent(metric, 1)
 
     def machine_cpu_percent(self, kind: str, cpus: Sequence[int]) -> float | None:
         """busy, softirq or steal of these CPUs, in percent of them; None where one of them was not sampled."""

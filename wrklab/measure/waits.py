@@ -14,6 +14,8 @@ SILENCE_LIMIT_S = 1.0
 SILENCE_P99_FACTOR = 3.0
 #: One that never received a byte through this share of the time is unanswered, however slow the answers are.
 UNANSWERED_SHARE = 0.9
+#: When in a window it counts the silences (load_cell.py).
+SILENCES_COUNTED_AT = 0.95
 #: The host counts silences in steps of 100 ms, rounded down.
 _STEPS_PER_S = 10
 #: With more answers after wrk's time-out than this share of all, the p99 of the others says too little.

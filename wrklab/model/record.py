@@ -158,6 +158,8 @@ class ServerRecord(Record):
     steal_percent: float | None = None
     #: Of the window: some task of the unit was runnable and had no CPU (PSI).
     unit_waiting_percent: float | None = None
+    #: Of the window: tasks of the unit were runnable, and on their CPU ran none of them (PSI, "full").
+    unit_stalled_percent: float | None = None
     #: The unit's busiest process, percent of one CPU.
     busiest_process_cpu_percent: float | None = None
     #: Processes that serve (a tenth of the busiest's CPU time or more), and those of them that fill one CPU.
@@ -169,6 +171,9 @@ class ServerRecord(Record):
     #: The listen backlog in force (`ss -ltn` Send-Q).
     backlog: int | None = None
     accept_queue_max: int | None = None
+    #: When connections without answers were counted near the window's end, and as long before as answers take.
+    accept_queue_counted: int | None = None
+    accept_queue_before: int | None = None
     listen_overflows: int | None = None
     #: Of these, what came all through the window and not in a burst, such as while connections open.
     lasting_listen_overflows: int | None = None
@@ -240,6 +245,18 @@ class Measurement(Record):
     def connections_silent(self) -> int | None:
         """All generators' together; None where none of them counted."""
         return _sum_known(generator.connections_silent for generator in self.generators)
+
+    @property
+    def connections_not_let_in(self) -> int | None:
+        """Of those without an answer, what waits in the server's accept queue while it lets in one after the other.
+
+        With those that it has just let in, whose answer is due. 0 where the queue does not grow shorter: nobody who
+        waits there is let in.
+        """
+        before, counted = self.server.accept_queue_before, self.server.accept_queue_counted
+        if before is None or counted is None or self.connections_unanswered is None:
+            return None
+        return min(self.connections_unanswered, before) if counted < before else 0
 
     @property
     def connections_reopening(self) -> int | None:
