@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from contextlib import ExitStack
 
 import pytest
 
-from tests.lab.benches import assert_nothing_runs, cells_of
+from tests.lab.benches import assert_nothing_runs, cells_of, rows_of
 from tests.lab.conftest import invoke
 from tests.lab.known_servers import known_server
 from wrklab.doors.results import run_ids
@@ -62,8 +61,7 @@ def measured(session: Session, bad: Mapping[str, tuple[str, dict[str, float]]], 
             behind.enter_context(known_server(session, variant, behaviour, **options))
         done = invoke("bench", "--variant", ",".join(bad), *load, "--rounds", "1", "--force")
     assert done.returncode == 1, done.stderr
-    with (RESULTS_DIR / run_ids(RESULTS_DIR)[-1] / "report.csv").open(encoding="utf-8") as stream:
-        return {row["variant"]: row for row in csv.DictReader(stream)}
+    return {row["variant"]: row for row in rows_of(run_ids(RESULTS_DIR)[-1])}
 
 
 @pytest.mark.parametrize("variant", BAD)
