@@ -457,6 +457,27 @@ def test_only_a_full_server_that_lets_in_explains_who_has_no_answer(changes: dic
     assert names & {"let_in_slowly", "silent", "starved"} == expected
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_bound"),
+    [
+        # Go with 2,000 connections as it was measured: they came late into the window.
+        ({}, True),
+        ({"latency": handmade_latency(mean_us=106_000.0)}, False),
+        ({"requests_per_s": 17_700.0}, False),
+        ({"errors": Errors(timeout=1)}, False),
+        ({"correction_notes": ("not undone",)}, False),
+        ({"hold_ms": 0}, False),
+        ({"ideal_ratio": 1.03}, False),
+    ],
+)
+def test_answers_that_take_just_their_hold_are_hold_bound(changes: dict[str, Any], *, is_bound: bool) -> None:
+    """Of every connection, nearly all the time: whatever the rate falls short by, the server is not why."""
+    idle: dict[str, Any] = {"server_cpu_percent": 55.0, "server_cpus_busy_percent": 60.0}
+    row = replace(GOOD, **idle, ideal_ratio=0.923, requests_per_s=18_466.0, latency=handmade_latency(mean_us=104_300.0))
+
+    assert ("hold_bound" in {note.rule for note in row_notes(replace(row, **changes))}) is is_bound
+
+
 @pytest.mark.parametrize(("held_back_percent", "is_told"), [(10.0, False), (11.0, True), (None, False)])
 def test_a_quota_of_most_of_a_cpu_is_told(held_back_percent: float | None, *, is_told: bool) -> None:
     """The unit waits no longer than its CPUs are busy, but at times when nobody has them."""

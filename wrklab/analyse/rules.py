@@ -388,7 +388,10 @@ RULES: tuple[Rule, ...] = (
         "hold_bound",
         "none",
         conditions.hold_bound,
-        lambda row: f"{ratio_percent(row.ideal_ratio)} of what {told.held(row)} can give",
+        lambda row: (
+            f"{ratio_percent(row.ideal_ratio)} of what {told.held(row)} can give; an answer took "
+            f"{duration_us(row.latency.mean_us if row.latency else None)} in the mean"
+        ),
         "the load, not the server, sets the rate, and variants with this note are equal here",
         "More connections would tell them apart",
         Verdict.HOLD_BOUND,
