@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from tests.lab.benches import status_due
+from tests.lab.benches import QUICK, bench, rows_of, status_due, wait_for_window
 from tests.lab.conftest import invoke
 from tests.lab.cpu_thieves import neighbour, other_service, quota
 from tests.lab.known_servers import known_server
@@ -16,6 +18,7 @@ from wrklab.analyse.conditions import NEIGHBOURS_LIMIT_PERCENT, SERVER_CPU_LIMIT
 from wrklab.measure.session import Session
 
 VARIANT = "go_net_http"
+_REQUEST = b"GET / HTTP/1.1\r\nHost: server\r\n\r\n"
 
 
 def bench_row(*words: str, variant: str = VARIANT, connections: int = 64, duration: str = "3s") -> dict[str, Any]:
@@ -153,6 +156,22 @@ def test_another_service_on_a_host_disturbs(session: Session, side: str) -> None
     assert row["verdict"] in (("disturbed",) if side == "server" else ("disturbed", "generator-bound")), row["note"]
     key = "others_cpu_percent" if side == "server" else "generator_others_cpu_percent"
     assert row[key] > NEIGHBOURS_LIMIT_PERCENT
+
+
+def test_another_client_of_the_server_disturbs(session: Session) -> None:
+    """From this machine, with a few requests: whoever keeps connections there may ask for more at any time."""
+    target = (session.hosts.server.load_address, session.port_of(session.catalogue.variants[VARIANT]))
+    with ExitStack() as connections, bench(*QUICK, "--duration", "3s", "--rounds", "1") as running:
+        wait_for_window(session)
+        for _ in range(20):
+            connections.enter_context(socket.create_connection(target, timeout=5)).sendall(_REQUEST)
+        run_id = running.run_id()
+        running.wait()
+    [row] = rows_of(run_id)
+
+    assert row["foreign_connections"].endswith("=20")
+    assert "others_connected" in row["note_names"].split()
+    assert row["verdict"] == "disturbed", row["note"]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.8])

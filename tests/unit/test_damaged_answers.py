@@ -37,6 +37,7 @@ from wrklab.measure.records import cell_outcome
 from wrklab.measure.session import Session
 from wrklab.model.catalogue import read_catalogue
 from wrklab.model.plan import Cell
+from wrklab.model.record import CellRecord
 
 CAPTURED = Path(__file__).parent / "captured" / "cell" / "go_net_http.json.gz"
 SAME_CLOCK = Clock(0.0, 0.0, 0.0)
@@ -88,8 +89,8 @@ def captured() -> dict[str, Any]:
 WHOLE = captured()
 
 
-def outcome_of(told: dict[str, Any]) -> str:
-    """`measured`, or the text of the failure."""
+def record_of(told: dict[str, Any]) -> CellRecord:
+    """The cell's record."""
     raw = CellRaw(
         1000.0,
         sample_interval_s=0.5,
@@ -100,7 +101,12 @@ def outcome_of(told: dict[str, Any]) -> str:
         server=told["server"],
         clocks={"server": SAME_CLOCK, "loadgen": SAME_CLOCK},
     )
-    record = cell_outcome(raw, handmade_planned(handmade_cell("go_net_http")), 0, HOSTS).record
+    return cell_outcome(raw, handmade_planned(handmade_cell("go_net_http")), 0, HOSTS).record
+
+
+def outcome_of(told: dict[str, Any]) -> str:
+    """`measured`, or the text of the failure."""
+    record = record_of(told)
     record.model_dump_json()
     return record.failure.text if record.failure else record.state
 
@@ -130,6 +136,16 @@ def damaged(path: tuple[Any, ...], junk: Any) -> dict[str, Any]:  # noqa: ANN401
 def test_the_captured_cell_is_a_good_one() -> None:
     """Otherwise the other tests here would show nothing."""
     assert outcome_of(captured()) == "measured"
+
+
+def test_who_else_was_connected_is_neither_a_host_nor_the_server_itself() -> None:
+    """The captured cell had 20 connections from another address."""
+    told = captured()
+    told["server"]["observed"]["peers"] |= {"127.0.0.1": 3, "::1": 2}
+    measured = record_of(told).measurement
+
+    assert measured is not None
+    assert measured.server.foreign_connections == {"10.86.77.1": 20}
 
 
 @settings(max_examples=300, deadline=None)
@@ -206,7 +222,7 @@ def test_a_sampler_that_died_fails_the_cell(side: str, kept: slice) -> None:
     told[side]["samples"] = told[side]["samples"][kept]
     told["server"]["sampler_stderr"] = "OSError: [Errno 28] No space left on device"
     found = outcome_of(told)
-    assert re.match(r"the sampler on \w+ saw only [01]\.\d of 2\.0 s: ", found)
+    assert re.match(r"the sampler on \w+ saw only [0-2]\.\d of 3\.0 s: ", found)
     assert ("No space left" in found) == (side == "server")
 
 
@@ -215,7 +231,7 @@ def test_samples_of_another_time_fail_the_cell() -> None:
     told = captured()
     lines = [json.loads(line) for line in told["server"]["samples"]]
     told["server"]["samples"] = [json.dumps(line | {"at": line["at"] + 3600}) for line in lines]
-    assert "the sampler on server saw only 0.0 of 2.0 s" in outcome_of(told)
+    assert "the sampler on server saw only 0.0 of 3.0 s" in outcome_of(told)
 
 
 class SayingHost:

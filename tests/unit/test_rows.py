@@ -388,3 +388,15 @@ def test_a_queue_that_grows_shorter_tells_who_is_being_let_in(
     row = row_of([cell])
 
     assert (row.connections_not_let_in, row.connections_starving) == expected
+
+
+def test_others_that_use_the_server_are_those_of_the_worst_round() -> None:
+    """By address."""
+    found = [{"10.0.0.9": 20}, {"10.0.0.9": 3, "10.0.0.8": 30}, {}]
+    cells = [
+        handmade_cell(round_number=number, measurement=handmade_measurement(server={"foreign_connections": foreign}))
+        for number, foreign in enumerate(found, 1)
+    ]
+
+    assert row_of(cells).foreign_connections == {"10.0.0.9": 3, "10.0.0.8": 30}
+    assert row_of(ROUNDS).foreign_connections == {}

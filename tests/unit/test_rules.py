@@ -255,6 +255,11 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
         "none of 180,000 answers",
         {"answers_checked": 1},
     ),
+    "others_connected": (
+        {"foreign_connections": {"10.0.0.9": 20, "10.0.0.8": 1, "10.0.0.7": 30, "10.0.0.6": 2}},
+        "beside the lab's own: 30 of 10.0.0.7, 20 of 10.0.0.9, 2 of 10.0.0.6 and others",
+        {"foreign_connections": {"10.0.0.9": 20}},
+    ),
     "held_back": (
         {"unit_waiting_percent": 88.0, "server_cpus_busy_percent": 11.0},
         "the unit waited for a CPU 88 % of the time, while the server's CPUs were 11 % busy",

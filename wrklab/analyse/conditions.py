@@ -213,6 +213,11 @@ def disturbed_inside(row: SummaryRow) -> bool:
     return _above(row.others_cpu_percent, NEIGHBOURS_LIMIT_PERCENT)
 
 
+def others_connected(row: SummaryRow) -> bool:
+    """Others than the lab's hosts were connected to the variant: so many that the load was not ours alone."""
+    return sum(row.foreign_connections.values()) > (1 - OPEN_LIMIT_RATIO) * row.connections_asked
+
+
 def held_back(row: SummaryRow) -> bool:
     """The unit waited for a CPU while its CPUs had time: a quota, or an affinity, kept it from them."""
     if _above(row.unit_held_back_percent, HELD_BACK_LIMIT_PERCENT):

@@ -114,6 +114,8 @@ class SummaryRow:
     memory_max_bytes: int | None = None
     backlog: int | None = None
     accept_queue_max: int | None = None
+    #: Of others than the lab's hosts, to the variant's port, when wrk had ended; the worst round's, by address.
+    foreign_connections: Mapping[str, int] = field(default_factory=dict)
     listen_overflows: int | None = None
     retransmits: int | None = None
     #: Segments lost on the way, both directions / answers; the worst round.
@@ -373,6 +375,7 @@ def _host_figures(measured: Sequence[CellRecord]) -> dict[str, Any]:
         "memory_max_bytes": _largest(server.memory_max_bytes for server in servers),
         "backlog": _largest(server.backlog for server in servers),
         "accept_queue_max": _largest(server.accept_queue_max for server in servers),
+        "foreign_connections": max((server.foreign_connections for server in servers), key=_sum, default={}),
         "listen_overflows": _total(server.listen_overflows for server in servers),
         "retransmits": _total(server.retransmits for server in servers),
         "segments_lost_ratio": _largest(_lost_ratio(window) for window in windows),
@@ -457,6 +460,10 @@ def _held_back_percent(server: ServerRecord) -> float | None:
         return None
     foreign_percent = max(0.0, server.cpus_busy_percent - server.cpu_percent - (server.softirq_cpu_percent or 0.0))
     return max(0.0, server.unit_stalled_percent - server.cpus_count * foreign_percent)
+
+
+def _sum(counts: Mapping[str, int]) -> int:
+    return sum(counts.values())
 
 
 def _is_running(server: ServerRecord) -> bool:

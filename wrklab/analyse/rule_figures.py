@@ -10,6 +10,8 @@ from wrklab.analyse.contradictions import wrong_in_warmup
 from wrklab.analyse.rows import SummaryRow
 from wrklab.figures import count, duration_us, percent, plural, rate, rate_range, ratio_percent
 
+_ADDRESSES_TOLD = 3
+
 
 def failed(row: SummaryRow) -> str:
     """Rounds that failed, and why."""
@@ -99,6 +101,13 @@ def generator_thread(row: SummaryRow) -> str:
         f"{percent(row.generator_thread_waiting_percent)} of it; wrk took {percent(row.generator_cpu_percent)} of the "
         "generator's CPUs"
     )
+
+
+def foreign_connections(row: SummaryRow) -> str:
+    """Whose connections, and how many."""
+    found = sorted(row.foreign_connections.items(), key=lambda entry: -entry[1])
+    whose = ", ".join(f"{number:,} of {address}" for address, number in found[:_ADDRESSES_TOLD])
+    return f"connections beside the lab's own: {whose}{' and others' if len(found) > _ADDRESSES_TOLD else ''}"
 
 
 def held_back(row: SummaryRow) -> str:

@@ -288,6 +288,15 @@ RULES: tuple[Rule, ...] = (
         Verdict.DISTURBED,
     ),
     Rule(
+        "others_connected",
+        "rate",
+        conditions.others_connected,
+        told.foreign_connections,
+        "somebody else used the server: what it did for them is in no figure here",
+        "Keep other clients, health checks too, away from its port while it is measured",
+        Verdict.DISTURBED,
+    ),
+    Rule(
         "held_back",
         "rate",
         conditions.held_back,

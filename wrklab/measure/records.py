@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 import signal
@@ -235,7 +236,7 @@ def _measurement(raw: CellRaw, window: CellWindow, server: HostSamples, hosts: L
         connections_asked=window.connections_asked,
         connections_open=window.connections_open,
         busy_ratio=busy_ratio(observed, round(window.duration_s * 1e6), window.connections_asked),
-        server=_server_record(raw.server, server, hosts.server, latency),
+        server=_server_record(raw.server, server, hosts, latency),
         generators=window.records(hosts),
         verify_after=window.wrong_after,
         first_answer_s=window.first_answer_s,
@@ -245,9 +246,9 @@ def _measurement(raw: CellRaw, window: CellWindow, server: HostSamples, hosts: L
 
 
 def _server_record(
-    told: Mapping[str, Any], samples: HostSamples, host: LabHost, latency: Latency | None
+    told: Mapping[str, Any], samples: HostSamples, hosts: LabHosts, latency: Latency | None
 ) -> ServerRecord:
-    observed = told["observed"]
+    observed, host = told["observed"], hosts.server
     counted_s = samples.start_s + SILENCES_COUNTED_AT * samples.window_s
     slow_s = latency.p99_us / 1e6 if latency else 0.0
     cpus_count = _cpus_count(host)
@@ -266,6 +267,7 @@ def _server_record(
         accept_queue_max=samples.maximum(port) if port else None,
         accept_queue_counted=samples.value_at(port, counted_s) if port else None,
         accept_queue_before=samples.value_at(port, counted_s - max(SILENCE_LIMIT_S, slow_s)) if port else None,
+        foreign_connections=_foreign(observed.get("peers", {}), hosts),
         listen_overflows=samples.increase("tcp.listen_overflows"),
         lasting_listen_overflows=samples.lasting_increase("tcp.listen_overflows"),
         listen_drops=samples.increase("tcp.listen_drops"),
@@ -275,6 +277,16 @@ def _server_record(
         unit_state=_state_text(told["state"]),
         log_errors=tuple(LogError(**found) for found in told.get("log_errors", {}).get("errors", ())),
     )
+
+
+def _foreign(peers: Mapping[str, int], hosts: LabHosts) -> dict[str, int]:
+    """Of those connected to the variant, neither the lab's hosts nor the server's own processes. Raises ValueError."""
+    ours = {address for host in (hosts.server, *hosts.generators) for address in (host.address, host.load_address)}
+    return {
+        address: int(count)
+        for address, count in peers.items()
+        if address not in ours and not ipaddress.ip_address(address).is_loopback
+    }
 
 
 def _server_cpus(samples: HostSamples, host: LabHost) -> dict[str, Any]:

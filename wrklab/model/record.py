@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field
@@ -174,6 +174,8 @@ class ServerRecord(Record):
     #: When connections without answers were counted near the window's end, and as long before as answers take.
     accept_queue_counted: int | None = None
     accept_queue_before: int | None = None
+    #: Connections to the variant's port when wrk had ended, by address: somebody else uses this server.
+    foreign_connections: Mapping[str, int] = {}
     listen_overflows: int | None = None
     #: Of these, what came all through the window and not in a burst, such as while connections open.
     lasting_listen_overflows: int | None = None

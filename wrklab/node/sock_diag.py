@@ -183,6 +183,20 @@ def local_connections(port: int) -> LocalConnections:
     return LocalConnections({_STATES[state]: count for state, count in sorted(counts.items())}, unaccepted_count)
 
 
+def peers(port: int) -> dict[str, int]:
+    """Who is connected at this host's port: established connections by the address of their other end."""
+    counts: dict[str, int] = {}
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for data in _dump(family, 1 << _ESTABLISHED, _source_port_is(port)):
+            for position in _messages(data):
+                fields = _MESSAGE.unpack_from(data, position + _HEADER.size)
+                # IPv4 stands in the first 4 of 16 bytes.
+                packed = fields[7] if fields[0] == socket.AF_INET6 else fields[7][:4]
+                address = socket.inet_ntop(fields[0], packed).removeprefix("::ffff:")
+                counts[address] = counts.get(address, 0) + 1
+    return counts
+
+
 def _source_port_is(port: int) -> bytes:
     """A program for the kernel's filter: keep sockets whose own port is this one, at any address."""
     condition = struct.pack("=BBxxi", socket.AF_UNSPEC, 0, port)

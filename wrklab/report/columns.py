@@ -81,6 +81,10 @@ def _of_sizes(row: SummaryRow, name: str) -> Value:
     return found
 
 
+def _foreign(row: SummaryRow) -> str:
+    return " ".join(f"{address}={number}" for address, number in row.foreign_connections.items())
+
+
 def _command(row: SummaryRow) -> str:
     return shlex.join(row.argv)
 
@@ -110,6 +114,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("rank", lambda entry: entry.rank.number if entry.rank else None),
     Column("rank_shared", lambda entry: str(entry.rank.is_shared).lower() if entry.rank else None),
     Column("log_errors", lambda entry: occurrences(entry.row.log_errors.items())),
+    Column("foreign_connections", lambda entry: _foreign(entry.row)),
     Column("command", lambda entry: _command(entry.row)),
     *map(_of_row, ("connections_held", "connections_reopening", "connections_unanswered", "connections_silent")),
     *map(_of_row, ("others_cpu_percent", "server_cpus_busy_percent", "unit_waiting_percent", "unit_held_back_percent")),

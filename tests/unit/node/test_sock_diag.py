@@ -59,6 +59,23 @@ def test_connections_to_a_target_are_counted_by_state() -> None:
     assert sock_diag.listeners(port) == []
 
 
+@pytest.mark.parametrize("is_dual", [False, True])
+def test_who_is_connected_at_a_port_is_told_by_address(*, is_dual: bool) -> None:
+    """Also at a listener of both families, to which IPv4 comes under an IPv6 name. Who closed is not told."""
+    family = socket.AF_INET6 if is_dual else socket.AF_INET
+    any_address = "::" if is_dual else "0.0.0.0"
+    with socket.create_server((any_address, 0), family=family, dualstack_ipv6=is_dual, backlog=9) as listening:
+        port = listening.getsockname()[1]
+        clients = [socket.create_connection((f"127.0.0.{number}", port)) for number in (1, 1, 2)]
+        six = [socket.create_connection(("::1", port))] if is_dual else []
+        expected = {"127.0.0.1": 3} | ({"::1": 1} if is_dual else {})
+        assert sock_diag.peers(port) == expected
+        clients[0].close()
+        assert sock_diag.peers(port) == expected | {"127.0.0.1": 2}
+        for client in (*clients[1:], *six):
+            client.close()
+
+
 def test_nobody_listening_is_an_empty_list() -> None:
     """Not an error."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
