@@ -48,4 +48,4 @@ def stepping_clock(host: RemoteHost) -> Iterator[Callable[[int], None]]:
         yield set_offset_s
     finally:
         host.run(["rm", "-rf", _PRELOADED, _FOLDER], limit_s=10)
-        host.run([*apt, "purge", "--auto-remove", "tcc"], limit_s=_INSTALL_LIMIT_S)
+        host.run([*apt, "purge", "tcc"], limit_s=_INSTALL_LIMIT_S)

@@ -271,9 +271,9 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
         {"connections_unanswered": 2, "connections_silent": 0},
     ),
     "let_in_slowly": (
-        {"connections_unanswered": 684, "connections_not_let_in": 684, "connections_starving": 0},
+        {"connections_unanswered": 684, "connections_not_let_in": 684, "connections_unexplained": 0},
         "near the end of the worst window; 684 of them waited in its accept queue, which grew shorter",
-        {"connections_unanswered": 684, "connections_not_let_in": 0, "connections_starving": 684},
+        {"connections_unanswered": 684, "connections_not_let_in": 0, "connections_unexplained": 684},
     ),
     "silent_by_limit": (
         {"connections_unanswered": 1840, "ceiling_ratio": 0.95, "latency": handmade_latency(p99_us=3_800_000.0)},
@@ -433,12 +433,12 @@ def test_no_limit_excuses_connections_that_starve_for_many_turns(ceiling_ratio: 
     [
         ({}, Verdict.SERVER_BOUND),
         # A full server that lets nobody in, and one that has time to.
-        ({"connections_not_let_in": 0, "connections_starving": 684}, Verdict.POLLUTED),
+        ({"connections_not_let_in": 0, "connections_unexplained": 684}, Verdict.POLLUTED),
         ({"server_cpu_percent": 60.0, "server_cpus_busy_percent": 65.0}, Verdict.POLLUTED),
         # Some had answers and have none any more, or were let in and have none: no queue explains them.
-        ({"connections_silent": 3, "connections_starving": 3}, Verdict.POLLUTED),
+        ({"connections_silent": 3, "connections_unexplained": 3}, Verdict.POLLUTED),
         # A run of before the queue was looked at.
-        ({"connections_not_let_in": None, "connections_starving": None}, Verdict.POLLUTED),
+        ({"connections_not_let_in": None, "connections_unexplained": None}, Verdict.POLLUTED),
     ],
 )
 def test_only_a_full_server_that_lets_in_explains_who_has_no_answer(changes: dict[str, Any], verdict: Verdict) -> None:
@@ -447,7 +447,7 @@ def test_only_a_full_server_that_lets_in_explains_who_has_no_answer(changes: dic
         GOOD,
         connections_unanswered=684,
         connections_not_let_in=684,
-        connections_starving=0,
+        connections_unexplained=0,
         busy_ratio=0.63,
         ceiling_ratio=None,
         in_flight_limit=None,
@@ -473,6 +473,9 @@ def test_only_a_full_server_that_lets_in_explains_who_has_no_answer(changes: dic
         ({"correction_notes": ("not undone",)}, False),
         ({"hold_ms": 0}, False),
         ({"ideal_ratio": 1.03}, False),
+        # The server may be why they came late.
+        ({"server_cpu_percent": 99.0, "server_cpus_busy_percent": 99.0}, False),
+        ({"listen_overflows": 40}, False),
     ],
 )
 def test_answers_that_take_just_their_hold_are_hold_bound(changes: dict[str, Any], *, is_bound: bool) -> None:

@@ -165,9 +165,7 @@ def _shares(latency: Latency) -> list[tuple[float, float]]:
 
 def hold_bound_text(who: str, ideal_ratio: float | None) -> str:
     """Why a rate at the load's limit bounds a server's speed from below only."""
-    return (
-        f"{who} is hold-bound: at {figures.ratio_percent(ideal_ratio)} of connections / hold, the load allows no more"
-    )
+    return f"{who} is hold-bound: at {figures.ratio_percent(ideal_ratio)} of connections / hold, the load sets its rate"
 
 
 def _cut_text(row: SummaryRow) -> str:

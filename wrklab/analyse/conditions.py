@@ -26,7 +26,7 @@ GENERATOR_HOST_LIMIT_PERCENT = 95.0
 SERVER_CPU_LIMIT_PERCENT = FULL_PERCENT
 #: A unit that waits for a CPU for so much more of the time than its CPUs are used is kept from them.
 WAITING_LIMIT_PERCENT = 30.0
-#: Kept from a CPU that nobody used, for as much of the time as others may take of it (below). On a quiet lab: 0-1 %.
+#: Kept from a CPU that nobody used: for as much of the time as NEIGHBOURS_LIMIT_PERCENT allows others. Quiet: 0-4 %.
 HELD_BACK_LIMIT_PERCENT = 10.0
 #: More silent connections than this share of those asked for make the rate doubtful, as with errors.
 SILENT_LIMIT_RATIO = 0.001
@@ -41,6 +41,8 @@ ERRORS_LIMIT_RATIO = 0.001
 OPEN_LIMIT_RATIO = 0.99
 #: A saturated but healthy server shows 0.75-0.85 (docs/metrics.md, busy_ratio).
 BUSY_LIMIT_RATIO = 0.6
+#: Somebody who looks after the server by hand, or a health check.
+FOREIGN_FEW = 2
 #: CPU that others took on the server's CPUs, and that the hypervisor took.
 NEIGHBOURS_LIMIT_PERCENT = 10.0
 STEAL_LIMIT_PERCENT = 5.0
@@ -134,12 +136,16 @@ def above_ceiling(row: SummaryRow) -> bool:
 def hold_bound(row: SummaryRow) -> bool:
     """All that the connections can give; or an answer takes hardly more than its hold, and nearly all wait for one.
 
-    The latter where connections come late into a short window: what is missing is then missing from the load.
+    The latter where connections come late into a short window, and not by the server's doing: it has CPU to spare, and
+    its accept queue was never full.
     """
     if above_ideal(row):
         return False
     limit_ratio = BOUND_RATIO * _whole_holds_ratio(row)
-    return _above(row.ideal_ratio, limit_ratio) or (_is_just_held(row) and _in_flight_ratio(row) > limit_ratio)
+    if _above(row.ideal_ratio, limit_ratio):
+        return True
+    is_at_ease = not server_busy(row) and not overflowed(row)
+    return is_at_ease and _is_just_held(row) and _in_flight_ratio(row) > limit_ratio
 
 
 def limit_bound(row: SummaryRow) -> bool:
@@ -215,7 +221,8 @@ def disturbed_inside(row: SummaryRow) -> bool:
 
 def others_connected(row: SummaryRow) -> bool:
     """Others than the lab's hosts were connected to the variant: so many that the load was not ours alone."""
-    return sum(row.foreign_connections.values()) > (1 - OPEN_LIMIT_RATIO) * row.connections_asked
+    few = max(FOREIGN_FEW, (1 - OPEN_LIMIT_RATIO) * row.connections_asked)
+    return sum(row.foreign_connections.values()) > few
 
 
 def held_back(row: SummaryRow) -> bool:
@@ -272,12 +279,12 @@ def silent(row: SummaryRow) -> bool:
 
     Also of a variant whose limit explains how many are served: one that lets the others in, turn by turn, has none.
     """
-    return _has_silent(row) and _has_turns(row) and not _is_letting_in(row)
+    return _has_silent(row) and _has_turns(row) and not is_letting_in(row)
 
 
 def let_in_slowly(row: SummaryRow) -> bool:
     """The same, but they wait in the accept queue of a full server, which takes one after the other."""
-    return _has_silent(row) and _has_turns(row) and _is_letting_in(row)
+    return _has_silent(row) and _has_turns(row) and is_letting_in(row)
 
 
 def silent_by_limit(row: SummaryRow) -> bool:
@@ -293,6 +300,12 @@ def few_silent(row: SummaryRow) -> bool:
 def out_of_turns(row: SummaryRow) -> bool:
     """The window ended before each connection had its turn: slow or unfair cannot be told apart."""
     return _has_silent(row) and not _has_turns(row) and not _is_near_ceiling(row)
+
+
+def is_letting_in(row: SummaryRow) -> bool:
+    """Whether the accept queue explains who has no answer. Of a server with time to spare it explains nothing."""
+    is_explained = (row.connections_unexplained or 0) <= SILENT_LIMIT_RATIO * row.connections_asked
+    return bool(row.connections_not_let_in) and is_explained and server_busy(row)
 
 
 def starved(row: SummaryRow) -> bool:
@@ -358,18 +371,12 @@ def _has_starving(row: SummaryRow) -> bool:
     if row.busy_ratio is None or not row.requests:
         return False
     # While a connection is opened anew, or not let in yet, no latency runs: the socket tables say how many are.
-    elsewhere_ratio = _reopening_ratio(row) + (_not_let_in_ratio(row) if _is_letting_in(row) else 0.0)
+    elsewhere_ratio = _reopening_ratio(row) + (_not_let_in_ratio(row) if is_letting_in(row) else 0.0)
     return row.busy_ratio + elsewhere_ratio < BUSY_LIMIT_RATIO and not generator_saturated(row)
 
 
 def _has_silent(row: SummaryRow) -> bool:
     return connections_lost(row) > SILENT_LIMIT_RATIO * row.connections_asked
-
-
-def _is_letting_in(row: SummaryRow) -> bool:
-    """Whether the accept queue explains who has no answer. Of a server with time to spare it explains nothing."""
-    is_explained = (row.connections_starving or 0) <= SILENT_LIMIT_RATIO * row.connections_asked
-    return bool(row.connections_not_let_in) and is_explained and server_busy(row)
 
 
 def _not_let_in_ratio(row: SummaryRow) -> float:

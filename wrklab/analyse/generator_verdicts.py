@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from wrklab.analyse.conditions import is_letting_in
 from wrklab.analyse.generator_rows import GeneratorRow
 from wrklab.analyse.rows import SummaryRow
 from wrklab.analyse.rules import RULES, Rule
@@ -59,8 +60,8 @@ def _alone(row: SummaryRow, part: GeneratorRow) -> SummaryRow:
         connections_held=part.connections_held,
         connections_reopening=part.connections_reopening,
         connections_unanswered=part.connections_unanswered,
-        # The server's accept queue explains as many of the row's, whoever asked.
-        connections_starving=max(0, (part.connections_lost or 0) - (row.connections_not_let_in or 0)),
+        # Where the server's accept queue explains the row's, it explains each generator's; else nobody knows whose.
+        connections_unexplained=0 if is_letting_in(row) else part.connections_lost,
         connections_silent=part.connections_silent,
         generator_cpu_percent=part.cpu_percent,
         generator_host_cpu_percent=part.host_cpu_percent,

@@ -79,7 +79,7 @@ class SummaryRow:
     #: Of those that were never answered, what the server was still letting in, one after the other; and all others that
     #: are counted above. The worst round of each.
     connections_not_let_in: int | None = None
-    connections_starving: int | None = None
+    connections_unexplained: int | None = None
     busy_ratio: float | None = None
     server_cpu_percent: float | None = None
     server_host_cpu_percent: float | None = None
@@ -308,7 +308,7 @@ def _load_figures(
         "connections_unanswered": _largest(window.connections_unanswered for window in windows),
         "connections_silent": _largest(window.connections_silent for window in windows),
         "connections_not_let_in": _largest(window.connections_not_let_in for window in windows),
-        "connections_starving": _largest(map(_starving, windows)),
+        "connections_unexplained": _largest(map(_starving, windows)),
         "busy_ratio": min((window.busy_ratio for window in windows), default=None),
         "wrk_processes": _largest(sum(part.wrk_processes for part in window.generators) for window in windows),
         "start_skew_ratio": _largest(window.start_skew_s / window.duration_s for window in windows),
@@ -453,13 +453,16 @@ def _lost_ratio(window: Measurement) -> float | None:
 def _held_back_percent(server: ServerRecord) -> float | None:
     """How long the unit stalled beyond what others that ran on its CPUs explain, percent of the window. Never below 0.
 
-    A CPU that is free takes whoever is runnable, unless a quota or an affinity forbids it. Others may all have been on
-    the one CPU that the unit uses. An interrupt's work stalls nobody: the task that it interrupts stays on the CPU.
+    A CPU that is free takes whoever is runnable, unless something forbids it. Others, and idle time, may all have been
+    on the one CPU that the unit uses. An interrupt's work mostly stalls nobody, since the task that it interrupts stays
+    on the CPU; a kernel thread's does (ksoftirqd), and the CPU is not idle then.
     """
     if server.unit_stalled_percent is None or server.cpus_busy_percent is None or server.cpu_percent is None:
         return None
     foreign_percent = max(0.0, server.cpus_busy_percent - server.cpu_percent - (server.softirq_cpu_percent or 0.0))
-    return max(0.0, server.unit_stalled_percent - server.cpus_count * foreign_percent)
+    idle_percent = max(0.0, 100.0 - server.cpus_busy_percent - (server.steal_percent or 0.0))
+    unexplained_percent = server.unit_stalled_percent - server.cpus_count * foreign_percent
+    return max(0.0, min(unexplained_percent, server.cpus_count * idle_percent))
 
 
 def _sum(counts: Mapping[str, int]) -> int:

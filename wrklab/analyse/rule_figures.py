@@ -116,9 +116,9 @@ def held_back(row: SummaryRow) -> str:
         f"the unit waited for a CPU {percent(row.unit_waiting_percent)} of the time, while the server's CPUs were "
         f"{percent(row.server_cpus_busy_percent)} busy"
     )
-    if row.unit_held_back_percent is None:
+    if not row.unit_held_back_percent:
         return waited
-    return f"{waited}; for {percent(row.unit_held_back_percent)} of it nobody had the CPU that it waited for"
+    return f"{waited}; for {percent(row.unit_held_back_percent)} of the time nobody had the CPU that it waited for"
 
 
 def silent(row: SummaryRow) -> str:

@@ -292,7 +292,7 @@ RULES: tuple[Rule, ...] = (
         "rate",
         conditions.others_connected,
         told.foreign_connections,
-        "somebody else used the server: what it did for them is in no figure here",
+        "others were connected to the server when wrk had ended: what it did for them is in no figure here",
         "Keep other clients, health checks too, away from its port while it is measured",
         Verdict.DISTURBED,
     ),
@@ -398,8 +398,8 @@ RULES: tuple[Rule, ...] = (
         "none",
         conditions.hold_bound,
         lambda row: (
-            f"{ratio_percent(row.ideal_ratio)} of what {told.held(row)} can give; an answer took "
-            f"{duration_us(row.latency.mean_us if row.latency else None)} in the mean"
+            f"{ratio_percent(row.ideal_ratio)} of what {told.held(row)} can give; {told.in_flight_by_law(row)}, for "
+            f"{duration_us(row.latency.mean_us if row.latency else None)} each"
         ),
         "the load, not the server, sets the rate, and variants with this note are equal here",
         "More connections would tell them apart",
@@ -474,7 +474,7 @@ RULES: tuple[Rule, ...] = (
         told.not_let_in,
         "a full server that answers those it has let in before it lets in more: the rate is its own, and the waits of "
         "those outside are in no latency",
-        "A client that comes anew waits as long: more processes, or fewer connections, let it in",
+        "A new client waits as long. More processes let it in sooner; fewer connections leave nobody outside",
     ),
     Rule(
         "some_lost",

@@ -253,7 +253,7 @@ def _server_record(
     slow_s = latency.p99_us / 1e6 if latency else 0.0
     cpus_count = _cpus_count(host)
     ports = [listener["backlog"] for listener in observed["listeners"]]
-    port = _port_with_most_queued(samples)
+    port = f"listen.{observed['port']}.queued" if "port" in observed else _port_with_most_queued(samples)
     return ServerRecord(
         cpus_count=cpus_count,
         cpu_percent=samples.cpu_percent("unit_cpu.usage", cpus_count),
@@ -281,12 +281,21 @@ def _server_record(
 
 def _foreign(peers: Mapping[str, int], hosts: LabHosts) -> dict[str, int]:
     """Of those connected to the variant, neither the lab's hosts nor the server's own processes. Raises ValueError."""
-    ours = {address for host in (hosts.server, *hosts.generators) for address in (host.address, host.load_address)}
+    told = {address for host in (hosts.server, *hosts.generators) for address in (host.address, host.load_address)}
+    ours = {_canonical(address) for address in told}
     return {
         address: int(count)
         for address, count in peers.items()
-        if address not in ours and not ipaddress.ip_address(address).is_loopback
+        if _canonical(address) not in ours and not ipaddress.ip_address(address).is_loopback
     }
+
+
+def _canonical(address: str) -> str:
+    """The one form of an address; a name as it is."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
 
 
 def _server_cpus(samples: HostSamples, host: LabHost) -> dict[str, Any]:
@@ -307,7 +316,7 @@ def _server_cpus(samples: HostSamples, host: LabHost) -> dict[str, Any]:
 
 
 def _port_with_most_queued(samples: HostSamples) -> str | None:
-    """The accept queue that was longest: the variant's, since nothing else on the host is under load."""
+    """The accept queue that was longest, for cells of before the variant's port was told with them."""
     queues = {
         metric
         for moment in samples.samples

@@ -141,6 +141,12 @@ class LogError(Record):
     count: int
 
 
+#: Let in within a second or so, and of those that waited: uvicorn and gunicorn under 2,000 connections let in 7 of 691,
+#: 12 of 608, 18 of 64.
+_LET_IN_MIN = 3
+_LET_IN_RATIO = 0.005
+
+
 class ServerRecord(Record):
     """The server host and the variant's unit through one window."""
 
@@ -252,13 +258,14 @@ class Measurement(Record):
     def connections_not_let_in(self) -> int | None:
         """Of those without an answer, what waits in the server's accept queue while it lets in one after the other.
 
-        With those that it has just let in, whose answer is due. 0 where the queue does not grow shorter: nobody who
-        waits there is let in.
+        With those that it has just let in, whose answer is due. 0 where the queue hardly grows shorter: a server
+        that lets in one where another has gone (a worker was restarted) leaves the others there for good.
         """
         before, counted = self.server.accept_queue_before, self.server.accept_queue_counted
         if before is None or counted is None or self.connections_unanswered is None:
             return None
-        return min(self.connections_unanswered, before) if counted < before else 0
+        is_draining = before - counted >= max(_LET_IN_MIN, _LET_IN_RATIO * before)
+        return min(self.connections_unanswered, before) if is_draining else 0
 
     @property
     def connections_reopening(self) -> int | None:

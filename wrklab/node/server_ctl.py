@@ -224,6 +224,7 @@ def _observe(unit: str, main_pid: int, port: int) -> dict[str, Any]:
             {"family": item.family, "queued_count": item.queued_count, "backlog": item.backlog}
             for item in sock_diag.listeners(port)
         ],
+        "port": port,
         # wrk has ended by now: who is connected still is somebody else.
         "peers": sock_diag.peers(port),
     }

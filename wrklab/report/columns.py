@@ -118,7 +118,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("command", lambda entry: _command(entry.row)),
     *map(_of_row, ("connections_held", "connections_reopening", "connections_unanswered", "connections_silent")),
     *map(_of_row, ("others_cpu_percent", "server_cpus_busy_percent", "unit_waiting_percent", "unit_held_back_percent")),
-    *map(_of_row, ("connections_not_let_in", "connections_starving")),
+    *map(_of_row, ("connections_not_let_in", "connections_unexplained")),
     *map(_of_row, ("busiest_process_cpu_percent", "serving_processes_count", "full_processes_count")),
     *map(_of_row, ("generator_thread_percent", "generator_thread_waiting_percent", "generator_unread_ratio")),
     *map(_of_row, ("generator_neighbours_cpu_percent", "generator_steal_percent")),
