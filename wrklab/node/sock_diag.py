@@ -174,27 +174,29 @@ def local_connections(port: int) -> LocalConnections:
     """This host's TCP sockets that are connected at its port (seen from the server's side)."""
     counts: dict[int, int] = {}
     unaccepted_count = 0
-    for family in (socket.AF_INET, socket.AF_INET6):
-        for data in _dump(family, _ALL_STATES & ~_LISTEN, _source_port_is(port)):
-            for position in _messages(data):
-                fields = _MESSAGE.unpack_from(data, position + _HEADER.size)
-                counts[fields[1]] = counts.get(fields[1], 0) + 1
-                unaccepted_count += _STATES[fields[1]] in ("ESTABLISHED", "CLOSE_WAIT") and fields[13] == 0
+    for fields in _at_port(port, _ALL_STATES & ~_LISTEN):
+        counts[fields[1]] = counts.get(fields[1], 0) + 1
+        unaccepted_count += _STATES[fields[1]] in ("ESTABLISHED", "CLOSE_WAIT") and fields[13] == 0
     return LocalConnections({_STATES[state]: count for state, count in sorted(counts.items())}, unaccepted_count)
 
 
 def peers(port: int) -> dict[str, int]:
     """Who is connected at this host's port: established connections by the address of their other end."""
     counts: dict[str, int] = {}
-    for family in (socket.AF_INET, socket.AF_INET6):
-        for data in _dump(family, 1 << _ESTABLISHED, _source_port_is(port)):
-            for position in _messages(data):
-                fields = _MESSAGE.unpack_from(data, position + _HEADER.size)
-                # IPv4 stands in the first 4 of 16 bytes.
-                packed = fields[7] if fields[0] == socket.AF_INET6 else fields[7][:4]
-                address = socket.inet_ntop(fields[0], packed).removeprefix("::ffff:")
-                counts[address] = counts.get(address, 0) + 1
+    for fields in _at_port(port, 1 << _ESTABLISHED):
+        # IPv4 stands in the first 4 of 16 bytes.
+        packed = fields[7] if fields[0] == socket.AF_INET6 else fields[7][:4]
+        address = socket.inet_ntop(fields[0], packed).removeprefix("::ffff:")
+        counts[address] = counts.get(address, 0) + 1
     return counts
+
+
+def _at_port(port: int, states: int) -> Iterator[tuple[Any, ...]]:
+    """The fields of inet_diag_msg of each socket at this host's port, of both families."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for data in _dump(family, states, _source_port_is(port)):
+            for position in _messages(data):
+                yield _MESSAGE.unpack_from(data, position + _HEADER.size)
 
 
 def _source_port_is(port: int) -> bytes:
