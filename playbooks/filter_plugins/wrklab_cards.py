@@ -17,9 +17,9 @@ _PROJECT = Path(__file__).resolve().parents[2]
 if str(_PROJECT) not in sys.path:
     sys.path.insert(0, str(_PROJECT))
 
+from wrklab.catalogue import deployment as deployments  # noqa: E402
+from wrklab.catalogue.unit import HostGrant  # noqa: E402
 from wrklab.errors import WrklabError  # noqa: E402  the package is found only from here on
-from wrklab.model import deployment as deployments  # noqa: E402
-from wrklab.model.unit import HostGrant  # noqa: E402
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -60,7 +60,7 @@ def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where
     descriptors_count: int,
     user: str,
 ) -> dict[str, Any]:
-    """What the server host holds after a deploy; see wrklab.model.deployment."""
+    """What the server host holds after a deploy; see wrklab.catalogue.deployment."""
     words = [variants] if isinstance(variants, str) else [str(word) for word in variants]
     grant = HostGrant(
         cpus_count=len(cpus) or len(cpus_allowed),

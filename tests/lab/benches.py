@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wrklab.doors.remote import RemoteHost
-from wrklab.doors.results import Run, run_ids
-from wrklab.measure.answer_checks import process_specs
-from wrklab.measure.limits import ProcessLoad
-from wrklab.measure.session import Session
-from wrklab.model.record import CellRecord
+from wrklab.bench.answer_checks import process_specs
+from wrklab.hosts.limits import ProcessLoad
+from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.session import Session
 from wrklab.paths import PROJECT_DIR, RESULTS_DIR
+from wrklab.results.records import CellRecord
+from wrklab.results.run_folder import Run, run_ids
 
 #: Every unit of ours that may run on a host.
 UNITS = "wrklab-*"

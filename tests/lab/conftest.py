@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from wrklab.doors import container_lab
-from wrklab.doors.ansible import run_playbook
-from wrklab.measure.session import Session, open_session
-from wrklab.model.catalogue import Catalogue, read_catalogue
+from wrklab.catalogue.catalogue import Catalogue, read_catalogue
+from wrklab.hosts import container_lab
+from wrklab.hosts.ansible import run_playbook
+from wrklab.hosts.session import Session, open_session
 from wrklab.paths import PROJECT_DIR
 
 LAB = "container"

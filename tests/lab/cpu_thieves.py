@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from container_lab import cgroups, plan
 
-from wrklab.doors.inventory import LabHost
-from wrklab.doors.remote import RemoteHost
+from wrklab.hosts.inventory import LabHost
+from wrklab.hosts.remote import RemoteHost
 
 _PERIOD_US = 100_000
 _V1_CPU = Path("/sys/fs/cgroup/cpu")

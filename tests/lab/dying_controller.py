@@ -15,8 +15,8 @@ from invoke.collection import Collection
 from invoke.program import Program
 
 import tasks
-from wrklab.doors.results import Run
 from wrklab.progress import BenchProgress
+from wrklab.results.run_folder import Run
 
 _DIES_IN_CELL = 2
 

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wrklab.measure.session import Session
+from wrklab.hosts.session import Session
 
 _PROGRAM = Path(__file__).with_name("known_server_program.py")
 _FOLDER = "/run/wrklab-known-server"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from container_lab import cgroups, plan
 
-from wrklab.doors.inventory import LabHost
+from wrklab.hosts.inventory import LabHost
 
 _TABLE = "wrklab_loss"
 

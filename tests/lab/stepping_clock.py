@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from wrklab.doors.remote import RemoteHost
+from wrklab.hosts.remote import RemoteHost
 
 _SOURCE = Path(__file__).with_name("stepping_clock.c")
 _FOLDER = "/run/wrklab-stepping-clock"

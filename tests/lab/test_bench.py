@@ -9,16 +9,16 @@ import pytest
 
 from tests.lab.benches import status_due
 from tests.lab.conftest import invoke
-from wrklab.doors.results import Run
-from wrklab.measure.bench import planned_cell
-from wrklab.measure.cell_run import run_cell
-from wrklab.measure.limits import ProcessLoad, split_load
-from wrklab.measure.records import cell_outcome
-from wrklab.measure.session import Session, limits_of
-from wrklab.model.catalogue import Catalogue
-from wrklab.model.plan import Cell
-from wrklab.model.scenario import override
+from wrklab.bench.bench import planned_cell
+from wrklab.bench.cell_run import run_cell
+from wrklab.bench.plan import Cell
+from wrklab.catalogue.catalogue import Catalogue
+from wrklab.catalogue.scenario import override
+from wrklab.extract.cell import cell_outcome
+from wrklab.hosts.limits import ProcessLoad, split_load
+from wrklab.hosts.session import Session, limits_of
 from wrklab.paths import RESULTS_DIR
+from wrklab.results.run_folder import Run
 
 #: A second of one open question for each variant: enough to see that it answers under load.
 SMOKE = ("--scenario", "smoke")

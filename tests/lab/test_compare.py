@@ -10,7 +10,7 @@ import pytest
 from tests.lab.benches import status_due
 from tests.lab.conftest import invoke
 from tests.lab.known_servers import known_server
-from wrklab.measure.session import Session
+from wrklab.hosts.session import Session
 
 #: Three rounds of a second: enough for the test to tell a quarter of the rate from all of it.
 LOAD = ("--scenario", "smoke", "--rounds", "3", "--json")

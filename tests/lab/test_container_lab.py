@@ -18,11 +18,11 @@ from container_lab import base, keys, network, plan
 from container_lab.node import SYSTEMD_IS_PID_1
 
 from tests.lab.traces import run, traces
-from wrklab.doors import container_lab
-from wrklab.doors.ansible import run_playbook
-from wrklab.doors.container_lab import ContainerLabStatus, NodeStatus
-from wrklab.doors.inventory import read_hosts
 from wrklab.errors import ProvisionError
+from wrklab.hosts import container_lab
+from wrklab.hosts.ansible import run_playbook
+from wrklab.hosts.container_lab import ContainerLabStatus, NodeStatus
+from wrklab.hosts.inventory import read_hosts
 
 LAB = "container"
 KNOWN_HOSTS = plan.STATE / "known_hosts"

@@ -30,12 +30,12 @@ from tests.lab.benches import (
     wait_until,
 )
 from tests.lab.conftest import LAB, invoke
-from wrklab.doors.host_lock import holder_of
-from wrklab.doors.remote import RemoteHost
-from wrklab.doors.results import run_ids
-from wrklab.measure.session import Session, open_session
-from wrklab.model.catalogue import Catalogue
+from wrklab.catalogue.catalogue import Catalogue
+from wrklab.hosts.host_lock import holder_of
+from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.session import Session, open_session
 from wrklab.paths import RESULTS_DIR
+from wrklab.results.run_folder import run_ids
 
 TABLE = "wrklab_test_fault"
 

@@ -18,9 +18,9 @@ from tests.lab.benches import (
 )
 from tests.lab.conftest import LAB, invoke
 from tests.lab.stepping_clock import stepping_clock
-from wrklab.measure.session import Session, open_session
-from wrklab.model.catalogue import Catalogue
-from wrklab.model.record import CellRecord
+from wrklab.catalogue.catalogue import Catalogue
+from wrklab.hosts.session import Session, open_session
+from wrklab.results.records import CellRecord
 
 CELLS_DIR = "/var/lib/wrklab/cells"
 

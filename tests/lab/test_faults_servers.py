@@ -10,9 +10,9 @@ import pytest
 from tests.lab.benches import assert_nothing_runs, cells_of, rows_of
 from tests.lab.conftest import invoke
 from tests.lab.known_servers import known_server
-from wrklab.doors.results import run_ids
-from wrklab.measure.session import Session
+from wrklab.hosts.session import Session
 from wrklab.paths import RESULTS_DIR
+from wrklab.results.run_folder import run_ids
 
 #: Variant that lends its command: (behaviour, its options, the rule that must apply). The GETs before the window are
 #: answered well.

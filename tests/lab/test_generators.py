@@ -26,21 +26,21 @@ from tests.lab.benches import (
     wait_for_window,
 )
 from tests.lab.conftest import invoke
-from wrklab.doors import container_lab
-from wrklab.doors.results import Run
+from wrklab.bench.bench import planned_cell
+from wrklab.bench.cell_run import CellRaw, run_cell
+from wrklab.bench.plan import Cell
+from wrklab.catalogue.catalogue import Catalogue
+from wrklab.catalogue.scenario import override
 from wrklab.errors import CellError, HostError
-from wrklab.measure.bench import planned_cell
-from wrklab.measure.cell_run import CellRaw, run_cell
-from wrklab.measure.histogram import Histogram
-from wrklab.measure.limits import HostLimits, share_load
-from wrklab.measure.prepare import ensure_deployed
-from wrklab.measure.records import CellOutcome, cell_outcome
-from wrklab.measure.session import Session, open_session
-from wrklab.model.catalogue import Catalogue
-from wrklab.model.plan import Cell
-from wrklab.model.record import Measurement
-from wrklab.model.scenario import override
+from wrklab.extract.cell import CellOutcome, cell_outcome
+from wrklab.extract.histogram import Histogram
+from wrklab.hosts import container_lab
+from wrklab.hosts.limits import HostLimits, share_load
+from wrklab.hosts.prepare import ensure_deployed
+from wrklab.hosts.session import Session, open_session
 from wrklab.paths import RESULTS_DIR
+from wrklab.results.records import Measurement
+from wrklab.results.run_folder import Run
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from tests.lab import bare_nodes
 from tests.lab.bare_nodes import NETWORK, ROOT, TIMER, USER, BareNode
 from tests.lab.conftest import invoke
-from wrklab.doors.ansible import run_playbook
+from wrklab.hosts.ansible import run_playbook
 from wrklab.paths import INVENTORY_DIR
 
 LAB = "own_hosts_under_test"

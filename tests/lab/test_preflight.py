@@ -12,14 +12,14 @@ import pytest
 from rich.console import Console
 
 from tests.lab.conftest import invoke
-from wrklab.doors.remote import RemoteHost
-from wrklab.doors.results import Run
+from wrklab.catalogue.catalogue import Catalogue
 from wrklab.errors import BusyHostError
-from wrklab.measure.preflight import check_hosts
-from wrklab.measure.session import Session, open_session
-from wrklab.model.catalogue import Catalogue
-from wrklab.model.record import HostEnvironment, RunEnvironment, RunPlan
+from wrklab.hosts.preflight import check_hosts
+from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.session import Session, open_session
 from wrklab.paths import PROJECT_DIR, RESULTS_DIR
+from wrklab.results.records import HostEnvironment, RunEnvironment, RunPlan
+from wrklab.results.run_folder import Run
 
 WORDS = ("bench", "--variant", "go_net_http", "--scenario", "smoke")
 LIMIT_S = 10.0

@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab.conftest import invoke
 from tests.lab.cpu_thieves import quota
-from wrklab.measure.session import Session
+from wrklab.hosts.session import Session
 from wrklab.probe.probing import probe_variant
 
 #: One variant of each kind -> what is certain of it, on any Linux.

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.ansible_parts import copy_of_checkout
-from wrklab.model.catalogue import read_catalogue
-from wrklab.model.fingerprint import fingerprint
+from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.paths import INVENTORY_DIR, PROJECT_DIR
 
 #: Nothing changed: a deploy may take this long on two cores.

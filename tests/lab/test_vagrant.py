@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.programs import needed
-from wrklab.doors.inventory import read_hosts
+from wrklab.hosts.inventory import read_hosts
 from wrklab.paths import PROJECT_DIR
 
 #: VirtualBox refuses host-only addresses outside of it (VirtualBox manual, 6.7 Host-Only Networking).

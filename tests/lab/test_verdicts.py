@@ -14,8 +14,8 @@ from tests.lab.conftest import invoke
 from tests.lab.cpu_thieves import neighbour, other_service, quota
 from tests.lab.known_servers import known_server
 from tests.lab.lossy_network import lossy_network
-from wrklab.analyse.conditions import NEIGHBOURS_LIMIT_PERCENT, SERVER_CPU_LIMIT_PERCENT
-from wrklab.measure.session import Session
+from wrklab.hosts.session import Session
+from wrklab.verdicts.conditions import NEIGHBOURS_LIMIT_PERCENT, SERVER_CPU_LIMIT_PERCENT
 
 VARIANT = "go_net_http"
 _REQUEST = b"GET / HTTP/1.1\r\nHost: server\r\n\r\n"

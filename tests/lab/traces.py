@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from container_lab import plan
 
-from wrklab.doors.container_lab import wanted_network
+from wrklab.hosts.container_lab import wanted_network
 from wrklab.paths import INVENTORY_DIR
 
 SSH_PORT = 22

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from wrklab.model.fingerprint import SOURCES
+from wrklab.catalogue.fingerprint import SOURCES
 from wrklab.paths import PLAYBOOKS_DIR, PROJECT_DIR
 
 

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.unit.handmade_records import handmade_latency, handmade_measurement
-from wrklab.analyse.claim_figures import MeasuredRow
-from wrklab.analyse.claim_lookup import Measured
-from wrklab.analyse.claim_result import ClaimResult
-from wrklab.analyse.claims import judge
-from wrklab.analyse.notes import row_notes
-from wrklab.analyse.rows import SummaryRow
-from wrklab.analyse.verdicts import verdict_of
-from wrklab.model.catalogue import Catalogue
-from wrklab.model.claim import Claim
-from wrklab.model.published import PublishedRow
-from wrklab.model.published_probe import PublishedProbe
-from wrklab.model.record import Errors
-from wrklab.probe.record import ProbeRecord
+from wrklab.articles.claim_cards import Claim
+from wrklab.articles.claim_figures import MeasuredRow
+from wrklab.articles.claim_lookup import Measured
+from wrklab.articles.claim_result import ClaimResult
+from wrklab.articles.claims import judge
+from wrklab.articles.published_probes import PublishedProbe
+from wrklab.articles.published_rows import PublishedRow
+from wrklab.catalogue.catalogue import Catalogue
+from wrklab.results.probe_record import ProbeRecord
+from wrklab.results.records import Errors
+from wrklab.summary.rows import SummaryRow
+from wrklab.verdicts.notes import row_notes
+from wrklab.verdicts.verdicts import verdict_of
 
 
 def handmade_claim(**changes: Any) -> Claim:  # noqa: ANN401  keys of the card

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from wrklab.measure.histogram import Histogram
-from wrklab.model.record import (
+from wrklab.catalogue.scenario import Scenario
+from wrklab.extract.histogram import Histogram
+from wrklab.results.records import (
     CellRecord,
     Errors,
     Failure,
@@ -20,7 +21,6 @@ from wrklab.model.record import (
     RunPlan,
     ServerRecord,
 )
-from wrklab.model.scenario import Scenario
 
 RUN_ID = "20261121T003012Z_ab12"
 

@@ -1,1 +1,1 @@
-"""What stands behind the verbs of tasks.py: asking, showing progress, printing."""
+"""The verbs: one module a verb, which parses, calls and prints."""

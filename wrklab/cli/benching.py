@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from invoke.exceptions import Exit
 from rich.markup import escape
 
+from wrklab.bench.bench import resume_bench, run_bench
+from wrklab.bench.cells import BenchResult
+from wrklab.bench.plan import BenchRequest
+from wrklab.bench.resume import choose_run
+from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.cli.overrides import collect
 from wrklab.cli.reporting import show_report
 from wrklab.cli.verbs import console, one_interrupt
-from wrklab.doors.ansible import inventory_path
-from wrklab.doors.results import Run
 from wrklab.errors import StoreError, UsageError
-from wrklab.measure.bench import resume_bench, run_bench
-from wrklab.measure.cells import BenchResult
-from wrklab.measure.resume import choose_run
-from wrklab.model.catalogue import read_catalogue
-from wrklab.model.plan import BenchRequest
+from wrklab.hosts.ansible import inventory_path
 from wrklab.paths import RESULTS_DIR
+from wrklab.results.run_folder import Run
 
 
 def bench(  # noqa: PLR0913, PLR0917  what the command line can say

@@ -10,7 +10,7 @@ from invoke.exceptions import Exit
 from rich.markup import escape
 
 from wrklab.cli.verbs import console
-from wrklab.doors.ansible import tool_environment
+from wrklab.hosts.ansible import tool_environment
 from wrklab.paths import PROJECT_DIR
 
 #: Every requirements file that is locked, as (what is wanted, the lock, further flags of uv).

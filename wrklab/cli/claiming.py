@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from wrklab.analyse.claims import judge_articles
-from wrklab.analyse.consistency import find_inconsistencies
+from wrklab.articles.claims import judge_articles
+from wrklab.articles.consistency import find_inconsistencies
+from wrklab.articles.reference import read_articles
+from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.cli.verbs import print_json, results
-from wrklab.model.articles import read_articles
-from wrklab.model.catalogue import read_catalogue
 from wrklab.paths import PROJECT_DIR
 from wrklab.report import claims as layout
 

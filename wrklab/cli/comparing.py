@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from invoke.exceptions import Exit
 
-from wrklab import figures
-from wrklab.analyse.compare import THRESHOLD_PERCENT, RunComparison, RunSide, compare_runs
+from wrklab import formats
 from wrklab.cli.reporting import open_run
 from wrklab.cli.verbs import print_json, results
+from wrklab.compare.runs import THRESHOLD_PERCENT, RunComparison, RunSide, compare_runs
 from wrklab.errors import UsageError
 from wrklab.report.comparison import comparison_data, read_side, render_comparison
 
@@ -47,9 +47,9 @@ def complaint(found: RunComparison) -> str:
     """Why the comparison does not end well; empty where it does."""
     texts, beyond = [], f"by more than {found.threshold_percent:g} %"
     if found.regressions:
-        texts.append(f"worse {beyond}, failed or gone: {figures.plural(len(found.regressions), 'row')}")
+        texts.append(f"worse {beyond}, failed or gone: {formats.plural(len(found.regressions), 'row')}")
     if found.to_measure_again:
-        rows = figures.plural(len(found.to_measure_again), "row")
+        rows = formats.plural(len(found.to_measure_again), "row")
         texts.append(
             f"slower {beyond} beside neighbours or a busy generator: {rows} could not be compared: measure again"
         )

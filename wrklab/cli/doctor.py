@@ -12,9 +12,9 @@ from rich.table import Table
 from wrklab.cli.verbs import console, print_json, results
 from wrklab.doctor import lab_hosts, machine
 from wrklab.doctor.findings import Finding, Level
-from wrklab.doors import container_lab
-from wrklab.doors import vagrant as vagrant_lab
-from wrklab.doors.inventory import read_hosts
+from wrklab.hosts import container_lab
+from wrklab.hosts import vagrant as vagrant_lab
+from wrklab.hosts.inventory import read_hosts
 from wrklab.progress import doing
 
 _COLOURS: dict[Level, str] = {"good": "green", "note": "yellow", "bad": "red"}

@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from wrklab.cli.verbs import console, print_json, results
-from wrklab.doors import container_lab, vagrant
-from wrklab.doors.host_lock import LockHolder, holder_of
-from wrklab.doors.inventory import LabHost, read_hosts, remedy
-from wrklab.doors.remote import RemoteHost
 from wrklab.errors import HostError, ParseError, UnknownNameError, UsageError
+from wrklab.hosts import container_lab, vagrant
+from wrklab.hosts.host_lock import LockHolder, holder_of
+from wrklab.hosts.inventory import LabHost, read_hosts, remedy
+from wrklab.hosts.remote import RemoteHost
 from wrklab.progress import doing
 
 

@@ -9,11 +9,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.cli.verbs import print_json, results
-from wrklab.doors.ansible import known_labs
-from wrklab.doors.results import RunInfo, list_runs
-from wrklab.model.catalogue import Catalogue, read_catalogue
+from wrklab.hosts.ansible import known_labs
 from wrklab.paths import RESULTS_DIR
+from wrklab.results.run_folder import RunInfo, list_runs
 
 
 def show_catalogue(*, as_json: bool) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from wrklab.catalogue.scenario import Scenario
 from wrklab.errors import UnknownNameError, UsageError
-from wrklab.model.scenario import Scenario
 
 #: Keys that are not a matter of one command.
 _NOT_SETTABLE = {"name", "description", "companions", "compares_with"}

@@ -13,23 +13,23 @@ from pathlib import Path
 from invoke.exceptions import Exit
 from rich.markup import escape
 
-from wrklab.analyse.claim_lookup import Measured
-from wrklab.analyse.claims import judge_claims
+from wrklab.articles.claim_lookup import Measured
+from wrklab.articles.claims import judge_claims
+from wrklab.articles.published_probes import PublishedProbe
+from wrklab.bench.retry import revive
+from wrklab.catalogue.catalogue import Catalogue, read_catalogue
+from wrklab.catalogue.stack import Variant
 from wrklab.cli.verbs import console, one_interrupt, print_json, results
 from wrklab.errors import UNREADABLE, StoreError, UsageError, WrklabError
-from wrklab.measure.preflight import Readiness
-from wrklab.measure.ready import ReadyHosts, ready_hosts
-from wrklab.measure.revive import revive
-from wrklab.model.catalogue import Catalogue, read_catalogue
-from wrklab.model.published_probe import PublishedProbe
-from wrklab.model.stack import Variant
+from wrklab.hosts.preflight import Readiness
+from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
 from wrklab.probe.analysis import FAILS
 from wrklab.probe.probing import ProbeOutcome, failed_probe, probe_variant
-from wrklab.probe.record import ProbePlan, ProbeRecord
-from wrklab.probe.report import render, to_rows, write_report
-from wrklab.probe.store import ProbeFolder, new_probe_id
 from wrklab.progress import doing
+from wrklab.report.probe import render, to_rows, write_report
+from wrklab.results.probe_folder import ProbeFolder, new_probe_id
+from wrklab.results.probe_record import ProbePlan, ProbeRecord
 
 #: What is probed, and the article's row that it answers to.
 Target = tuple[Variant, PublishedProbe | None]

@@ -7,19 +7,19 @@ from contextlib import contextmanager
 
 from rich.markup import escape
 
+from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.cli.verbs import console
-from wrklab.doors import node_calls
-from wrklab.doors.ansible import inventory_path
-from wrklab.doors.controller import controller_name
-from wrklab.doors.host_checks import require_usable
-from wrklab.doors.host_lock import hold_hosts
-from wrklab.doors.inventory import LabHost, read_hosts
-from wrklab.doors.node_calls import CleanedHost
-from wrklab.doors.remote import RemoteHost
 from wrklab.errors import HostError, WrklabError
-from wrklab.measure.prepare import ensure_lab, play
-from wrklab.measure.session import open_session
-from wrklab.model.catalogue import read_catalogue
+from wrklab.hosts import node_calls
+from wrklab.hosts.ansible import inventory_path
+from wrklab.hosts.controller import controller_name
+from wrklab.hosts.host_checks import require_usable
+from wrklab.hosts.host_lock import hold_hosts
+from wrklab.hosts.inventory import LabHost, read_hosts
+from wrklab.hosts.node_calls import CleanedHost
+from wrklab.hosts.prepare import ensure_lab, play
+from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.session import open_session
 
 
 def provision(lab: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.markup import escape
 
 from wrklab.cli.verbs import console, print_json, results
-from wrklab.doors.results import LATEST, Run, resolve_run_id, run_ids
 from wrklab.errors import UnknownNameError
 from wrklab.paths import RESULTS_DIR
 from wrklab.report.contents import read_contents
 from wrklab.report.reports import render_terminal, report_data, write_report
+from wrklab.results.run_folder import LATEST, Run, resolve_run_id, run_ids
 
 
 def report(run_id: str, *, as_json: bool) -> None:

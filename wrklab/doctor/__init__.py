@@ -1,1 +1,1 @@
-"""What `invoke doctor` finds, on this machine and on the hosts of a lab. Nothing here changes anything."""
+"""What this machine and a lab's hosts lack, with the command that fixes it."""

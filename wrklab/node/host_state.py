@@ -6,7 +6,7 @@
 "pressure", "busiest": [{"pid", "name", "cpu_percent_of_one"}], "load_tools": [{"pid", "name"}],
 "disks": [{"path", "free_bytes", "size_bytes", "free_inodes"}]}
 
-Nothing is judged here: wrklab/measure/preflight.py does.
+Nothing is judged here: wrklab/hosts/preflight.py does.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The concurrency probe: how many requests a variant handles at once, how many wait and where, and who serves."""
+"""How many requests a variant handles at once, where the others wait, and what happens beyond."""

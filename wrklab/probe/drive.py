@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from wrklab.doors import node_calls
-from wrklab.doors.remote import RemoteHost, failure_text
+from wrklab.bench.deadlines import persistently
+from wrklab.catalogue.stack import Variant
+from wrklab.catalogue.unit import LOG_DIR
 from wrklab.errors import CellError, HostError, ParseError
-from wrklab.measure.clocks import Clock, clock_of
-from wrklab.measure.patience import persistently
-from wrklab.measure.session import Session
-from wrklab.model.stack import Variant
-from wrklab.model.unit import LOG_DIR
+from wrklab.hosts import node_calls
+from wrklab.hosts.clocks import Clock, clock_of
+from wrklab.hosts.remote import RemoteHost, failure_text
+from wrklab.hosts.session import Session
 from wrklab.probe.wave import Wave, WavePlan, parse_wave
 
 PATH = "/probe"

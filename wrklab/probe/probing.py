@@ -8,18 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from wrklab.articles.probes import compare
+from wrklab.articles.published_probes import PublishedProbe
+from wrklab.catalogue.deployment import variant_digest
+from wrklab.catalogue.stack import Variant
 from wrklab.errors import CellError, HostError, ParseError
-from wrklab.measure.session import Session
-from wrklab.model.deployment import variant_digest
-from wrklab.model.published_probe import PublishedProbe
-from wrklab.model.record import LogError
-from wrklab.model.stack import Variant
+from wrklab.hosts.session import Session
 from wrklab.probe import drive, protocol
 from wrklab.probe.analysis import FAILS, OWN_LIMIT, Figures, figures, overflow_text, running, void_reasons
-from wrklab.probe.published import compare
-from wrklab.probe.record import ProbeRecord
 from wrklab.probe.serving import displacement_mean, serving
 from wrklab.probe.wave import Wave
+from wrklab.results.probe_record import ProbeRecord
+from wrklab.results.records import LogError
 
 _LOG_LINES = 20
 

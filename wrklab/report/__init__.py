@@ -1,0 +1,1 @@
+"""How a run looks: the terminal, Markdown, CSV, JSON, export. Layout only."""

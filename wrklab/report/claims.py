@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wrklab.analyse.claim_result import (
+from wrklab.articles.claim_result import (
     FAILS,
     HOLDS,
     OPEN,
@@ -21,9 +21,9 @@ from wrklab.analyse.claim_result import (
     pair_text,
     published_text,
 )
-from wrklab.analyse.consistency import Inconsistency
-from wrklab.analyse.published import RankCorrelation
-from wrklab.figures import plural
+from wrklab.articles.consistency import Inconsistency
+from wrklab.articles.published import RankCorrelation
+from wrklab.formats import plural
 
 HEADERS = ("claim", "what is compared", "claimed", "published", "measured", "answer", "why")
 _STYLES = {HOLDS: "green", FAILS: "red", OPEN: "yellow"}

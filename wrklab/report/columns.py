@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from wrklab.analyse.rows import SummaryRow
-from wrklab.analyse.verdicts import verdict_figures
-from wrklab.figures import occurrences
-from wrklab.model.record import Errors, Latency
+from wrklab.formats import occurrences
 from wrklab.report.contents import ReportRow
+from wrklab.results.records import Errors, Latency
+from wrklab.summary.rows import SummaryRow
+from wrklab.verdicts.verdicts import verdict_figures
 
 Value: TypeAlias = str | int | float | None
 

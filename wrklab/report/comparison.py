@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wrklab import figures
-from wrklab.analyse.compare import RunComparison, RunSide
-from wrklab.analyse.compare_rows import Outcome, RowChange
-from wrklab.analyse.rows import SummaryRow
-from wrklab.analyse.verdicts import verdict_of
-from wrklab.doors.results import Run
-from wrklab.model.verdict import Verdict
+from wrklab import formats
+from wrklab.compare.rows import Outcome, RowChange
+from wrklab.compare.runs import RunComparison, RunSide
 from wrklab.report.contents import read_contents
+from wrklab.results.run_folder import Run
+from wrklab.summary.rows import SummaryRow
+from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdicts import verdict_of
 
 #: What each outcome reads as, and its colour.
 _SHOWN: dict[Outcome, tuple[str, str]] = {
@@ -90,19 +90,19 @@ def summary_lines(found: RunComparison) -> Iterator[str]:
     )
     if found.median_ratio is not None:
         yield (
-            f"All {figures.plural(len(found.compared), 'row')} compared together: new / old "
-            f"{figures.near_one(found.median_ratio)} (median). Far from 1, the machine changed and not one variant."
+            f"All {formats.plural(len(found.compared), 'row')} compared together: new / old "
+            f"{formats.near_one(found.median_ratio)} (median). Far from 1, the machine changed and not one variant."
         )
     if bound := [row for row in found.rows if row.is_load_set]:
         yield (
-            f"Hold- or limit-bound in both runs: {figures.plural(len(bound), 'row')}. There the load sets the rate, "
+            f"Hold- or limit-bound in both runs: {formats.plural(len(bound), 'row')}. There the load sets the rate, "
             "which a slower server does not change: look at p50, p99 and CPU (an answer's)."
         )
     if not found.compared:
         yield "Nothing could be compared: no variant has a rate in both runs under the same load."
     if found.unsound:
         yield (
-            f"Unsound: {figures.plural(len(found.unsound), 'row')}. What a run says of its own rate forbids to compare "
+            f"Unsound: {formats.plural(len(found.unsound), 'row')}. What a run says of its own rate forbids to compare "
             "it: the ratio is shown, and is neither better nor worse. "
             f"Of these slower by more than {found.threshold_percent:g} % beside neighbours or a busy generator, so "
             f"that they must be measured again: {_listed(found.to_measure_again)}."
@@ -171,7 +171,7 @@ def _verdict(row: SummaryRow | None) -> Verdict | None:
 
 def _stacked(verdict: Verdict | None) -> str:
     """`server-` above `bound`, so that both verdicts have room beside the figures."""
-    return verdict.replace("-", "-\n", 1) if verdict else figures.NONE
+    return verdict.replace("-", "-\n", 1) if verdict else formats.NONE
 
 
 def _rows_table(rows: Sequence[RowChange]) -> Table:
@@ -188,14 +188,14 @@ def _rows_table(rows: Sequence[RowChange]) -> Table:
 def _cells(row: RowChange) -> tuple[str, ...]:
     return (
         row.variant,
-        figures.rate(row.old.requests_per_s if row.old else None),
-        figures.rate(row.new.requests_per_s if row.new else None),
-        figures.near_one(row.ratio),
-        figures.near_one_range(row.interval.low, row.interval.high) if row.interval else figures.NONE,
+        formats.rate(row.old.requests_per_s if row.old else None),
+        formats.rate(row.new.requests_per_s if row.new else None),
+        formats.near_one(row.ratio),
+        formats.near_one_range(row.interval.low, row.interval.high) if row.interval else formats.NONE,
         row.outcome,
-        figures.near_one(row.latency_p50_ratio),
-        figures.near_one(row.latency_p99_ratio),
-        figures.near_one(row.cpu_ratio),
+        formats.near_one(row.latency_p50_ratio),
+        formats.near_one(row.latency_p99_ratio),
+        formats.near_one(row.cpu_ratio),
         _stacked(_verdict(row.old)),
         _stacked(_verdict(row.new)),
     )

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wrklab.analyse.articles import ArticleFindings, article_findings, measured_of
-from wrklab.analyse.noise_floor import NoiseFloor, noise_floor
-from wrklab.analyse.notes import Note, doubts, row_notes, run_notes
-from wrklab.analyse.published import Comparison, compare_published
-from wrklab.analyse.ranks import Rank, rank_rows
-from wrklab.analyse.rows import SummaryRow, summarise
-from wrklab.analyse.rules import Doubt
-from wrklab.analyse.verdicts import verdict_of
-from wrklab.doors.results import Run, RunInfo
-from wrklab.model.articles import read_articles
-from wrklab.model.catalogue import read_catalogue
-from wrklab.model.published import PublishedRow
-from wrklab.model.record import CellRecord, RunEnvironment, RunPlan
-from wrklab.model.verdict import Verdict
+from wrklab.articles.findings import ArticleFindings, article_findings, measured_of
+from wrklab.articles.published import Comparison, compare_published
+from wrklab.articles.published_rows import PublishedRow
+from wrklab.articles.reference import read_articles
+from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.compare.ranks import Rank, rank_rows
 from wrklab.paths import PROJECT_DIR
+from wrklab.results.records import CellRecord, RunEnvironment, RunPlan
+from wrklab.results.run_folder import Run, RunInfo
+from wrklab.summary.noise_floor import NoiseFloor, noise_floor
+from wrklab.summary.rows import SummaryRow, summarise
+from wrklab.verdicts.notes import Note, doubts, row_notes, run_notes
+from wrklab.verdicts.rules import Doubt
+from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdicts import verdict_of
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wrklab.figures import NONE
-from wrklab.model.record import MOMENT, HostEnvironment, RunEnvironment, UnitFile
+from wrklab.formats import NONE
 from wrklab.report.flat import flatten
+from wrklab.results.records import MOMENT, HostEnvironment, RunEnvironment, UnitFile
 
 #: A table: title, headers, rows.
 EnvironmentTable = tuple[str, list[str], list[list[str]]]

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from wrklab.analyse.rows import cell_row
-from wrklab.analyse.verdicts import cell_verdict, verdict_figures
-from wrklab.doors.results import Run
 from wrklab.errors import StoreError
-from wrklab.measure.histogram import Histogram
-from wrklab.model.record import CellRecord, RunPlan
+from wrklab.extract.histogram import Histogram
 from wrklab.report.flat import flatten
+from wrklab.results.records import CellRecord, RunPlan
+from wrklab.results.run_folder import Run
+from wrklab.summary.rows import cell_row
+from wrklab.verdicts.verdicts import cell_verdict, verdict_figures
 
 _SAMPLES = pa.schema(
     [

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from wrklab import figures
-from wrklab.analyse.generator_rows import GeneratorRow
-from wrklab.analyse.generator_verdicts import generator_rules, generator_verdict
-from wrklab.analyse.rows import SummaryRow
+from wrklab import formats
 from wrklab.report.contents import Contents
 from wrklab.report.flat import flatten
+from wrklab.summary.generator_rows import GeneratorRow
+from wrklab.summary.rows import SummaryRow
+from wrklab.verdicts.generator_verdicts import generator_rules, generator_verdict
 
 GENERATOR_HEADERS = (
     "variant",
@@ -71,18 +71,18 @@ def _cells(row: SummaryRow, part: GeneratorRow) -> tuple[str, ...]:
     return (
         part.host,
         generator_verdict(generator_rules(row, part)),
-        figures.rate(part.requests_per_s),
-        figures.count(part.requests),
-        figures.count(part.connections_open),
-        figures.count(part.connections_asked),
-        figures.count(part.connections_lost),
-        figures.count(part.errors.total),
-        figures.percent_number(part.cpu_percent),
-        figures.percent_number(part.host_cpu_percent),
-        figures.percent_number(part.neighbours_cpu_percent),
-        figures.percent_number(part.steal_percent),
-        figures.ms(latency.p50_us if latency else None),
-        figures.ms(latency.p99_us if latency else None),
-        figures.ms(latency.max_us if latency else None),
-        figures.ms(None if part.start_skew_s is None else part.start_skew_s * 1e6),
+        formats.rate(part.requests_per_s),
+        formats.count(part.requests),
+        formats.count(part.connections_open),
+        formats.count(part.connections_asked),
+        formats.count(part.connections_lost),
+        formats.count(part.errors.total),
+        formats.percent_number(part.cpu_percent),
+        formats.percent_number(part.host_cpu_percent),
+        formats.percent_number(part.neighbours_cpu_percent),
+        formats.percent_number(part.steal_percent),
+        formats.ms(latency.p50_us if latency else None),
+        formats.ms(latency.p99_us if latency else None),
+        formats.ms(latency.max_us if latency else None),
+        formats.ms(None if part.start_skew_s is None else part.start_skew_s * 1e6),
     )

@@ -7,8 +7,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from wrklab import figures
-from wrklab.model.record import Failure
+from wrklab import formats
 from wrklab.report import claims
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.report.environment import environment_tables, unit_texts
@@ -32,6 +31,7 @@ from wrklab.report.tables import (
     verdict_lines,
 )
 from wrklab.report.twins import TWIN_HEADERS, floor_line, twin_lines
+from wrklab.results.records import Failure
 
 #: Of a failed cell's log; all that was kept is in the store.
 LOG_LINES = 15
@@ -77,11 +77,11 @@ def _what_was_measured(contents: Contents) -> Iterator[str]:
     variants = {cell.variant for cell in plan.cells}
     suite = f", suite {_escape(plan.suite)}" if plan.suite else ""
     yield (
-        f"{figures.plural(len(variants), 'variant')}, {figures.plural(len(plan.cells), 'cell')} planned, "
+        f"{formats.plural(len(variants), 'variant')}, {formats.plural(len(plan.cells), 'cell')} planned, "
         f"{info.measured_count:,} measured, {info.failed_count:,} failed; {info.state}. "
         f"Begun {began:%Y-%m-%d %H:%M:%S} UTC with `{plan.command}` on the lab {_escape(plan.lab)}{suite}: "
-        f"{figures.plural(plan.server_cpus_count, 'CPU')} for the server, "
-        f"{figures.plural(plan.generator_cpus_count, 'CPU')} for {_generator_names(plan.generators)}"
+        f"{formats.plural(plan.server_cpus_count, 'CPU')} for the server, "
+        f"{formats.plural(plan.generator_cpus_count, 'CPU')} for {_generator_names(plan.generators)}"
         f"{' (the same ones)' if plan.cpus_shared else ''}. "
         f"Rounds are interleaved: each runs through all variants in an order drawn from seed {plan.seed}."
     )
@@ -112,7 +112,7 @@ def _result_cells(entry: ReportRow, columns: Sequence[TableColumn]) -> list[str]
 def _marked(cells: Sequence[str], doubtful: Collection[int]) -> list[str]:
     """Cells as Markdown, those at doubtful places in italics."""
     return [
-        f"*{_escape(cell)}*" if place in doubtful and cell not in {"", figures.NONE} else _escape(cell)
+        f"*{_escape(cell)}*" if place in doubtful and cell not in {"", formats.NONE} else _escape(cell)
         for place, cell in enumerate(cells)
     ]
 

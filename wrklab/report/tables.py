@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from wrklab import figures
-from wrklab.analyse.notes import doubts, row_notes
-from wrklab.analyse.published import NOT_MEASURED, Comparison
-from wrklab.analyse.rows import SummaryRow
-from wrklab.analyse.rules import Doubt
-from wrklab.analyse.verdicts import verdict_figures, verdict_of
-from wrklab.model.scenario import Scenario
-from wrklab.model.verdict import Verdict
+from wrklab import formats
+from wrklab.articles.published import NOT_MEASURED, Comparison
+from wrklab.catalogue.scenario import Scenario
 from wrklab.report.contents import Contents, ReportRow
+from wrklab.summary.rows import SummaryRow
+from wrklab.verdicts.notes import doubts, row_notes
+from wrklab.verdicts.rules import Doubt
+from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdicts import verdict_figures, verdict_of
 
 #: The two halves of the main table: the load and its answers, the latencies and the server's size.
 Half = Literal["rate", "latency"]
@@ -40,48 +40,48 @@ class TableColumn:
 
 def _errors(row: SummaryRow) -> str:
     if row.errors is None:
-        return figures.NONE
+        return formats.NONE
     kinds = [f"{number:,} {kind}" for kind, number in row.errors.model_dump().items() if number]
     return ", ".join(kinds) or "0"
 
 
 def _latency(name: str) -> Callable[[ReportRow], str]:
     def text(entry: ReportRow) -> str:
-        return figures.ms(getattr(entry.row.latency, name) if entry.row.latency else None)
+        return formats.ms(getattr(entry.row.latency, name) if entry.row.latency else None)
 
     return text
 
 
 def _wrk_p99(entry: ReportRow) -> str:
-    return figures.ms(entry.row.wrk_latency.p99_us if entry.row.wrk_latency else None)
+    return formats.ms(entry.row.wrk_latency.p99_us if entry.row.wrk_latency else None)
 
 
 def _requests_per_s(entry: ReportRow) -> str:
-    return "failed" if entry.row.state == "failed" else figures.rate(entry.row.requests_per_s)
+    return "failed" if entry.row.state == "failed" else formats.rate(entry.row.requests_per_s)
 
 
 def _percent(ratio: float | None) -> str:
-    return figures.percent_number(None if ratio is None else ratio * 100)
+    return formats.percent_number(None if ratio is None else ratio * 100)
 
 
 MAIN_COLUMNS: tuple[TableColumn, ...] = (
-    TableColumn("verdict", "rate", "none", lambda e: e.verdict or figures.NONE),
-    TableColumn("rank", "rate", "rate", lambda e: str(e.rank) if e.rank else figures.NONE),
+    TableColumn("verdict", "rate", "none", lambda e: e.verdict or formats.NONE),
+    TableColumn("rank", "rate", "rate", lambda e: str(e.rank) if e.rank else formats.NONE),
     TableColumn("requests per s", "rate", "rate", _requests_per_s),
     TableColumn(
         "interval from-to",
         "rate",
         "rate",
-        lambda e: figures.rate_range(e.row.requests_per_s_low, e.row.requests_per_s_high),
+        lambda e: formats.rate_range(e.row.requests_per_s_low, e.row.requests_per_s_high),
     ),
     TableColumn("of ideal %", "rate", "rate", lambda e: _percent(e.row.ideal_ratio)),
-    TableColumn("ours / publ.", "rate", "rate", lambda e: figures.times(e.row.published_ratio)),
-    TableColumn("conn. open", "rate", "rate", lambda e: figures.count(e.row.connections_open)),
+    TableColumn("ours / publ.", "rate", "rate", lambda e: formats.times(e.row.published_ratio)),
+    TableColumn("conn. open", "rate", "rate", lambda e: formats.count(e.row.connections_open)),
     TableColumn("errors", "rate", "rate", lambda e: _errors(e.row)),
-    TableColumn("server CPU %", "rate", "rate", lambda e: figures.percent_number(e.row.server_cpu_percent)),
-    TableColumn("wrk CPU %", "rate", "rate", lambda e: figures.percent_number(e.row.generator_cpu_percent)),
-    TableColumn("start s", "rate", "none", lambda e: figures.seconds(e.row.startup_s)),
-    TableColumn("requests", "latency", "rate", lambda e: figures.count(e.row.requests)),
+    TableColumn("server CPU %", "rate", "rate", lambda e: formats.percent_number(e.row.server_cpu_percent)),
+    TableColumn("wrk CPU %", "rate", "rate", lambda e: formats.percent_number(e.row.generator_cpu_percent)),
+    TableColumn("start s", "rate", "none", lambda e: formats.seconds(e.row.startup_s)),
+    TableColumn("requests", "latency", "rate", lambda e: formats.count(e.row.requests)),
     TableColumn("mean ms", "latency", "latency", _latency("mean_us")),
     TableColumn("p50 ms", "latency", "latency", _latency("p50_us")),
     TableColumn("p90 ms", "latency", "latency", _latency("p90_us")),
@@ -89,16 +89,16 @@ MAIN_COLUMNS: tuple[TableColumn, ...] = (
     TableColumn("p99.9 ms", "latency", "latency", _latency("p999_us")),
     TableColumn("max ms", "latency", "latency", _latency("max_us")),
     TableColumn("wrk's p99 ms", "latency", "latency", _wrk_p99),
-    TableColumn("procs", "latency", "none", lambda e: figures.count(e.row.processes_max)),
-    TableColumn("threads", "latency", "none", lambda e: figures.count(e.row.threads_max)),
-    TableColumn("memory MiB", "latency", "none", lambda e: figures.mib(e.row.memory_max_bytes)),
-    TableColumn("harness s", "latency", "none", lambda e: figures.seconds(e.row.harness_s)),
+    TableColumn("procs", "latency", "none", lambda e: formats.count(e.row.processes_max)),
+    TableColumn("threads", "latency", "none", lambda e: formats.count(e.row.threads_max)),
+    TableColumn("memory MiB", "latency", "none", lambda e: formats.mib(e.row.memory_max_bytes)),
+    TableColumn("harness s", "latency", "none", lambda e: formats.seconds(e.row.harness_s)),
 )
 
 
 #: What a limit on requests at once allows, beside `of ideal %`; a terminal of 120 columns has no room for it.
 _CEILING_COLUMNS = (
-    TableColumn("ceiling per s", "rate", "none", lambda e: figures.rate(e.row.ceiling_per_s)),
+    TableColumn("ceiling per s", "rate", "none", lambda e: formats.rate(e.row.ceiling_per_s)),
     TableColumn("of ceiling %", "rate", "rate", lambda e: _percent(e.row.ceiling_ratio)),
 )
 
@@ -122,7 +122,7 @@ def scenario_line(scenario: Scenario, holds_ms: Sequence[int]) -> str:
     held = " or ".join(str(hold) for hold in sorted(set(holds_ms)))
     return (
         f"{scenario.name}: GET {scenario.path} held {held} ms, {scenario.connections:,} connections, "
-        f"{figures.plural(scenario.threads, 'thread')} of wrk, {figures.plural(scenario.rounds, 'round')} of "
+        f"{formats.plural(scenario.threads, 'thread')} of wrk, {formats.plural(scenario.rounds, 'round')} of "
         f"{scenario.duration_s:g} s, time-out {scenario.wrk_timeout_s} s"
         + (", every body checked" if scenario.validate_bodies else "")
     )
@@ -179,17 +179,17 @@ def published_cells(comparison: Comparison, *, with_scenario: bool = True) -> tu
     return (
         printed.row,
         ours,
-        figures.rate(printed.requests_per_s),
-        figures.rate(row.requests_per_s if row else None),
-        figures.times(comparison.requests_per_s_ratio),
-        figures.ms(printed.latency_mean_ms * 1000),
-        figures.ms(latency.mean_us if latency else None),
-        figures.times(comparison.latency_mean_ratio),
-        figures.ms(printed.latency_max_ms * 1000),
-        figures.ms(latency.max_us if latency else None),
-        figures.times(comparison.latency_max_ratio),
+        formats.rate(printed.requests_per_s),
+        formats.rate(row.requests_per_s if row else None),
+        formats.times(comparison.requests_per_s_ratio),
+        formats.ms(printed.latency_mean_ms * 1000),
+        formats.ms(latency.mean_us if latency else None),
+        formats.times(comparison.latency_mean_ratio),
+        formats.ms(printed.latency_max_ms * 1000),
+        formats.ms(latency.max_us if latency else None),
+        formats.times(comparison.latency_max_ratio),
         _published_errors(comparison),
-        _errors(row) if row else figures.NONE,
+        _errors(row) if row else formats.NONE,
         "; ".join(remark for remark in remarks if remark != NOT_MEASURED),
     )
 
@@ -222,7 +222,7 @@ def baseline_line(contents: Contents) -> str:
     """What the table of the baseline shows; empty where the run has no baseline that was measured."""
     if contents.plan.baseline is None or all(entry.row.baseline_ratio is None for entry in contents.rows):
         return ""
-    cpus = figures.plural(contents.plan.server_cpus_count, "CPU")
+    cpus = formats.plural(contents.plan.server_cpus_count, "CPU")
     return (
         f"Against {contents.plan.baseline}: `x baseline` is its rate times as much, `of all CPUs` the share of what so "
         f"many of it could give as the server has CPUs ({cpus}). What is bound to one CPU stays at x 1 however "
@@ -255,14 +255,14 @@ def baseline_cells(entry: ReportRow) -> tuple[str, ...]:
     share, cpu_us = row.baseline_cpus_ratio, row.server_cpu_us_per_request
     return (
         row.variant,
-        figures.rate(row.requests_per_s),
-        figures.rate_range(row.requests_per_s_min, row.requests_per_s_max),
-        figures.times(row.baseline_ratio),
+        formats.rate(row.requests_per_s),
+        formats.rate_range(row.requests_per_s_min, row.requests_per_s_max),
+        formats.times(row.baseline_ratio),
         _percent(share),
-        figures.percent_number(row.server_cpu_percent),
-        figures.ms(cpu_us),
-        figures.count(row.processes_max),
-        figures.count(row.threads_max),
+        formats.percent_number(row.server_cpu_percent),
+        formats.ms(cpu_us),
+        formats.count(row.processes_max),
+        formats.count(row.threads_max),
     )
 
 
@@ -271,7 +271,7 @@ def harness_line(contents: Contents) -> str:
     known = [entry.row.harness_s for entry in contents.rows if entry.row.harness_s is not None]
     if not known:
         return ""
-    low, middle, high = (figures.seconds(value) for value in (min(known), statistics.median(known), max(known)))
+    low, middle, high = (formats.seconds(value) for value in (min(known), statistics.median(known), max(known)))
     return (
         "The harness itself cost (harness_s: a cell's wall clock less start-up, warm-up, settling and window) "
         f"{middle} s in the middle; by variant {low} to {high} s."

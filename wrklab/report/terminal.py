@@ -9,8 +9,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from wrklab import figures
-from wrklab.model.verdict import Verdict
+from wrklab import formats
 from wrklab.report import claims
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.report.generators import GENERATOR_HEADERS, generator_lines
@@ -30,6 +29,7 @@ from wrklab.report.tables import (
     scenario_line,
 )
 from wrklab.report.twins import TWIN_HEADERS, floor_line, twin_lines
+from wrklab.verdicts.verdict import Verdict
 
 #: From this width on, both halves of the main table stand side by side.
 WIDE_COLUMNS = 220
@@ -57,7 +57,7 @@ def render(contents: Contents, console: Console) -> None:
     claims.render(contents.articles.claims, console)
     claims.render_correlations(contents.articles.correlations, console)
     if contents.articles.inconsistencies:
-        found = figures.plural(len(contents.articles.inconsistencies), "figure")
+        found = formats.plural(len(contents.articles.inconsistencies), "figure")
         console.print(Text(f"{found} of these articles do not fit each other: see report.md"))
     if line := harness_line(contents):
         console.print(Text(line))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from wrklab import figures
-from wrklab.analyse.noise_floor import NoiseFloor
-from wrklab.analyse.statistics import median
+from wrklab import formats
+from wrklab.summary.noise_floor import NoiseFloor
+from wrklab.summary.statistics import median
 
 TWIN_HEADERS = ("variant", "scenario", "A per s", "B per s", "B / A", "from-to", "told apart")
 
@@ -32,10 +32,10 @@ def twin_lines(floor: NoiseFloor) -> Iterator[tuple[str, ...]]:
         yield (
             pair.variant,
             pair.scenario,
-            figures.rate(median(pair.a_per_s)),
-            figures.rate(median(pair.b_per_s)),
-            figures.near_one(pair.ratio),
-            figures.near_one_range(interval.low, interval.high) if interval else figures.NONE,
+            formats.rate(median(pair.a_per_s)),
+            formats.rate(median(pair.b_per_s)),
+            formats.near_one(pair.ratio),
+            formats.near_one_range(interval.low, interval.high) if interval else formats.NONE,
             "yes" if (pair.scenario, pair.variant) in floor.told_apart else "no",
         )
 

@@ -17,8 +17,8 @@ import pytest
 
 from tests.unit.node.conftest import PYTHON, CellFolder, cell_folder, target
 from tests.unit.node.toy_server import ToyServer
-from wrklab.measure.waits import read_waits
-from wrklab.measure.wrk_report import add_latencies, parse_wrk_report
+from wrklab.extract.waits import read_waits
+from wrklab.extract.wrk_report import add_latencies, parse_wrk_report
 
 pytestmark = pytest.mark.usefixtures("wrk")
 

@@ -6,9 +6,9 @@ import load_ctl
 import node_io
 import pytest
 
-from wrklab.doors.inventory import LabHost
-from wrklab.doors.node_calls import call_limit_s
-from wrklab.doors.remote import RemoteHost
+from wrklab.hosts.inventory import LabHost
+from wrklab.hosts.node_calls import call_limit_s
+from wrklab.hosts.remote import RemoteHost
 
 
 @pytest.mark.parametrize(("cpus", "affinity"), [([2, 3], ["CPUAffinity=2 3"]), ([], [])])

@@ -17,7 +17,7 @@ import sampler
 
 from collectors import sources_json
 from tests.unit.node.conftest import NODE_DIR, PYTHON
-from wrklab.measure.samples import read_samples
+from wrklab.extract.samples import read_samples
 
 _SOURCES: list[dict[str, Any]] = json.loads(sources_json())["sources"]
 

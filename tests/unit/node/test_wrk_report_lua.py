@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.node.conftest import NODE_DIR
 from tests.unit.node.toy_server import ToyServer
-from wrklab.measure.wrk_report import WrkReport, latency_of, parse_wrk_report
+from wrklab.extract.wrk_report import WrkReport, latency_of, parse_wrk_report
 
 _SCRIPT = NODE_DIR / "wrk_report.lua"
 

@@ -1,0 +1,225 @@
+"""One load on several generators: their order, the common mark, and one that fails. The hosts are rehearsed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from wrklab.bench import deadlines
+from wrklab.bench.load import CellLoad, LoadOrder
+from wrklab.bench.plan import Cell
+from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.catalogue.scenario import override
+from wrklab.errors import CellError, HostError
+from wrklab.hosts import node_calls
+from wrklab.hosts.clocks import Clock
+from wrklab.hosts.limits import ProcessLoad
+from wrklab.hosts.remote import ConnectionLostError, RemoteHost
+from wrklab.hosts.session import Session
+
+CLOCKS = {"loadgen": Clock(3600.0, 0.001, 0.01), "loadgen_2": Clock(-5.0, 0.001, 0.02)}
+HOST = SimpleNamespace(cpus=(2, 3))
+#: What a rehearsed generator does; it ends with this as its result, or raises.
+Act = Callable[["Stage", str, Callable[[str], None]], dict[str, Any]]
+
+
+class Stage:
+    """Generators that do as they are told, and what the controller did to them."""
+
+    def __init__(self, acts: Mapping[str, Act]) -> None:
+        self.acts = acts
+        self.done: list[str] = []
+        self.specs: dict[str, Mapping[str, Any]] = {}
+        self.marks_s: dict[str, float] = {}
+        self.told = {name: threading.Event() for name in acts}
+        self.cancelled = {name: threading.Event() for name in acts}
+
+    def run_load(self, host: Any, spec: Any, _limit_s: float, on_phase: Callable[[str], None]) -> dict[str, Any]:  # noqa: ANN401
+        self.done.append(f"begin {host.name}")
+        self.specs[host.name] = spec
+        return self.acts[host.name](self, host.name, on_phase)
+
+    def mark_load(self, host: Any, _cell: str, at_s: float) -> None:  # noqa: ANN401
+        self.marks_s[host.name] = at_s
+        self.told[host.name].set()
+
+    def cancel_load(self, host: Any) -> None:  # noqa: ANN401
+        self.done.append(f"cancel {host.name}")
+        self.cancelled[host.name].set()
+
+
+def measures(stage: Stage, name: str, on_phase: Callable[[str], None]) -> dict[str, Any]:
+    """Ready, armed, and begins when it is told."""
+    on_phase("ready")
+    stage.done.append(f"ready {name}")
+    on_phase("armed")
+    if stage.specs[name]["waits_for_mark"]:
+        assert stage.told[name].wait(5)
+    on_phase("window")
+    return {"failed": None, "who": name}
+
+
+def until_cancelled(stage: Stage, name: str, on_phase: Callable[[str], None]) -> dict[str, Any]:
+    """Is armed, and goes on for as long as nobody ends it."""
+    on_phase("ready")
+    on_phase("armed")
+    assert stage.cancelled[name].wait(5)
+    return {"failed": {"phase": "armed", "text": "cancelled by a signal"}}
+
+
+def finds_no_route(_stage: Stage, _name: str, on_phase: Callable[[str], None]) -> dict[str, Any]:
+    """Never gets an answer."""
+    on_phase("ready")
+    return {"failed": {"phase": "ready", "text": "not ready within 6 s"}}
+
+
+def is_lost(_stage: Stage, name: str, on_phase: Callable[[str], None]) -> dict[str, Any]:
+    """Its host cannot be used."""
+    on_phase("ready")
+    raise HostError(f"{name}: gone")
+
+
+@pytest.fixture
+def stage_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Stage, CellLoad]]:
+    """A stage and a load on it, from an act a generator."""
+
+    def make(*acts: Act) -> tuple[Stage, CellLoad]:
+        stage = Stage(dict(zip(CLOCKS, acts, strict=False)))
+        for name in ("run_load", "mark_load", "cancel_load"):
+            monkeypatch.setattr(node_calls, name, getattr(stage, name))
+        hosts = tuple(
+            cast("RemoteHost", SimpleNamespace(name=name, close=lambda: None, patience_ratio=1.0, host=HOST))
+            for name in stage.acts
+        )
+        catalogue = read_catalogue()
+        server = SimpleNamespace(load_address="10.0.0.1")
+        session = SimpleNamespace(
+            generators=hosts, hosts=SimpleNamespace(server=server), port_of=lambda _: 8080, patience_ratio=1.0
+        )
+        scenario = override(catalogue.scenario("smoke"), {"warmup_s": 1})
+        cell = Cell(catalogue.variants["go_net_http"], scenario, round_number=1)
+        shares = {name: [ProcessLoad(1, 10)] for name in stage.acts}
+        order = LoadOrder(cast("Session", session), cell, "run.cell", shares)
+        return stage, CellLoad(order, lambda _: None, lambda phase, text: stage.done.append(f"{phase} {text}"))
+
+    return make
+
+
+def test_all_begin_at_one_moment_by_their_own_clocks(stage_of: Callable[..., tuple[Stage, CellLoad]]) -> None:
+    """The first waits for the server and warms it up; only then do the others come, and none without the mark."""
+    stage, load = stage_of(measures, measures)
+    began_s = time.time()
+    load.run(CLOCKS)
+
+    assert stage.done[:3] == ["begin loadgen", "ready loadgen", "begin loadgen_2"]
+    first_s, second_s = (CLOCKS[name].on_controller(stage.marks_s[name]) for name in CLOCKS)
+    assert first_s == pytest.approx(second_s, abs=1e-6)
+    assert began_s < first_s < time.time() + 1
+    assert load.results == {name: {"failed": None, "who": name} for name in CLOCKS}
+    assert stage.specs["loadgen"]["warmup"] is not None
+    assert stage.specs["loadgen_2"]["warmup"] is None
+    assert stage.specs["loadgen_2"]["cpus"] == [2, 3]
+    assert not [text for text in stage.done if text.startswith("cancel")]
+
+
+def test_one_generator_needs_no_mark(stage_of: Callable[..., tuple[Stage, CellLoad]]) -> None:
+    """It begins when it is ready."""
+    stage, load = stage_of(measures)
+    load.run(CLOCKS)
+
+    assert stage.marks_s == {}
+    assert set(load.results) == {"loadgen"}
+
+
+@pytest.mark.parametrize(
+    ("acts", "error", "text"),
+    [
+        ((until_cancelled, finds_no_route), CellError, "loadgen_2: not ready within 6 s"),
+        ((until_cancelled, is_lost), HostError, "loadgen_2: gone"),
+        ((finds_no_route, measures), CellError, "loadgen: not ready within 6 s"),
+    ],
+)
+def test_one_that_fails_ends_the_others_and_is_named(
+    stage_of: Callable[..., tuple[Stage, CellLoad]], acts: tuple[Act, ...], error: type[Exception], text: str
+) -> None:
+    """At once: a load that is armed would wait for its mark until its deadline."""
+    stage, load = stage_of(*acts)
+    with pytest.raises(error, match=text):
+        load.run(CLOCKS)
+
+    assert stage.marks_s == {}
+    assert stage.cancelled["loadgen"].is_set() == (acts[0] is until_cancelled)
+    assert "begin loadgen_2" in stage.done or acts[0] is finds_no_route
+
+
+def test_one_that_fails_in_the_window_ends_the_others(stage_of: Callable[..., tuple[Stage, CellLoad]]) -> None:
+    """What the others measure without it is not the load that was asked for."""
+
+    def dies(stage: Stage, name: str, on_phase: Callable[[str], None]) -> dict[str, Any]:
+        measures(stage, name, on_phase)
+        return {"failed": {"phase": "window", "text": "wrk process 1 of 1 left no whole report"}}
+
+    stage, load = stage_of(until_cancelled, dies)
+    with pytest.raises(CellError, match="loadgen_2: wrk process 1 of 1"):
+        load.run(CLOCKS)
+
+    assert stage.cancelled["loadgen"].is_set()
+    assert set(load.results) == {"loadgen", "loadgen_2"}
+
+
+def test_a_load_that_was_ended_before_it_began_never_begins(
+    stage_of: Callable[..., tuple[Stage, CellLoad]],
+) -> None:
+    """The server did not start: nobody knocks for the whole of its start limit."""
+    stage, load = stage_of(measures, measures)
+    load.cancel()
+    with pytest.raises(CellError, match="ended before its load began"):
+        load.run(CLOCKS)
+
+    assert stage.done == []
+
+
+def test_whoever_waits_for_the_mark_can_be_ended(stage_of: Callable[..., tuple[Stage, CellLoad]]) -> None:
+    """Ctrl-C while the second generator gets ready."""
+
+    def is_slow(stage: Stage, name: str, on_phase: Callable[[str], None]) -> dict[str, Any]:
+        on_phase("ready")
+        assert stage.cancelled[name].wait(5)
+        return {"failed": {"phase": "ready", "text": "cancelled by a signal"}}
+
+    stage, load = stage_of(until_cancelled, is_slow)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(load.run, CLOCKS)
+        while "begin loadgen_2" not in stage.done:
+            time.sleep(0.005)
+        load.cancel()
+        with pytest.raises(CellError):
+            running.result(timeout=5)
+
+    assert stage.marks_s == {}
+
+
+def test_a_lost_connection_is_followed_again(
+    stage_of: Callable[..., tuple[Stage, CellLoad]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the one where it was lost; the other does not notice."""
+
+    def is_cut(_stage: Stage, name: str, _on_phase: Callable[[str], None]) -> dict[str, Any]:
+        raise ConnectionLostError(f"{name}: the connection ended")
+
+    stage, load = stage_of(measures, is_cut)
+    monkeypatch.setattr(deadlines, "reconnect", lambda host: stage.done.append(f"reconnect {host.name}"))
+    monkeypatch.setattr(
+        node_calls, "follow_load", lambda host, _cell, _limit_s, on_phase: measures(stage, host.name, on_phase)
+    )
+    load.run(CLOCKS)
+
+    assert "reconnect loadgen_2" in stage.done
+    assert "followed loadgen_2: loadgen_2: the connection ended" in stage.done
+    assert set(stage.marks_s) == set(CLOCKS)

@@ -1,0 +1,222 @@
+"""What a deploy comes to: files, units, records; and how Ansible hears of a wrong card."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+from tests.unit.ansible_parts import copy_of_checkout, load_plugin
+from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.catalogue.deployment import deployment, node_files, port_ranges
+from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.stack import Stack
+from wrklab.catalogue.unit import HostGrant, command_line, quoted, unit_text
+from wrklab.errors import UnknownNameError
+from wrklab.paths import PLAYBOOKS_DIR, PROJECT_DIR
+
+GRANT = HostGrant(cpus_count=2, cpus=(0, 3), descriptors_count=20000, user="wrklab_app")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of what deploy reads, to be altered."""
+    return copy_of_checkout(tmp_path)
+
+
+def stack_of(**variant: object) -> Stack:
+    """A stack whose only variant `one` is this."""
+    entry = {"description": "A variant for tests", "command": "/bin/sleep 1", **variant}
+    card = {"name": "shop", "description": "A stack for tests", "runtime": "go", "files": ["main.go"], "port": 8090}
+    return Stack.model_validate({**card, "variants": {"one": entry}})
+
+
+def unit_of(grant: HostGrant = GRANT, **variant: object) -> str:
+    """The unit of such a variant."""
+    stack = stack_of(**variant)
+    return unit_text(stack, stack.variants["one"], grant)
+
+
+def test_a_unit_has_the_settings_that_cells_rely_on() -> None:
+    """User, environment, log file, limits and CPUs stand in the unit, each as systemd spells it."""
+    lines = unit_of(hold_ms=50, environment={"SPEED": "9"}).splitlines()
+
+    for line in (
+        "Type=exec",
+        "User=wrklab_app",
+        "Environment=WRKLAB_HOLD_MS=50",
+        "Environment=WRKLAB_PORT=8090",
+        "Environment=WRKLAB_CPUS=2",
+        "Environment=SPEED=9",
+        "EnvironmentFile=-/run/wrklab/server.env",
+        "ExecStart=/bin/sleep 1",
+        "StandardOutput=truncate:/var/log/wrklab/one.log",
+        "KillSignal=SIGKILL",
+        "SuccessExitStatus=SIGKILL",
+        "TimeoutStopSec=5",
+        "LimitNOFILE=20000",
+        "TasksMax=infinity",
+        "CPUAffinity=0 3",
+    ):
+        assert line in lines
+    assert lines.index("Environment=SPEED=9") < lines.index("EnvironmentFile=-/run/wrklab/server.env")
+
+
+def test_a_unit_without_cpus_of_its_own_is_bound_to_none() -> None:
+    """Where the inventory gives no CPUs, the host's own choice stands."""
+    assert "CPUAffinity" not in unit_of(HostGrant(cpus_count=8, cpus=(), descriptors_count=20000, user="wrklab_app"))
+
+
+@pytest.mark.parametrize(("asked", "given"), [(256, 256), (20000, 20000), (65536, 20000)])
+def test_a_unit_asks_for_no_more_descriptors_than_the_host_has(asked: int, given: int) -> None:
+    """A limit above the ceiling would make the unit fail to start."""
+    assert f"LimitNOFILE={given}\n" in unit_of(descriptors_count=asked)
+
+
+def test_a_limit_on_tasks_stands_twice_in_the_unit() -> None:
+    """The cgroup's limit, and the user's own for hosts without a pids controller; without a limit, neither."""
+    lines = unit_of(tasks_max=200).splitlines()
+
+    assert [line for line in lines if line.startswith(("TasksMax", "LimitNPROC"))] == ["TasksMax=200", "LimitNPROC=200"]
+    assert "LimitNPROC" not in unit_of()
+
+
+def test_words_of_a_command_are_quoted_as_systemd_reads_them() -> None:
+    """Blanks and quotes hold a word together; `%` and `$` mean themselves."""
+    argv = ["/bin/run", "-g", "a b;", 'say "hi"', "50%", "$HOME", "back\\slash", ""]
+
+    assert command_line(argv) == r'/bin/run -g "a b;" "say \"hi\"" 50%% $$HOME "back\\slash" ""'
+
+
+def test_a_word_with_a_line_break_is_refused() -> None:
+    """It would end the setting and begin another."""
+    with pytest.raises(ValueError, match="line break"):
+        quoted("one\nExecStartPre=/bin/two")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
+def test_systemd_has_nothing_to_say_about_a_unit(tmp_path: Path) -> None:
+    """`systemd-analyze verify` knows every setting and value of the unit."""
+    unit = tmp_path / "wrklab-one.service"
+    unit.write_text(unit_of(environment={"A": 'x "y" % $z', "B": ""}, command="/bin/sh -c 'sleep 5; echo $HOME 50%'"))
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
+    )
+
+    assert [line for line in done.stderr.splitlines() if "wrklab-one" in line] == []
+
+
+def test_a_deploy_of_everything_claims_the_fingerprint(project: Path) -> None:
+    """All variants have a unit, all stacks their files, and the record says which checkout that is."""
+    plan = deployment(project, ["all"], GRANT)
+
+    assert {unit["path"] for unit in plan["units"]} == {v.unit for v in read_catalogue(project).variants.values()}
+    assert "flask/app/app.py" in {file["path"] for file in plan["files"]}
+    assert plan["record"]["fingerprint"] == fingerprint(project)
+
+
+def test_a_deploy_of_some_stacks_claims_none(project: Path) -> None:
+    """Only the stacks of the variants asked for are built, and the record does not say that all is as it should be."""
+    plan = deployment(project, ["go_net_http", "flask_dev_sync"], GRANT)
+
+    assert [venv["path"] for venv in plan["venvs"]] == [
+        "/opt/wrklab/stacks/flask/venv",
+        "/opt/wrklab/stacks/go_net_http/toolchain",
+    ]
+    assert plan["record"] == {"fingerprint": None, "stacks": ["flask", "go_net_http"]}
+    assert len(plan["units"]) == len(read_catalogue(project).variants)
+
+
+def test_an_unknown_variant_is_refused(project: Path) -> None:
+    """The error names the nearest one that is known."""
+    with pytest.raises(UnknownNameError, match="Did you mean flask_dev_sync"):
+        deployment(project, ["flask_dev_synk"], GRANT)
+
+
+def test_a_go_build_has_another_name_when_a_source_changes(project: Path) -> None:
+    """So an old binary is never taken for the new one, nor a new one built without need."""
+    before = deployment(project, ["go_net_http"], GRANT)["go_builds"][0]["digest"]
+    assert deployment(project, ["go_net_http"], GRANT)["go_builds"][0]["digest"] == before
+
+    with (project / "servers/go_net_http/main.go").open("a") as source:
+        source.write("// changed\n")
+
+    assert deployment(project, ["go_net_http"], GRANT)["go_builds"][0]["digest"] != before
+
+
+def test_ports_are_written_as_the_kernel_writes_them(project: Path) -> None:
+    """Neighbours become a range: another spelling would look like a change at every run."""
+    for stack, port in {"flask": 8081, "sanic": 8082, "openresty": 9000}.items():
+        card = project / "servers" / stack / "stack.yml"
+        card.write_text(card.read_text().replace("port: 8080", f"port: {port}", 1))
+
+    assert port_ranges(project) == "8080-8082,9000"
+
+
+def test_scripts_come_with_what_the_sampler_reads(project: Path) -> None:
+    """Every script of wrklab/node is there, and the sources that collectors ask for."""
+    names = {file["path"] for file in node_files(project)}
+
+    assert {"server_ctl.py", "load_ctl.py", "sampler.py", "wrk_report.lua", "sources.json"} <= names
+    assert "__init__.py" not in names
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "servers/flask/app.py",
+        "servers/flask/requirements.txt",
+        "wrklab/node/sampler.py",
+        "playbooks/roles/stacks/templates/variant.service.j2",
+        "collectors/tcp.py",
+    ],
+)
+def test_the_fingerprint_is_another_when_a_source_is(project: Path, changed: str) -> None:
+    """Whatever a deploy would put on hosts otherwise is part of it."""
+    before = fingerprint(project)
+
+    with (project / changed).open("a") as file:
+        file.write("\n")
+
+    assert fingerprint(project) != before
+
+
+def test_the_fingerprint_is_the_same_where_the_sources_are(project: Path) -> None:
+    """Neither the place of the checkout, nor pages, nor compiled files make a difference."""
+    (project / "servers/README.md").write_text("another text\n")
+    (project / "wrklab/node/__pycache__").mkdir(exist_ok=True)
+    (project / "wrklab/node/__pycache__/sampler.cpython-311.pyc").write_bytes(b"compiled")
+
+    assert fingerprint(project) == fingerprint(PROJECT_DIR)
+
+
+def filter_named(name: str) -> Any:  # noqa: ANN401
+    """One of the filters, as Ansible finds it."""
+    return load_plugin(PLAYBOOKS_DIR / "filter_plugins/wrklab_cards.py").FilterModule().filters()[name]
+
+
+def test_plain_ansible_hears_of_a_wrong_key_with_file_and_line(project: Path) -> None:
+    """The filter's error is the card's error, word for word."""
+    card = project / "servers/flask/stack.yml"
+    card.write_text(card.read_text().replace("\nport: 8080", "\nports: 8080", 1))
+
+    with pytest.raises(AnsibleFilterError, match=r"servers/flask/stack\.yml:\d+: ports: unknown key") as caught:
+        filter_named("wrklab_port_ranges")(str(project))
+    assert str(caught.value).count("unknown key") == 1
+
+
+def test_the_filter_counts_the_hosts_cpus_where_the_inventory_gives_none(project: Path) -> None:
+    """Workers are counted from the CPUs that the host may use, and units are not bound."""
+    options = {"variants": "openresty_lua", "cpus_allowed": [0, 1, 2], "descriptors_count": 1024, "user": "wrklab_app"}
+
+    plan = filter_named("wrklab_deployment")(str(project), cpus=[], **options)
+
+    unit = next(unit["content"] for unit in plan["units"] if unit["path"] == "wrklab-openresty_lua.service")
+    assert "Environment=WRKLAB_CPUS=3\n" in unit
+    assert '"worker_processes 3;"' in unit
+    assert "CPUAffinity" not in unit

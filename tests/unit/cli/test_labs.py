@@ -1,0 +1,49 @@
+"""`invoke lab.ssh`: the command that it becomes."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from wrklab.cli.labs import ssh_command
+from wrklab.hosts.inventory import LabHost
+
+#: ssh drops one that does not exist.
+KEY = Path(__file__)
+HOST = LabHost("a", "server", "192.0.2.1", "192.0.2.1", "me", 2222, KEY, Path("/known"), None, (), "own", "ssh")
+
+
+def settings(command: list[str]) -> dict[str, str]:
+    """What ssh itself makes of a command, as `ssh -G` shows it."""
+    words = [command[0], "-G", "-F", "/dev/null", *command[1:]]
+    lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    return dict(line.split(" ", 1) for line in lines if " " in line)
+
+
+def test_the_key_and_the_known_hosts_are_the_labs() -> None:
+    """And nothing else is taken on trust."""
+    found = settings(ssh_command(HOST))
+
+    wanted = {
+        "user": "me",
+        "hostname": "192.0.2.1",
+        "port": "2222",
+        "identityfile": str(KEY),
+        "userknownhostsfile": "/known",
+    }
+    assert wanted.items() <= found.items()
+    assert (found["identitiesonly"], found["stricthostkeychecking"]) == ("yes", "true")
+    assert "proxycommand" not in found
+
+
+def test_the_host_on_the_way_is_checked_with_the_labs_keys_too() -> None:
+    """By its own key, where it has one."""
+    host = replace(HOST, jump_host="gate@192.0.2.9:2200", jump_key_path=Path("/gate key"))
+
+    proxy = settings(ssh_command(host))["proxycommand"]
+
+    assert proxy == (
+        "ssh -i '/gate key' -o IdentitiesOnly=yes -o UserKnownHostsFile=/known -o StrictHostKeyChecking=yes "
+        "-W '[%h]:%p' ssh://gate@192.0.2.9:2200"
+    )

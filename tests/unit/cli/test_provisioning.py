@@ -1,0 +1,54 @@
+"""`invoke cleanup`: each host by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.extract.test_windows import lab
+from wrklab.cli import provisioning
+from wrklab.errors import HostError, ParseError, WrklabError
+from wrklab.hosts.inventory import LabHost
+from wrklab.hosts.node_calls import CleanedHost
+
+
+@pytest.fixture
+def cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], dict[str, WrklabError]]:
+    """The hosts of a lab of three that were cleaned up, and why those cannot be that are in the second."""
+    done: list[str] = []
+    problems: dict[str, WrklabError] = {}
+
+    def clean_up_on(host: LabHost, *, by_force: bool) -> CleanedHost:
+        assert by_force
+        if host.name in problems:
+            raise problems[host.name]
+        done.append(host.name)
+        return CleanedHost(ended=("wrklab-x.service",))
+
+    monkeypatch.setattr(provisioning, "read_hosts", lambda _: lab(tmp_path, (1,), (2,)))
+    monkeypatch.setattr(provisioning, "inventory_path", lambda _: None)
+    monkeypatch.setattr(provisioning, "_clean_up_on", clean_up_on)
+    return done, problems
+
+
+def test_a_host_that_is_down_keeps_no_other_from_being_cleaned_up(
+    cleaned: tuple[list[str], dict[str, WrklabError]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that answer are cleaned up; those that do not, or say nonsense, are named; the exit status is 1."""
+    done, problems = cleaned
+    hosts = ["server", "loadgen_1", "loadgen_2"]
+    problems |= {hosts[0]: HostError(f"{hosts[0]}: no route"), hosts[2]: ParseError(f"{hosts[2]}: answered no JSON")}
+    with pytest.raises(
+        HostError, match=rf"(?s){hosts[0]}: no route.*{hosts[2]}: answered no JSON.*not cleaned"
+    ) as told:
+        provisioning.clean_up("mylab", by_force=True)
+    assert done == [hosts[1]]
+    assert told.value.exit_status == 1
+    assert f"{hosts[1]}: ended wrklab-x.service" in capsys.readouterr().err
+
+
+def test_all_hosts_are_cleaned_up(cleaned: tuple[list[str], dict[str, WrklabError]]) -> None:
+    """Without a problem nothing is raised."""
+    provisioning.clean_up("mylab", by_force=True)
+    assert cleaned[0] == ["server", "loadgen_1", "loadgen_2"]

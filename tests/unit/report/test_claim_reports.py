@@ -1,0 +1,185 @@
+"""Claims in reports: every writer shows each with published, measured, answer and why."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.unit.handmade_claims import handmade_probe
+from tests.unit.handmade_records import (
+    RUN_ID,
+    handmade_cell,
+    handmade_environment,
+    handmade_histogram,
+    handmade_measurement,
+    handmade_plan,
+    handmade_scenario,
+)
+from wrklab.articles.claim_cards import METRICS
+from wrklab.articles.claim_lookup import Measured
+from wrklab.articles.claim_result import ClaimResult
+from wrklab.articles.claims import judge_articles, judge_claims
+from wrklab.articles.consistency import find_inconsistencies
+from wrklab.articles.reference import read_articles
+from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.paths import PROJECT_DIR
+from wrklab.report.claims import article_data, render_articles, to_data
+from wrklab.report.probe import render, to_markdown, to_rows
+from wrklab.report.reports import render_terminal, report_data, write_report
+from wrklab.results.probe_folder import ProbeFolder
+from wrklab.results.probe_record import ProbePlan
+from wrklab.results.records import CellRecord, RunEnvironment
+from wrklab.results.run_folder import Run
+
+OBSERVED = {"observed": handmade_histogram({100_000: 50_000}), "wrk": handmade_histogram({100_000: 50_000})}
+
+
+def cells_of(variant: str, rates_per_s: Sequence[float], published: str) -> list[CellRecord]:
+    """Three rounds under `standard`, which compares with `article`."""
+    return [
+        handmade_cell(
+            variant, round_number=i, published_row=published, measurement=handmade_measurement(requests_per_s=rate)
+        )
+        for i, rate in enumerate(rates_per_s, start=1)
+    ]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """uvicorn's workers, gunicorn before them, and one process; on four CPUs."""
+    cells = [
+        *cells_of("fastapi_uvicorn_workers", (6000, 6100, 6200), "fastapi-uvicorn-workers"),
+        *cells_of("fastapi_gunicorn_uvicorn", (5900, 6000, 6300), "fastapi-gunicorn-uvicorn"),
+        *cells_of("fastapi_uvicorn_async", (3000, 3100, 3200), "fastapi-uvicorn-async"),
+    ]
+    plan = handmade_plan(cells, scenarios=[handmade_scenario()], server_cpus_count=4)
+    with Run.create(tmp_path, plan, handmade_environment()) as created:
+        for cell in cells:
+            created.add_cell(cell, OBSERVED)
+        created.end("finished")
+        yield created
+
+
+def printed(run: Run, width: int) -> str:
+    """What the terminal shows, without colours."""
+    stream = io.StringIO()
+    render_terminal(run, Console(file=stream, width=width, force_terminal=False))
+    return stream.getvalue()
+
+
+def test_json_has_every_claim_with_its_figures(run: Run) -> None:
+    """Published, measured with its range, verdict and why; what is not measured is null and says so."""
+    data = json.loads(json.dumps(report_data(run)))
+    claims = {claim["claim"]: claim for claim in data["claims"]}
+
+    little = claims["gunicorn_adds_little_to_uvicorn"]
+    assert (little["verdict"], little["published"]) == ("holds", pytest.approx(1.1235, abs=1e-4))
+    assert little["measured"] == pytest.approx(6000 / 6100, abs=1e-4)
+    assert little["measured_low"] < little["measured"] < little["measured_high"]
+    assert little["why"] == ["0.98x with its whole range (0.95x-1.05x) is within the limit: at most 1.25x"]
+    ahead = claims["sanic_ahead_of_fastapi"]
+    assert (ahead["verdict"], ahead["measured"]) == ("can't be said", None)
+    assert "sanic_fast was not measured" in " ".join(ahead["why"])
+    assert "openresty_level_with_go" not in claims
+    [correlation] = data["rank_correlations"]
+    assert (correlation["n"], correlation["spearman"]) == (3, pytest.approx(0.5))
+    assert {"row": "sanic", "why": "not measured in this run"} in correlation["left_out"]
+    assert {one["article"] for one in data["article_inconsistencies"]} == {"gunicorn_flask_benchmark"}
+
+
+def test_the_terminal_shows_claims_within_120_columns(run: Run) -> None:
+    """A sentence and a line of figures each, the count above, the order below."""
+    text = printed(run, 120)
+
+    assert max(len(line) for line in text.splitlines()) <= 120
+    assert re.search(r"^Claims of the articles: \d+ hold, \d+ do not hold, \d+ can't be said$", text, re.MULTILINE)
+    assert re.search(r"^holds +Gunicorn adds little to what uvicorn's own four workers serve\.", text, re.MULTILINE)
+    assert "requests_per_s ratio: claimed at most 1.25x; published 1.12x; measured 0.98x (0.95x-1.05x)" in text
+    assert "n = 3: Spearman 0.50, Kendall 0.33; 12 left out" in text
+
+
+def test_the_markdown_has_a_line_a_claim(run: Run) -> None:
+    """With what is compared, and what does not fit within the article below."""
+    text = write_report(run).markdown.read_text(encoding="utf-8").replace("\\", "")
+    [line] = re.findall(r"^\| gunicorn_adds_little_to_uvicorn: .*$", text, re.MULTILINE)
+
+    assert (
+        "requests_per_s of fastapi_gunicorn_uvicorn / fastapi_uvicorn_workers | at most 1.25x | 1.12x | 0.98x" in line
+    )
+    assert "maximum latency: its run printed 263.13 ms, but the summary says 273.27ms" in text
+    assert "Left out: not measured in this run: flask-dev-nosleep" in text
+
+
+def test_claims_of_the_suite_that_was_run_alone(run: Run, tmp_path: Path) -> None:
+    """Another suite's claims about the same variants stay out."""
+    cells = run.cells()
+    plan = handmade_plan(cells, suite="gunicorn_fastapi_article", run_id=f"{RUN_ID[:-1]}3")
+    with Run.create(tmp_path, plan, handmade_environment()) as other:
+        for cell in cells:
+            other.add_cell(cell, OBSERVED)
+        claims = report_data(other)["claims"]
+
+    assert [claim["claim"] for claim in claims] == ["gunicorn_adds_120_percent"]
+    assert claims[0]["verdict"] == "can't be said"
+
+
+def probed_claims() -> tuple[ClaimResult, ...]:
+    """Of one probe of FastAPI's sync views."""
+    probes = {"fastapi_uvicorn_sync": handmade_probe("fastapi_uvicorn_sync")}
+    return judge_claims(read_catalogue(), Measured(probes=probes))
+
+
+def test_a_probes_report_has_its_claims(tmp_path: Path) -> None:
+    """In the terminal, in probe.md and in the variant's object; one that needs another probe cannot be said."""
+    record = handmade_probe("fastapi_uvicorn_sync")
+    plan = ProbePlan(
+        probe_id="probe_20261121T003012Z_ab12",
+        lab="container",
+        created_at_s=1.0,
+        command="invoke probe",
+        variants=("fastapi_uvicorn_sync",),
+    )
+    folder = ProbeFolder.create(tmp_path, plan, RunEnvironment())
+    stream = io.StringIO()
+    render([record], {}, Console(file=stream, width=120), probed_claims())
+    markdown = to_markdown(folder, [record], {}, probed_claims())
+    verdicts = {claim["claim"]: claim["verdict"] for claim in to_rows([record], probed_claims())[0]["claims"]}
+
+    assert verdicts == {
+        "fastapi_sync_40_at_once": "can't be said",
+        "fastapi_sync_queue_unbounded": "can't be said",
+        "fastapi_sync_reuses_threads": "holds",
+        "fastapi_workers_multiply": "can't be said",
+    }
+    assert re.search(r"^holds +FastAPI's sync views run in a pool", stream.getvalue(), re.MULTILINE)
+    assert max(len(line) for line in stream.getvalue().splitlines()) <= 120
+    assert "| fastapi_sync_reuses_threads: " in markdown
+    assert "fastapi_uvicorn_sync_10000 was not probed" in markdown
+
+
+def test_claims_beside_the_articles_own_figures() -> None:
+    """`invoke claims`: every claim, and everything that does not fit."""
+    catalogue = read_catalogue()
+    results = judge_articles(catalogue)
+    wrong = find_inconsistencies(catalogue, read_articles(PROJECT_DIR / "reference"))
+    stream = io.StringIO()
+    render_articles(results, wrong, Console(file=stream, width=120))
+
+    assert all(result.claim.claim in stream.getvalue() for result in results)
+    assert "the article's own figures say otherwise: 8.30x" in stream.getvalue()
+    assert "its run printed 263.13 ms, but the summary" in " ".join(stream.getvalue().split())
+    assert json.loads(json.dumps([article_data(result) for result in results]))
+    assert json.loads(json.dumps(to_data(results)))  # no infinite number, which JSON does not have
+
+
+def test_every_metric_stands_in_the_docs() -> None:
+    """docs/claims.md defines each name that a claim may use."""
+    text = (PROJECT_DIR / "docs" / "claims.md").read_text(encoding="utf-8")
+
+    assert {metric for metric in METRICS if f"`{metric}`" not in text} == set()

@@ -1,0 +1,1 @@
+"""What the articles published and claimed, and what a run says to it. The core does without this package."""

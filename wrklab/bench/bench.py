@@ -1,0 +1,137 @@
+"""A whole bench: plan, prepare, and every cell in turn; or what an earlier one still lacks."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from wrklab.bench.cells import Bench, BenchResult, run_cells
+from wrklab.bench.plan import BenchRequest, Cell, cells_of_plan, order_cells, resolve
+from wrklab.bench.resume import (
+    drop_half_written,
+    other_machines,
+    refuse_other_hosts,
+    refuse_other_servers,
+    resume_notes,
+    variant_digests,
+)
+from wrklab.catalogue.catalogue import Catalogue
+from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.stack import ONE_CPU_A_PROCESS
+from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes, shared_cpu_notes
+from wrklab.hosts.machines import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
+from wrklab.hosts.ready import ReadyHosts, ready_hosts
+from wrklab.paths import RESULTS_DIR
+from wrklab.results.probe_ceiling import probed_limit
+from wrklab.results.probe_folder import newest_probe
+from wrklab.results.records import PlannedCell, RunPlan
+from wrklab.results.run_folder import Run, check_room, new_run_id
+
+
+def run_bench(catalogue: Catalogue, request: BenchRequest, console: Console) -> BenchResult:
+    """Do all that a request means. Raises UsageError before anything is touched, LabError for unusable hosts."""
+    pairs = resolve(catalogue, request)
+    seed = secrets.randbelow(2**31) if request.seed is None else request.seed
+    cells = order_cells(pairs, seed, aa=request.aa)
+    check_room(RESULTS_DIR, len(cells))
+    with ready_hosts(catalogue, request.lab, console, is_forced=request.is_forced) as ready:
+        shares, notes = _share_loads(ready, cells)
+        plan = _plan(ready, request, cells, seed, [*machine_notes(ready.session.hosts, ready.facts), *notes])
+        with Run.create(RESULTS_DIR, plan, ready.environment([variant for variant, _ in pairs])) as run:
+            return run_cells(Bench(ready.session, ready.held, run, ready.session.patient_cells(cells), shares), console)
+
+
+def resume_bench(catalogue: Catalogue, run_id: str, console: Console, *, is_forced: bool = False) -> BenchResult:
+    """Measure what an earlier run still lacks, by the plan stored with it.
+
+    Raises UsageError where the servers or hosts are not the ones that it began with, StoreError where another process
+    writes it, LabError for unusable hosts; of it OtherMachineError only unless it is forced.
+    """
+    with Run.open(RESULTS_DIR, run_id) as run:
+        run.hold()
+        cells = cells_of_plan(catalogue, run.plan)
+        refuse_other_servers(catalogue, run.plan)
+        ended_count = len(run.cells())
+        check_room(RESULTS_DIR, len(cells) - ended_count)
+        with ready_hosts(catalogue, run.plan.lab, console, is_forced=is_forced) as ready:
+            refuse_other_hosts(ready.session.hosts, run.plan)
+            shares, _ = _share_loads(ready, cells)
+            environment = ready.environment([cell.variant for cell in cells])
+            others = other_machines(run.environment, environment, is_forced=is_forced)
+            readiness = replace(ready.readiness, forced=(*ready.readiness.forced, *others))
+            drop_half_written(run)
+            run.resumed(
+                environment, [*resume_notes(run, ended_count, environment), *readiness.sentences()], readiness.forced
+            )
+            return run_cells(Bench(ready.session, ready.held, run, ready.session.patient_cells(cells), shares), console)
+
+
+def _share_loads(ready: ReadyHosts, cells: Iterable[Cell]) -> tuple[dict[str, LoadShares], list[str]]:
+    """How every scenario's load is shared out, by its name, and what is to be said of it.
+
+    Raises LimitError before anything runs.
+    """
+    session, limits = ready.session, ready.limits
+    generators = [limits[host.name] for host in session.generators]
+    shares, notes = {}, shared_cpu_notes(session.hosts)
+    for scenario in {cell.scenario.name: cell.scenario for cell in cells}.values():
+        shares[scenario.name] = share_load(scenario.connections, scenario.threads, generators)
+        if note := server_note(scenario, limits[session.server.name]):
+            notes.append(note)
+        notes += share_notes(scenario, generators)
+    return shares, notes
+
+
+def _plan(ready: ReadyHosts, request: BenchRequest, cells: Sequence[Cell], seed: int, notes: Sequence[str]) -> RunPlan:
+    session = ready.session
+    names = sorted({cell.variant.name for cell in cells})
+    digests, cpus_count = variant_digests(session.catalogue, names), max(1, len(session.hosts.server.cpus))
+    probed = {
+        name: probed_limit(newest_probe(RESULTS_DIR, name, request.lab, digests[name], cpus_count)) for name in names
+    }
+    return RunPlan(
+        run_id=new_run_id(),
+        lab=request.lab,
+        created_at_s=time.time(),
+        seed=seed,
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        scenarios={cell.scenario.name: cell.scenario for cell in cells},
+        cells=tuple(planned_cell(session.catalogue, cell, probed[cell.variant.name]) for cell in cells),
+        notes=(*ready.readiness.sentences(), *notes),
+        forced=ready.readiness.forced,
+        server_cpus_count=cpus_count,
+        generator_cpus_count=session.hosts.generator_cpus_count,
+        generators=tuple(host.name for host in session.generators),
+        cpus_shared=is_a_cpu_shared(session.hosts, ready.facts),
+        one_machine=bool(generators_on_the_servers_machine(session.hosts, ready.facts)),
+        suite=request.suite,
+        baseline=session.catalogue.suite(request.suite).baseline if request.suite else None,
+        variant_digests=digests,
+        fingerprint=fingerprint(),
+    )
+
+
+def planned_cell(catalogue: Catalogue, cell: Cell, probed: int | None) -> PlannedCell:
+    """A cell by names, as plan.json holds it; `probed` is its variant's limit as a probe found it."""
+    row = catalogue.published_row(cell.variant, cell.scenario)
+    return PlannedCell(
+        cell_id=cell.cell_id,
+        variant=cell.variant.name,
+        stack=cell.variant.stack,
+        scenario=cell.scenario.name,
+        round_number=cell.round_number,
+        twin=cell.twin,
+        hold_ms=cell.hold_ms,
+        in_flight_limit=cell.variant.in_flight_limit if probed is None else probed,
+        is_limit_probed=probed is not None,
+        is_one_cpu_a_process=catalogue.stacks[cell.variant.stack].runtime in ONE_CPU_A_PROCESS,
+        expect_failure=cell.variant.expect_failure,
+        published_row=row.row if row else None,
+    )

@@ -1,0 +1,213 @@
+"""One cell's load on all its generators: made ready one after the other, begun at one mark, followed to every end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any
+
+from wrklab.bench.answer_checks import process_specs
+from wrklab.bench.deadlines import ATTEMPT_LIMIT_S, SETTLE_LIMIT_S, deadline_s, persistently
+from wrklab.bench.plan import Cell
+from wrklab.errors import CellError, HostError, ParseError, WrklabError
+from wrklab.hosts import node_calls
+from wrklab.hosts.clocks import Clock
+from wrklab.hosts.limits import LoadShares
+from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.session import Session
+
+#: The server answers the first generator already: one that gets no answer for this long has no way to it.
+_ROUTE_LIMIT_S = 3 * ATTEMPT_LIMIT_S
+#: From the calls that tell the mark to the mark itself: a fixed part, and so many times what a call takes.
+_LEAD_S = 0.1
+_LEAD_CALLS = 4
+_CANCEL_AGAIN_S = 0.1
+
+
+@dataclass(frozen=True)
+class LoadOrder:
+    """Whose load it is: a cell on the hosts of a session; `name` is its folder on them."""
+
+    session: Session
+    cell: Cell
+    name: str
+    shares: LoadShares
+
+    @property
+    def generators(self) -> tuple[RemoteHost, ...]:
+        """The generators that take part; the first warms the server up."""
+        return tuple(host for host in self.session.generators if host.name in self.shares)
+
+
+class CellLoad:
+    """The load of one cell under way. What the generators say of it comes into `results`, whatever happens."""
+
+    def __init__(self, order: LoadOrder, on_phase: Callable[[str], None], on_event: Callable[[str, str], None]) -> None:
+        """`on_phase` hears the first generator's phases; `on_event` (phase, text) what happened beside the plan."""
+        self._order = order
+        self._on_phase = on_phase
+        self._on_event = on_event
+        #: What each generator told, by its name.
+        self.results: dict[str, dict[str, Any]] = {}
+        #: Set once the server has answered the first generator, or never will.
+        self.is_past_ready = threading.Event()
+        self._changed = threading.Condition()
+        self._armed: set[str] = set()
+        self._running: set[str] = set()
+        self._is_ending = False
+
+    def run(self, clocks: Mapping[str, Clock]) -> None:
+        """Follow the load to its end on every generator.
+
+        Raises CellError or HostError naming the generator that failed; the load on the others has ended then.
+        """
+        first, *others = self._order.generators
+        with ThreadPoolExecutor(max_workers=1 + len(others), thread_name_prefix="load") as pool:
+            try:
+                running = [self._begin(pool, first)]
+                if others and self._comes(self.is_past_ready.is_set, len(running)):
+                    running += [self._begin(pool, host) for host in others]
+                    if self._comes(lambda: len(self._armed) == len(running), len(running)):
+                        self._mark(clocks)
+                for ended in as_completed(running):
+                    ended.result()
+            except WrklabError:
+                self.cancel()
+                raise
+            finally:
+                self.is_past_ready.set()
+
+    def cancel(self) -> None:
+        """End the load on every generator, and wait for the ends; where one does not answer its deadline ends it."""
+        with self._changed:
+            self._is_ending = True
+            self._changed.notify_all()
+        generators = self._order.generators
+        with ThreadPoolExecutor(max_workers=len(generators), thread_name_prefix="cancel") as pool:
+            list(pool.map(self._cancel_on, generators))
+
+    def _cancel_on(self, host: RemoteHost) -> None:
+        until = time.monotonic() + node_calls.call_limit_s(host)
+        while host.name in self._running and time.monotonic() < until:
+            try:
+                node_calls.cancel_load(host)
+            except WrklabError:
+                host.close()  # whoever still listens there hears no more
+                return
+            time.sleep(_CANCEL_AGAIN_S)
+
+    def _begin(self, pool: ThreadPoolExecutor, host: RemoteHost) -> Future[None]:
+        with self._changed:
+            if self._is_ending:
+                raise CellError("start", "the cell was ended before its load began")
+            self._running.add(host.name)
+        return pool.submit(self._follow, host)
+
+    def _comes(self, condition: Callable[[], bool], begun_count: int) -> bool:
+        """Wait until it holds; False where the load ends before on one of those where it has begun."""
+        with self._changed:
+            self._changed.wait_for(lambda: condition() or self._is_ending or len(self._running) < begun_count)
+            return condition() and not self._is_ending
+
+    def _mark(self, clocks: Mapping[str, Clock]) -> None:
+        """Tell every generator the same moment, each by its own clock. Raises HostError."""
+        generators = self._order.generators
+        mark_s = time.time() + _LEAD_S + _LEAD_CALLS * max(clocks[host.name].call_s for host in generators)
+
+        def tell(host: RemoteHost) -> None:
+            node_calls.mark_load(host, self._order.name, clocks[host.name].on_host(mark_s))
+
+        with ThreadPoolExecutor(max_workers=len(generators), thread_name_prefix="mark") as pool:
+            list(pool.map(tell, generators))
+
+    def _follow(self, host: RemoteHost) -> None:
+        try:
+            result = self._result_of(host)
+            self.results[host.name] = result
+        finally:
+            with self._changed:
+                self._running.discard(host.name)
+                self._changed.notify_all()
+        if failure := read_failure(host.name, result):
+            phase, text = failure
+            raise CellError(phase, f"{host.name}: {text}" if len(self._order.shares) > 1 else text)
+
+    def _result_of(self, host: RemoteHost) -> dict[str, Any]:
+        """The generator's whole part; a lost connection is made again and the load followed from there."""
+        limit_s = deadline_s(self._order.cell, host.patience_ratio) + node_calls.call_limit_s(host)
+
+        def enter(phase: str) -> None:
+            self._enter(host, phase)
+
+        def lost(text: str) -> None:
+            if self._is_ending:
+                raise HostError(text)
+            self._on_event("followed", f"{host.name}: {text}")
+
+        spec, name = load_spec(self._order, host), self._order.name
+        return persistently(
+            host,
+            lambda: node_calls.run_load(host, spec, limit_s, enter),
+            lambda: node_calls.follow_load(host, name, limit_s, enter),
+            lost,
+        )
+
+    def _enter(self, host: RemoteHost, phase: str) -> None:
+        is_first = host is self._order.generators[0]
+        if is_first:
+            self._on_phase(phase)
+        with self._changed:
+            if phase == "armed":
+                self._armed.add(host.name)
+            if is_first and phase != "ready":
+                self.is_past_ready.set()
+            self._changed.notify_all()
+
+
+def read_failure(host: str, result: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Phase and text of what ended a generator's part early; None where nothing did.
+
+    Raises ParseError where the result says neither: no window may be taken for whole on a guess.
+    """
+    try:
+        failed = result["failed"]
+        return None if failed is None else (str(failed["phase"]), str(failed["text"]))
+    except (LookupError, TypeError) as error:
+        found = repr(result.get("failed", "nothing"))[:200]
+        raise ParseError(f"{host}: the generator's result says of its failure {found}: {error!r}") from error
+
+
+def load_spec(order: LoadOrder, host: RemoteHost) -> dict[str, object]:
+    """What load_ctl.py is told of a cell on one generator. The first of several awaits the server and warms it up."""
+    cell, scenario, patience_ratio = order.cell, order.cell.scenario, order.session.patience_ratio
+    is_first = host is order.generators[0]
+    # The warm-up of the first may hold up the others' question.
+    route_limit_s = _ROUTE_LIMIT_S * patience_ratio + scenario.warmup_s
+    warmup = None
+    if scenario.warmup_s > 0 and is_first:
+        warmup = {"duration_s": scenario.warmup_s, "connections": scenario.warmup_connections, "threads": 1}
+    return {
+        "cell": order.name,
+        "target": {
+            "host": order.session.hosts.server.load_address,
+            "port": order.session.port_of(cell.variant),
+            "path": scenario.path,
+        },
+        "expect": {"status": 200, "body": cell.body},
+        "ready_limit_s": cell.variant.start_limit_s if is_first else route_limit_s,
+        "attempt_limit_s": ATTEMPT_LIMIT_S * patience_ratio,
+        "warmup": warmup,
+        "settle_limit_s": SETTLE_LIMIT_S * patience_ratio,
+        "processes": process_specs(order.shares[host.name], are_all_checked=scenario.validate_bodies),
+        "duration_s": scenario.duration_s,
+        "timeout_s": scenario.wrk_timeout_s,
+        "sample_interval_s": scenario.sample_interval_s,
+        "waits_for_mark": len(order.shares) > 1,
+        "deadline_s": deadline_s(cell, patience_ratio),
+        # Only what the inventory says: where it says nothing, systemd decides as for any unit.
+        "cpus": list(host.host.cpus),
+        "patience_ratio": patience_ratio,
+    }

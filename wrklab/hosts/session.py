@@ -1,0 +1,121 @@
+"""A lab with its connections open, its environments read, and its ceilings known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from wrklab.bench.plan import Cell
+from wrklab.catalogue.catalogue import Catalogue
+from wrklab.catalogue.stack import Variant
+from wrklab.errors import HostError, ParseError
+from wrklab.hosts import node_calls
+from wrklab.hosts.host_checks import require_usable
+from wrklab.hosts.inventory import LabHost, LabHosts, read_hosts
+from wrklab.hosts.limits import HostLimits
+from wrklab.hosts.machines import patience_ratio
+from wrklab.hosts.remote import RemoteHost
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Session:
+    """The hosts of a lab over open connections."""
+
+    catalogue: Catalogue
+    hosts: LabHosts
+    server: RemoteHost
+    generators: tuple[RemoteHost, ...]
+    #: How many times as long as usual anything may take that waits for the hosts: slow ones get more.
+    patience_ratio: float = 1.0
+
+    @property
+    def all(self) -> tuple[RemoteHost, ...]:
+        """The server first."""
+        return (self.server, *self.generators)
+
+    def port_of(self, variant: Variant) -> int:
+        """The TCP port that a variant listens on."""
+        return self.catalogue.stacks[variant.stack].port
+
+    def patient(self, variant: Variant) -> Variant:
+        """The variant, with as long a start as these hosts need."""
+        return variant.model_copy(update={"start_limit_s": variant.start_limit_s * self.patience_ratio})
+
+    def patient_cells(self, cells: Iterable[Cell]) -> list[Cell]:
+        """The cells with their variants so."""
+        return [replace(cell, variant=self.patient(cell.variant)) for cell in cells]
+
+    def on_all(self, work: Callable[[RemoteHost], Answer]) -> dict[str, Answer]:
+        """The same work on every host at once; its answers by host name. Raises HostError naming each that failed."""
+        with ThreadPoolExecutor(max_workers=len(self.all)) as pool:
+            futures = {host.name: pool.submit(work, host) for host in self.all}
+        failures = [str(future.exception()) for future in futures.values() if isinstance(future.exception(), HostError)]
+        if failures:
+            raise HostError("\n".join(failures))
+        return {name: future.result() for name, future in futures.items()}
+
+    def environments(self) -> dict[str, dict[str, Any]]:
+        """The environment of every host."""
+        return self.on_all(node_calls.environment)
+
+    def clean_up(self) -> dict[str, node_calls.CleanedHost]:
+        """End whatever of ours runs on the hosts; what that was, by host."""
+        return self.on_all(node_calls.clean_up)
+
+
+def with_known_machines(session: Session, environments: dict[str, dict[str, Any]]) -> Session:
+    """The session, patient, and with the CPUs that a host may use where its inventory gives none.
+
+    Raises ParseError.
+    """
+
+    def known(host: LabHost) -> LabHost:
+        if host.cpus:
+            return host
+        try:
+            return replace(host, cpus=tuple(environments[host.name]["cpu"]["allowed"]))
+        except (KeyError, TypeError) as error:
+            raise ParseError(f"{host.name}: environment.py gave no CPUs: {error!r}") from error
+
+    hosts, ratio = session.hosts, patience_ratio(environments)
+    for remote in session.all:
+        remote.patience_ratio = ratio
+    return replace(
+        session,
+        patience_ratio=ratio,
+        hosts=replace(hosts, server=known(hosts.server), generators=tuple(known(host) for host in hosts.generators)),
+    )
+
+
+@contextmanager
+def open_session(catalogue: Catalogue, lab: str) -> Iterator[Session]:
+    """A session with a lab, closed at the end. Raises LabError, and HostError for every host
+    that cannot be reached or is not such as is needed: nothing was changed by then.
+    """
+    hosts = read_hosts(lab)
+    session = Session(
+        catalogue=catalogue,
+        hosts=hosts,
+        server=RemoteHost(hosts.server),
+        generators=tuple(RemoteHost(host) for host in hosts.generators),
+    )
+    try:
+        session.on_all(require_usable)
+        yield session
+    finally:
+        for host in session.all:
+            host.close()
+
+
+def limits_of(host: str, environment: dict[str, Any]) -> HostLimits:
+    """A host's ceilings from its environment. Raises ParseError where they are not in it."""
+    try:
+        limits = environment["limits"]
+        return HostLimits(host, int(limits["unit_descriptors_max"]), int(limits["local_ports_count"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ParseError(f"{host}: environment.py gave no ceilings: {error!r}") from error

@@ -1,0 +1,427 @@
+"""What is stored of a cell and of a run: the only thing that reports read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from pydantic import ConfigDict, Field
+
+from wrklab.catalogue.cards import Card, Name
+from wrklab.catalogue.scenario import Scenario
+
+#: Which of the two that `bench --aa` makes of a variant; empty in every other run.
+Twin = Literal["", "a", "b"]
+
+
+class Record(Card):
+    """The base of what is stored: inf and nan are refused when they arise, not when they are read."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class Latency(Record):
+    """Latencies in µs, from one histogram. wrk measures from the real send to the end of the answer (closed loop)."""
+
+    count: int
+    mean_us: float
+    stdev_us: float
+    p50_us: float
+    p90_us: float
+    p99_us: float
+    p999_us: float
+    max_us: float
+    #: None in runs of before it was stored.
+    min_us: float | None = None
+
+
+class Errors(Record):
+    """wrk's errors by kind, plus bodies that were not as expected."""
+
+    connect: int = 0
+    read: int = 0
+    write: int = 0
+    status: int = 0
+    timeout: int = 0
+    body: int = 0
+
+    @property
+    def total(self) -> int:
+        """All kinds together."""
+        return self.connect + self.read + self.write + self.status + self.timeout + self.body
+
+    @classmethod
+    def sum_of(cls, parts: Iterable[Errors]) -> Errors:
+        """Each kind of all parts added up."""
+        total = dict.fromkeys(cls.model_fields, 0)
+        for part in parts:
+            for kind, number in part.model_dump().items():
+                total[kind] += number
+        return cls(**total)
+
+
+class WarmupRecord(Record):
+    """What wrk counted in a warm-up, where every answer's status and body are compared."""
+
+    requests: int
+    bytes_read: int
+    connections: int
+    errors: Errors
+
+
+class GeneratorRecord(Record):
+    """One generator host through one window."""
+
+    host: str
+    wrk_processes: int
+    requests: int
+    requests_per_s: float | None = None
+    connections_asked: int
+    #: Established at the median of the counts taken within the window.
+    connections_open: int
+    #: Of wrk's processes together, in percent of one CPU.
+    wrk_cpu_percent_of_one: float
+    cpus_count: int
+    #: Of the CPUs given to the host (0-100), wrk alone.
+    cpu_percent: float
+    #: The same with wrk of the generators that are given the same CPUs; None where it has them for itself.
+    shared_cpu_percent: float | None = None
+    #: Of the CPUs given to the host (0-100), everything on it; None where it cannot be told.
+    host_cpu_percent: float | None = None
+    errors: Errors = Field(default_factory=Errors)
+    #: Of this generator alone, observed.
+    latency: Latency | None = None
+    #: From the mark to the start of its first wrk.
+    start_skew_s: float | None = None
+    #: Its clock less the controller's, and by how much that can be wrong at most.
+    clock_ahead_s: float | None = None
+    clock_uncertainty_s: float | None = None
+    #: The same with neighbours and the kernel's own work: how full these CPUs were.
+    cpus_busy_percent: float | None = None
+    neighbours_cpu_percent: float | None = None
+    steal_percent: float | None = None
+    #: Of the window, the wrk thread with the least time to spare: on a CPU, and runnable without one.
+    busiest_thread_cpu_percent: float | None = None
+    busiest_thread_waiting_percent: float | None = None
+    #: Established connections whose answer wrk had not read yet, the median of the counts.
+    connections_unread: int | None = None
+    #: Connections that were being opened anew, the median of the counts.
+    connections_reopening: int | None = None
+    #: Near the window's end: established connections that never got an answer, and those long without one.
+    connections_unanswered: int | None = None
+    connections_silent: int | None = None
+    #: What its GET after the window found, or empty when it was right.
+    verify_after: str = ""
+    #: As the server's: requests that got lost on the way.
+    segments_lost: int | None = None
+    #: CPU time of the host itself, but of others than wrk and than the kernel's softirq.
+    others_cpu_percent: float | None = None
+    #: Of the window: wrk was found stopped, or nobody on the host came to look.
+    held_up_s: float | None = None
+    #: Answers of which status and body were compared; None in runs of before it was stored.
+    answers_checked: int | None = None
+
+    @property
+    def busy_percent(self) -> float:
+        """What wrk leaves none of at 100: of its CPUs, all generators counted that share them."""
+        return self.cpu_percent if self.shared_cpu_percent is None else self.shared_cpu_percent
+
+    @property
+    def busiest_thread_percent(self) -> float | None:
+        """Of the window: the wrk thread with the least time to spare was on a CPU or waited for one."""
+        if self.busiest_thread_cpu_percent is None:
+            return None
+        return self.busiest_thread_cpu_percent + (self.busiest_thread_waiting_percent or 0.0)
+
+
+class LogError(Record):
+    """One kind of error in a server's log, and how often it stands there (at least, where the log was very long)."""
+
+    text: str
+    count: int
+
+
+#: Let in within a second or so, and of those that waited: uvicorn and gunicorn under 2,000 connections let in 7 of 691,
+#: 12 of 608, 18 of 64.
+_LET_IN_MIN = 3
+_LET_IN_RATIO = 0.005
+
+
+class ServerRecord(Record):
+    """The server host and the variant's unit through one window."""
+
+    cpus_count: int
+    #: Of the CPUs given to the host (0-100), the unit's cgroup alone.
+    cpu_percent: float | None
+    host_cpu_percent: float | None = None
+    #: CPU time that others than the host took on its CPUs, percent of them; None where it cannot be told.
+    neighbours_cpu_percent: float | None = None
+    #: CPU time of the host itself, but of others than the unit and than the kernel's softirq.
+    others_cpu_percent: float | None = None
+    softirq_cpu_percent: float | None = None
+    #: How full its CPUs were, whoever used them.
+    cpus_busy_percent: float | None = None
+    steal_percent: float | None = None
+    #: Of the window: some task of the unit was runnable and had no CPU (PSI).
+    unit_waiting_percent: float | None = None
+    #: Of the window: tasks of the unit were runnable, and on their CPU ran none of them (PSI, "full").
+    unit_stalled_percent: float | None = None
+    #: The unit's busiest process, percent of one CPU.
+    busiest_process_cpu_percent: float | None = None
+    #: Processes that serve (a tenth of the busiest's CPU time or more), and those of them that fill one CPU.
+    serving_processes_count: int | None = None
+    full_processes_count: int | None = None
+    memory_max_bytes: int | None = None
+    processes_max: int | None = None
+    threads_max: int | None = None
+    #: The listen backlog in force (`ss -ltn` Send-Q).
+    backlog: int | None = None
+    accept_queue_max: int | None = None
+    #: When connections without answers were counted near the window's end, and as long before as answers take.
+    accept_queue_counted: int | None = None
+    accept_queue_before: int | None = None
+    #: Connections to the variant's port when wrk had ended, by address: somebody else uses this server.
+    foreign_connections: Mapping[str, int] = {}
+    listen_overflows: int | None = None
+    #: Of these, what came all through the window and not in a burst, such as while connections open.
+    lasting_listen_overflows: int | None = None
+    listen_drops: int | None = None
+    retransmits: int | None = None
+    #: Of these, what was lost on the way all through the window (HostSamples.segments_lost).
+    segments_lost: int | None = None
+    argv: tuple[str, ...] = ()
+    #: ActiveState/Result of the unit as it was before we stopped it.
+    unit_state: str = ""
+    #: The most frequent first.
+    log_errors: tuple[LogError, ...] = ()
+
+
+class Failure(Record):
+    """Why a cell has no numbers, with the evidence."""
+
+    phase: str
+    text: str
+    #: The variant is there because it fails (gunicorn's sync worker in front of an ASGI application).
+    expected: bool = False
+    log_tail: tuple[str, ...] = ()
+    unit_state: str = ""
+    generator_stderr: str = ""
+    #: The server had answered rightly, and its unit was not active any more when the cell ended.
+    is_servers_end: bool = False
+
+
+class Measurement(Record):
+    """The numbers of one cell."""
+
+    #: wrk's own, real; the longest where several processes ran.
+    duration_s: float
+    #: Common to all generators, from the last one's start to the first one's end; epoch seconds, controller's clock.
+    window_start_s: float
+    window_end_s: float
+    requests: int
+    requests_per_s: float
+    bytes_read: int
+    #: Observed: wrk's correction undone, histograms of all processes added. None: no answer was timed.
+    latency: Latency | None
+    #: As wrk would print it (after its correction), the histograms of all processes added.
+    wrk_latency: Latency | None
+    #: Why the correction could not be undone, or empty.
+    correction_note: str = ""
+    errors: Errors
+    connections_asked: int
+    #: Established at the median of the counts taken within the window, all generators.
+    connections_open: int
+    #: sum(observed latency) / (duration x connections); far below 1 with CPU to spare: hung or starved connections.
+    busy_ratio: float
+    server: ServerRecord
+    generators: tuple[GeneratorRecord, ...]
+    #: What the GET after the window found, or empty when it was right.
+    verify_after: str = ""
+    #: What the GET that found the idle server ready took; the quickest generator's.
+    first_answer_s: float | None = None
+    #: None: there was none, or the run is of before this was stored.
+    warmup: WarmupRecord | None = None
+    #: wrk counted another number of answers than it timed: some came unasked.
+    is_miscounted: bool = False
+
+    @property
+    def connections_unanswered(self) -> int | None:
+        """All generators' together; None where none of them counted."""
+        return _sum_known(generator.connections_unanswered for generator in self.generators)
+
+    @property
+    def connections_silent(self) -> int | None:
+        """All generators' together; None where none of them counted."""
+        return _sum_known(generator.connections_silent for generator in self.generators)
+
+    @property
+    def connections_not_let_in(self) -> int | None:
+        """Of those without an answer, what waits in the server's accept queue while it lets in one after the other.
+
+        With those that it has just let in, whose answer is due. 0 where the queue hardly grows shorter: a server
+        that lets in one where another has gone (a worker was restarted) leaves the others there for good.
+        """
+        before, counted = self.server.accept_queue_before, self.server.accept_queue_counted
+        if before is None or counted is None or self.connections_unanswered is None:
+            return None
+        is_draining = before - counted >= max(_LET_IN_MIN, _LET_IN_RATIO * before)
+        return min(self.connections_unanswered, before) if is_draining else 0
+
+    @property
+    def connections_reopening(self) -> int | None:
+        """All generators' together; None where none of them counted."""
+        return _sum_known(generator.connections_reopening for generator in self.generators)
+
+    @property
+    def answers_checked(self) -> int | None:
+        """All generators' together; None where it was not stored."""
+        return _sum_known(generator.answers_checked for generator in self.generators)
+
+    @property
+    def generator_cpu_percent(self) -> float:
+        """The busiest generator's, percent of the CPUs given to it."""
+        return max((generator.busy_percent for generator in self.generators), default=0.0)
+
+    @property
+    def start_skew_s(self) -> float:
+        """How far apart the generators began; 0 for one."""
+        skews = [generator.start_skew_s for generator in self.generators if generator.start_skew_s is not None]
+        return max(skews) - min(skews) if skews else 0.0
+
+
+def _sum_known(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+class CellRecord(Record):
+    """One cell as it ended."""
+
+    cell_id: str
+    #: Its place in the plan, from 0.
+    position: int
+    variant: Name
+    stack: Name
+    scenario: Name
+    round_number: int
+    twin: Twin = ""
+    state: Literal["measured", "failed"]
+    started_at_s: float
+    finished_at_s: float
+    #: From the start of the unit to the first right answer on the generator; None when there was none.
+    startup_s: float | None = None
+    #: Wall clock of the cell less start-up, warm-up, settling and window: what the harness itself cost.
+    harness_s: float | None = None
+    #: Seconds by phase: start, ready, warmup, settle, window, verify_after, pull, ...
+    phases_s: dict[str, float] = Field(default_factory=dict)
+    measurement: Measurement | None = None
+    failure: Failure | None = None
+    #: 2: the first attempt failed, and `first_failure` says how.
+    attempts: int = 1
+    first_failure: Failure | None = None
+    published_row: str | None = None
+    hold_ms: int
+    in_flight_limit: int | None = None
+    is_limit_probed: bool = False
+    #: A process of its runtime uses one CPU at most (Python's GIL, a single event loop).
+    is_one_cpu_a_process: bool = False
+
+
+class PlannedCell(Record):
+    """A cell of the plan, by names."""
+
+    cell_id: str
+    variant: Name
+    stack: Name
+    scenario: Name
+    round_number: int
+    twin: Twin = ""
+    hold_ms: int
+    #: Requests handled at once: as the newest probe found it, else as the variant's card says.
+    in_flight_limit: int | None = None
+    is_limit_probed: bool = False
+    #: A process of its runtime uses one CPU at most (Python's GIL, a single event loop).
+    is_one_cpu_a_process: bool = False
+    #: A regular expression: the variant is there because it fails so.
+    expect_failure: str | None = None
+    published_row: str | None = None
+
+
+class RunPlan(Record):
+    """plan.json of a run: what was asked, and every cell in order."""
+
+    run_id: str
+    lab: str
+    created_at_s: float
+    seed: int
+    command: str
+    scenarios: dict[Name, Scenario]
+    cells: tuple[PlannedCell, ...]
+    #: Plain sentences about the lab that every report repeats (one CPU shared by both nodes; a descriptor ceiling).
+    notes: tuple[str, ...] = ()
+    server_cpus_count: int
+    generator_cpus_count: int
+    #: All that the lab has, by name; a load of fewer connections than these goes over the first of them.
+    generators: tuple[str, ...] = ()
+    #: The server and the generators run on the same CPUs, so that each takes from the other.
+    cpus_shared: bool = False
+    #: A generator is the server under another name: the load does not cross a network.
+    one_machine: bool = False
+    suite: str | None = None
+    #: Why hosts should not have been measured then, where `--force` overrode it.
+    forced: tuple[str, ...] = ()
+    #: The variant against which the report sets all others.
+    baseline: Name | None = None
+    #: model.fingerprint.variant_digest of each variant: a run is resumed only with the servers that it began with.
+    variant_digests: dict[Name, str] = Field(default_factory=dict)
+    #: model.fingerprint.fingerprint of the checkout that began the run.
+    fingerprint: str = ""
+
+
+#: The key, in a host's facts, of all that is another at each moment: clock, load, free memory. Nothing to compare.
+MOMENT = "moment"
+
+
+class UnitFile(Record):
+    """One file of a variant's systemd unit as it stood on the server: its own, or a drop-in."""
+
+    path: str
+    text: str
+
+
+class HostEnvironment(Record):
+    """One host as it was when the run began."""
+
+    host: str
+    group: Literal["server", "loadgen"]
+    #: What node/environment.py printed there, whole; under MOMENT what was seen just before the first cell.
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+
+class RunEnvironment(Record):
+    """environment.json of a run: every host, and the machine that drove them."""
+
+    hosts: tuple[HostEnvironment, ...] = ()
+    #: By variant, in the order in which they count. Empty for runs of before they were kept.
+    units: dict[Name, tuple[UnitFile, ...]] = Field(default_factory=dict)
+    #: Versions of wrklab's own tools, git state of the checkout, how the lab was reached.
+    controller: dict[str, Any] = Field(default_factory=dict)
+
+
+class StoredSample(NamedTuple):
+    """One value read on a host while a cell ran; `at_s` is that host's clock, epoch seconds."""
+
+    host: str
+    metric: str
+    unit: str
+    at_s: float
+    value: float
+
+
+class JournalEntry(NamedTuple):
+    """One event of a run; `cell_id` is None for what concerns no cell. `at_s` is the controller's clock."""
+
+    at_s: float
+    cell_id: str | None
+    phase: str
+    text: str
