@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from wrklab.errors import ParseError
-
 Unit = Literal["s", "count", "bytes"]
 Kind = Literal["file", "line_count", "per_process", "listeners"]
+
+
+class SourceError(ValueError):
+    """A source's text is not what it should be; the message says what was found and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +40,23 @@ class Source:
 
 
 def whole_number(text: str, where: str) -> int:
-    """A count of the kernel's, which is never negative. Raises ParseError saying where it stood."""
+    """A count of the kernel's, which is never negative. Raises SourceError saying where it stood."""
     if not (text.isascii() and text.isdigit()):
-        raise ParseError(f"{where}: {text[:40]!r} is no whole number")
+        raise SourceError(f"{where}: {text[:40]!r} is no whole number")
     return int(text)
 
 
 def per_process_lines(text: str) -> tuple[int, list[str]]:
-    """Page size and the processes' lines of a per_process source's text. Raises ParseError."""
+    """Page size and the processes' lines of a per_process source's text. Raises SourceError."""
     head, *lines = text.splitlines() or [""]
     name, _, number = head.partition(" ")
     if name != "page_bytes":
-        raise ParseError(f"begins with {head[:40]!r}; `page_bytes N` was expected")
+        raise SourceError(f"begins with {head[:40]!r}; `page_bytes N` was expected")
     return whole_number(number, "page_bytes"), lines
 
 
 def named_numbers(text: str, where: str) -> dict[str, int]:
-    """Lines of `name number`, as in cpu.stat. Raises ParseError."""
+    """Lines of `name number`, as in cpu.stat. Raises SourceError."""
     found: dict[str, int] = {}
     for line in text.splitlines():
         name, _, number = line.partition(" ")
@@ -63,21 +65,21 @@ def named_numbers(text: str, where: str) -> dict[str, int]:
 
 
 def header_and_numbers(text: str, prefix: str, where: str) -> dict[str, int]:
-    """Pairs of lines as in /proc/net/snmp: names behind `prefix`, then numbers behind it. Raises ParseError.
+    """Pairs of lines as in /proc/net/snmp: names behind `prefix`, then numbers behind it. Raises SourceError.
 
     Numbers there may be negative (Tcp's MaxConn is -1).
     """
     lines = [line.split()[1:] for line in text.splitlines() if line.startswith(prefix)]
     if len(lines) != 2 or len(lines[0]) != len(lines[1]):  # noqa: PLR2004  one of names, one of numbers
-        raise ParseError(f"{where}: a line of names and one of as many numbers were expected behind {prefix}")
+        raise SourceError(f"{where}: a line of names and one of as many numbers were expected behind {prefix}")
     try:
         return {name: int(number) for name, number in zip(*lines, strict=True)}
     except ValueError as error:
-        raise ParseError(f"{where}: {error}") from error
+        raise SourceError(f"{where}: {error}") from error
 
 
 def pick(numbers: dict[str, int], name: str, where: str) -> int:
-    """One of several numbers that must be there. Raises ParseError."""
+    """One of several numbers that must be there. Raises SourceError."""
     if name not in numbers:
-        raise ParseError(f"{where}: no {name} among {', '.join(sorted(numbers)) or 'nothing'}")
+        raise SourceError(f"{where}: no {name} among {', '.join(sorted(numbers)) or 'nothing'}")
     return numbers[name]

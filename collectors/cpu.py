@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collectors.base import Sample, Source, whole_number
-from wrklab.errors import ParseError
+from collectors.base import Sample, Source, SourceError, whole_number
 
 NAME = "cpu"
 SOURCE = Source(kind="file", path="/proc/stat", prefixes=("cpu",))
@@ -17,7 +16,7 @@ _IDLE = frozenset({"idle", "iowait", "steal"})
 def parse(text: str) -> tuple[Sample, ...]:
     """Seconds since boot by CPU: cpu.<number>.busy, of it .niced and .softirq, .steal, .idle (with iowait).
 
-    Raises ParseError.
+    Raises SourceError.
     """
     samples: list[Sample] = []
     for line in text.splitlines():
@@ -25,7 +24,7 @@ def parse(text: str) -> tuple[Sample, ...]:
         if name == "cpu":
             continue
         if len(words) < len(_FIELDS):
-            raise ParseError(f"{name}: {len(words)} numbers, at least {len(_FIELDS)} were expected")
+            raise SourceError(f"{name}: {len(words)} numbers, at least {len(_FIELDS)} were expected")
         cpu = f"cpu.{whole_number(name.removeprefix('cpu'), 'the number of a CPU')}"
         ticks = {field: whole_number(word, f"{name} {field}") for field, word in zip(_FIELDS, words, strict=False)}
         sums = {
@@ -37,5 +36,5 @@ def parse(text: str) -> tuple[Sample, ...]:
         }
         samples += [Sample(f"{cpu}.{key}", count / _TICKS_PER_S, "s") for key, count in sums.items()]
     if not samples:
-        raise ParseError("no CPU in it")
+        raise SourceError("no CPU in it")
     return tuple(samples)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collectors.base import Sample, Source, whole_number
-from wrklab.errors import ParseError
+from collectors.base import Sample, Source, SourceError, whole_number
 
 NAME = "listen_queue"
 SOURCE = Source(kind="listeners")
@@ -12,12 +11,12 @@ _FIELDS = 4
 
 
 def parse(text: str) -> tuple[Sample, ...]:
-    """listen.<port>.queued and .backlog; where sockets share a port (SO_REUSEPORT), added. Raises ParseError."""
+    """listen.<port>.queued and .backlog; where sockets share a port (SO_REUSEPORT), added. Raises SourceError."""
     totals: dict[str, int] = {}
     for line in text.splitlines():
         words = line.split()
         if len(words) != _FIELDS:
-            raise ParseError(f"{line[:60]!r}: family, port, queued and backlog were expected")
+            raise SourceError(f"{line[:60]!r}: family, port, queued and backlog were expected")
         _, port, queued, backlog = words
         for key, word in (("queued", queued), ("backlog", backlog)):
             metric = f"listen.{whole_number(port, 'port')}.{key}"

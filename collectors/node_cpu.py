@@ -9,5 +9,5 @@ SOURCE = Source(kind="file", path="/sys/fs/cgroup/cpu.stat", prefixes=("usage_us
 
 
 def parse(text: str) -> tuple[Sample, ...]:
-    """Seconds since boot: node_cpu.usage. Raises ParseError."""
+    """Seconds since boot: node_cpu.usage. Raises SourceError."""
     return (Sample("node_cpu.usage", pick(named_numbers(text, "cpu.stat"), "usage_usec", "cpu.stat") / 1e6, "s"),)

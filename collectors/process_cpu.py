@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collectors.base import Sample, Source, per_process_lines, whole_number
-from wrklab.errors import ParseError
+from collectors.base import Sample, Source, SourceError, per_process_lines, whole_number
 
 NAME = "process_cpu"
 SOURCE = Source(kind="per_process", path="{cgroup}/cgroup.procs", file="stat")
@@ -15,7 +14,7 @@ _USER, _SYSTEM = 11, 12
 
 
 def parse(text: str) -> tuple[Sample, ...]:
-    """process.<pid>.cpu in seconds since the process began, for each that was left. Raises ParseError."""
+    """process.<pid>.cpu in seconds since the process began, for each that was left. Raises SourceError."""
     _, lines = per_process_lines(text)
     return tuple(_sample(line) for line in lines)
 
@@ -24,6 +23,6 @@ def _sample(line: str) -> Sample:
     pid = line.partition(" ")[0]
     words = line.rpartition(")")[2].split()
     if len(words) <= _SYSTEM:
-        raise ParseError(f"{line[:40]!r}: a pid and what stat says were expected")
+        raise SourceError(f"{line[:40]!r}: a pid and what stat says were expected")
     ticks = sum(whole_number(words[place], f"CPU time of process {pid}") for place in (_USER, _SYSTEM))
     return Sample(f"process.{whole_number(pid, 'pid')}.cpu", ticks / _TICKS_PER_S, "s")

@@ -9,5 +9,5 @@ SOURCE = Source(kind="line_count", path="{cgroup}/cgroup.procs")
 
 
 def parse(text: str) -> tuple[Sample, ...]:
-    """unit.processes. Raises ParseError."""
+    """unit.processes. Raises SourceError."""
     return (Sample("unit.processes", whole_number(text.strip(), "cgroup.procs"), "count"),)

@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 
-from collectors.base import Sample, Source
-from wrklab.errors import ParseError
+from collectors.base import Sample, Source, SourceError
 
 _NOT_COLLECTORS = frozenset({"base", "registry"})
 
 
 @dataclass(frozen=True)
 class Collector:
-    """One source and its parser: text -> samples, raising ParseError where a number cannot be read."""
+    """One source and its parser: text -> samples, raising SourceError where a number cannot be read."""
 
     name: str
     source: Source
@@ -44,7 +43,7 @@ def sources_json() -> str:
 
 
 def parse(raw: Mapping[str, str]) -> dict[str, Sample]:
-    """All samples of one moment's raw texts, by metric. Raises ParseError naming the collector."""
+    """All samples of one moment's raw texts, by metric. Raises SourceError naming the collector."""
     found: dict[str, Sample] = {}
     for name, text in raw.items():
         collector = collectors().get(name)
@@ -52,6 +51,6 @@ def parse(raw: Mapping[str, str]) -> dict[str, Sample]:
             continue  # an older run's collector that is no more: its text stays in the store
         try:
             found.update({sample.metric: sample for sample in collector.parse(text)})
-        except ParseError as error:
-            raise ParseError(f"collector {name}: {error}") from error
+        except SourceError as error:
+            raise SourceError(f"collector {name}: {error}") from error
     return found

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collectors.base import Sample, Source, whole_number
-from wrklab.errors import ParseError
+from collectors.base import Sample, Source, SourceError, whole_number
 
 NAME = "sockets"
 SOURCE = Source(kind="file", path="/proc/net/sockstat", prefixes=("TCP:",))
@@ -12,9 +11,9 @@ _KEYS = {"inuse": "sockets.tcp_in_use", "orphan": "sockets.tcp_orphan", "tw": "s
 
 
 def parse(text: str) -> tuple[Sample, ...]:
-    """sockets.tcp_in_use, .tcp_orphan, .tcp_time_wait. Raises ParseError."""
+    """sockets.tcp_in_use, .tcp_orphan, .tcp_time_wait. Raises SourceError."""
     words = text.split()
     pairs = dict(zip(words[1::2], words[2::2], strict=False))
     if missing := _KEYS.keys() - pairs.keys():
-        raise ParseError(f"sockstat's TCP line lacks {', '.join(sorted(missing))}: {text[:80]!r}")
+        raise SourceError(f"sockstat's TCP line lacks {', '.join(sorted(missing))}: {text[:80]!r}")
     return tuple(Sample(metric, whole_number(pairs[key], key), "count") for key, metric in _KEYS.items())

@@ -21,6 +21,6 @@ _KEYS = {
 
 
 def parse(text: str) -> tuple[Sample, ...]:
-    """Counts since boot, but tcp.established (now). Raises ParseError."""
+    """Counts since boot, but tcp.established (now). Raises SourceError."""
     numbers = header_and_numbers(text, "Tcp:", "snmp")
     return tuple(Sample(metric, pick(numbers, key, "snmp"), "count") for key, metric in _KEYS.items())

@@ -21,6 +21,6 @@ _KEYS = {
 
 
 def parse(text: str) -> tuple[Sample, ...]:
-    """Counts since boot. Raises ParseError."""
+    """Counts since boot. Raises SourceError."""
     numbers = header_and_numbers(text, "TcpExt:", "netstat")
     return tuple(Sample(metric, pick(numbers, key, "netstat"), "count") for key, metric in _KEYS.items())

@@ -9,5 +9,5 @@ SOURCE = Source(kind="line_count", path="{cgroup}/cgroup.threads")
 
 
 def parse(text: str) -> tuple[Sample, ...]:
-    """unit.threads. Raises ParseError."""
+    """unit.threads. Raises SourceError."""
     return (Sample("unit.threads", whole_number(text.strip(), "cgroup.threads"), "count"),)

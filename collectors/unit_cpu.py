@@ -11,6 +11,6 @@ _KEYS = ("usage", "user", "system")
 
 
 def parse(text: str) -> tuple[Sample, ...]:
-    """Seconds since the unit's start: unit_cpu.usage, .user, .system. Raises ParseError."""
+    """Seconds since the unit's start: unit_cpu.usage, .user, .system. Raises SourceError."""
     numbers = named_numbers(text, "cpu.stat")
     return tuple(Sample(f"unit_cpu.{key}", pick(numbers, f"{key}_usec", "cpu.stat") / 1e6, "s") for key in _KEYS)

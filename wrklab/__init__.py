@@ -1,1 +1,1 @@
-"""wrklab: how ways of serving a Python web application compare, measured from another host, each number with a verdict."""
+"""How ways of serving a Python web application compare, measured from another host, each with a verdict."""

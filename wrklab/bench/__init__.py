@@ -1,1 +1,1 @@
-"""Running a plan: each cell started, verified, warmed up, loaded, sampled and stored. Effects and their order, no interpretation."""
+"""Running a plan: each cell started, verified, loaded, sampled and stored. Effects and order, no interpretation."""

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from wrklab.bench.cells import Bench, BenchResult, run_cells
+from wrklab.bench.cells import Bench, BenchResult, DescribeCell, run_cells
+from wrklab.bench.deadlines import with_scaled_timeouts
 from wrklab.bench.plan import BenchRequest, Cell, cells_of_plan, order_cells, resolve
 from wrklab.bench.resume import (
     drop_half_written,
@@ -35,8 +36,11 @@ from wrklab.results.records import PlannedCell, RunPlan
 from wrklab.results.run_folder import Run, check_room, new_run_id
 
 
-def run_bench(catalogue: Catalogue, request: BenchRequest, console: Console) -> BenchResult:
-    """Do all that a request means. Raises UsageError before anything is touched, LabError for unusable hosts."""
+def run_bench(catalogue: Catalogue, request: BenchRequest, console: Console, describe: DescribeCell) -> BenchResult:
+    """Measure all that a request asks for; `describe` writes the line that a finished cell gets.
+
+    Raises UsageError before anything is touched, LabError for unusable hosts.
+    """
     pairs = resolve(catalogue, request)
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
     cells = order_cells(pairs, seed, aa=request.aa)
@@ -45,10 +49,13 @@ def run_bench(catalogue: Catalogue, request: BenchRequest, console: Console) -> 
         shares, notes = _share_loads(ready, cells)
         plan = _plan(ready, request, cells, seed, [*machine_notes(ready.session.hosts, ready.facts), *notes])
         with Run.create(RESULTS_DIR, plan, ready.environment([variant for variant, _ in pairs])) as run:
-            return run_cells(Bench(ready.session, ready.held, run, ready.session.patient_cells(cells), shares), console)
+            scaled = with_scaled_timeouts(ready.session, cells)
+            return run_cells(Bench(ready.session, ready.held, run, scaled, shares, describe), console)
 
 
-def resume_bench(catalogue: Catalogue, run_id: str, console: Console, *, is_forced: bool = False) -> BenchResult:
+def resume_bench(
+    catalogue: Catalogue, run_id: str, console: Console, describe: DescribeCell, *, is_forced: bool = False
+) -> BenchResult:
     """Measure what an earlier run still lacks, by the plan stored with it.
 
     Raises UsageError where the servers or hosts are not the ones that it began with, StoreError where another process
@@ -70,7 +77,8 @@ def resume_bench(catalogue: Catalogue, run_id: str, console: Console, *, is_forc
             run.resumed(
                 environment, [*resume_notes(run, ended_count, environment), *readiness.sentences()], readiness.forced
             )
-            return run_cells(Bench(ready.session, ready.held, run, ready.session.patient_cells(cells), shares), console)
+            scaled = with_scaled_timeouts(ready.session, cells)
+            return run_cells(Bench(ready.session, ready.held, run, scaled, shares, describe), console)
 
 
 def _share_loads(ready: ReadyHosts, cells: Iterable[Cell]) -> tuple[dict[str, LoadShares], list[str]]:

@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from wrklab.bench.deadlines import deadline_s, persistently
+from wrklab.bench.deadlines import deadline_s
 from wrklab.bench.load import CellLoad, LoadOrder
 from wrklab.bench.plan import Cell
 from wrklab.errors import CellError, WrklabError
 from wrklab.hosts import node_calls
 from wrklab.hosts.clocks import Clock, clock_of
 from wrklab.hosts.limits import LoadShares
+from wrklab.hosts.reconnect import retry_on_disconnect
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
 
@@ -135,7 +136,7 @@ class _Drive:
 
 def _again(host: RemoteHost, call: Callable[[RemoteHost], Answer]) -> Answer:
     """A call that may be made more than once: it is, where the connection is lost."""
-    return persistently(host, lambda: call(host), lambda: call(host), lambda _: None)
+    return retry_on_disconnect(host, lambda: call(host), lambda: call(host), lambda _: None)
 
 
 def server_spec(session: Session, cell: Cell, name: str) -> dict[str, object]:
@@ -147,7 +148,7 @@ def server_spec(session: Session, cell: Cell, name: str) -> dict[str, object]:
         "cell": name,
         "port": session.port_of(cell.variant),
         "environment": {} if hold_ms is None else {"WRKLAB_HOLD_MS": str(hold_ms)},
-        "lease_s": deadline_s(cell, session.patience_ratio),
+        "lease_s": deadline_s(cell, session.timeout_scale),
         "sample_interval_s": cell.scenario.sample_interval_s,
         "keep_log_lines": 40,
     }

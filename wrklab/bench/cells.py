@@ -6,13 +6,12 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.markup import escape
 
 from wrklab.bench.cell_run import CellRaw, run_cell
 from wrklab.bench.plan import Cell
@@ -25,10 +24,13 @@ from wrklab.hosts.session import Session
 from wrklab.progress import BenchProgress
 from wrklab.results.records import CellRecord, Failure, RunPlan
 from wrklab.results.run_folder import Run, write_file
-from wrklab.verdicts.verdicts import cell_verdict
 
 #: Where the first of two attempts keeps what the hosts said, below the cell's own folder.
 FIRST_ATTEMPT = "attempt_1"
+
+
+#: Writes one line, as rich markup, of what came of a cell.
+DescribeCell = Callable[[RunPlan, CellRecord], str]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Bench:
     cells: Sequence[Cell]
     #: The wrk processes of every generator, by the scenario's name.
     shares: Mapping[str, LoadShares]
+    describe: DescribeCell
 
 
 def run_cells(bench: Bench, console: Console) -> BenchResult:
@@ -131,7 +134,7 @@ class _CellTry:
                 self._note(outcome.record.failure)
         self._bench.held.check()
         self._commit(outcome, raw)
-        self._progress.end(one_line(self._run.plan, outcome.record), cell.planned_s, raw.took_s)
+        self._progress.end(self._bench.describe(self._run.plan, outcome.record), cell.planned_s, raw.took_s)
         return outcome.record
 
     def _note(self, failure: Failure) -> None:
@@ -173,21 +176,3 @@ class _CellTry:
             interpreting_s = time.monotonic() - raw.ended_mono_s
             record = record.model_copy(update={"harness_s": record.harness_s + interpreting_s})
         self._run.add_cell(record, outcome.histograms, outcome.samples)
-
-
-def one_line(plan: RunPlan, record: CellRecord) -> str:
-    """What came of one cell, for the progress, as rich markup: its verdict first."""
-    name = f"{escape(record.variant)} [dim]{escape(record.scenario)} round {record.round_number}{record.twin}[/dim]"
-    again = "" if record.attempts == 1 else "  [yellow]second attempt[/yellow]"
-    verdict = cell_verdict(plan, record)
-    if record.measurement is None:
-        text = record.failure.text.splitlines()[0] if record.failure else "no measurement"
-        return f"{name}  [red]{verdict}[/red] {escape(text[:120])}{again}"
-    measured = record.measurement
-    errors = f"  {measured.errors.total} errors" if measured.errors.total else ""
-    p99 = f"  p99 {measured.latency.p99_us / 1000:,.1f} ms" if measured.latency else ""
-    return (
-        f"{name}  [{'green' if verdict.is_sound else 'yellow'}]{verdict}[/]  "
-        f"{measured.requests_per_s:,.0f} requests/s{p99}  "
-        f"{measured.connections_open}/{measured.connections_asked} open{errors}{again}"
-    )

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from wrklab.bench.answer_checks import process_specs
-from wrklab.bench.deadlines import ATTEMPT_LIMIT_S, SETTLE_LIMIT_S, deadline_s, persistently
+from wrklab.bench.deadlines import ATTEMPT_LIMIT_S, SETTLE_LIMIT_S, deadline_s
 from wrklab.bench.plan import Cell
 from wrklab.errors import CellError, HostError, ParseError, WrklabError
 from wrklab.hosts import node_calls
 from wrklab.hosts.clocks import Clock
 from wrklab.hosts.limits import LoadShares
+from wrklab.hosts.reconnect import retry_on_disconnect
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
 
@@ -137,7 +138,7 @@ class CellLoad:
 
     def _result_of(self, host: RemoteHost) -> dict[str, Any]:
         """The generator's whole part; a lost connection is made again and the load followed from there."""
-        limit_s = deadline_s(self._order.cell, host.patience_ratio) + node_calls.call_limit_s(host)
+        limit_s = deadline_s(self._order.cell, host.timeout_scale) + node_calls.call_limit_s(host)
 
         def enter(phase: str) -> None:
             self._enter(host, phase)
@@ -148,7 +149,7 @@ class CellLoad:
             self._on_event("followed", f"{host.name}: {text}")
 
         spec, name = load_spec(self._order, host), self._order.name
-        return persistently(
+        return retry_on_disconnect(
             host,
             lambda: node_calls.run_load(host, spec, limit_s, enter),
             lambda: node_calls.follow_load(host, name, limit_s, enter),
@@ -182,10 +183,10 @@ def read_failure(host: str, result: Mapping[str, Any]) -> tuple[str, str] | None
 
 def load_spec(order: LoadOrder, host: RemoteHost) -> dict[str, object]:
     """What load_ctl.py is told of a cell on one generator. The first of several awaits the server and warms it up."""
-    cell, scenario, patience_ratio = order.cell, order.cell.scenario, order.session.patience_ratio
+    cell, scenario, timeout_scale = order.cell, order.cell.scenario, order.session.timeout_scale
     is_first = host is order.generators[0]
     # The warm-up of the first may hold up the others' question.
-    route_limit_s = _ROUTE_LIMIT_S * patience_ratio + scenario.warmup_s
+    route_limit_s = _ROUTE_LIMIT_S * timeout_scale + scenario.warmup_s
     warmup = None
     if scenario.warmup_s > 0 and is_first:
         warmup = {"duration_s": scenario.warmup_s, "connections": scenario.warmup_connections, "threads": 1}
@@ -198,16 +199,16 @@ def load_spec(order: LoadOrder, host: RemoteHost) -> dict[str, object]:
         },
         "expect": {"status": 200, "body": cell.body},
         "ready_limit_s": cell.variant.start_limit_s if is_first else route_limit_s,
-        "attempt_limit_s": ATTEMPT_LIMIT_S * patience_ratio,
+        "attempt_limit_s": ATTEMPT_LIMIT_S * timeout_scale,
         "warmup": warmup,
-        "settle_limit_s": SETTLE_LIMIT_S * patience_ratio,
+        "settle_limit_s": SETTLE_LIMIT_S * timeout_scale,
         "processes": process_specs(order.shares[host.name], are_all_checked=scenario.validate_bodies),
         "duration_s": scenario.duration_s,
         "timeout_s": scenario.wrk_timeout_s,
         "sample_interval_s": scenario.sample_interval_s,
         "waits_for_mark": len(order.shares) > 1,
-        "deadline_s": deadline_s(cell, patience_ratio),
+        "deadline_s": deadline_s(cell, timeout_scale),
         # Only what the inventory says: where it says nothing, systemd decides as for any unit.
         "cpus": list(host.host.cpus),
-        "patience_ratio": patience_ratio,
+        "timeout_scale": timeout_scale,
     }

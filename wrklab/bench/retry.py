@@ -22,7 +22,7 @@ def revive(session: Session, limit_s: float = HOST_GONE_LIMIT_S) -> None:
     Raises HostError where one stays unreachable for `limit_s` (on slow hosts as much longer as they are slow), or
     cannot be used: no sudo, no Python, a full disk.
     """
-    limit_s *= session.patience_ratio
+    limit_s *= session.timeout_scale
     until = time.monotonic() + limit_s
     session.on_all(lambda host: _revive(host, until, limit_s))
 

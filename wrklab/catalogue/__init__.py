@@ -1,1 +1,1 @@
-"""What can be run: the cards of stacks, variants, scenarios and suites, checked, and what deploying them puts on a host."""
+"""What can be run: the cards of stacks, variants, scenarios and suites, and what deploying them puts on a host."""

@@ -18,6 +18,7 @@ from wrklab.cli.verbs import console, one_interrupt
 from wrklab.errors import StoreError, UsageError
 from wrklab.hosts.ansible import inventory_path
 from wrklab.paths import RESULTS_DIR
+from wrklab.report.cell_line import one_line
 from wrklab.results.run_folder import Run
 
 
@@ -46,7 +47,7 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
         aa=aa,
         is_forced=is_forced,
     )
-    _measure(lambda: run_bench(read_catalogue(), request, console), as_json=as_json)
+    _measure(lambda: run_bench(read_catalogue(), request, console, one_line), as_json=as_json)
 
 
 def resume(run_id: str, words: Sequence[object], *, is_forced: bool, as_json: bool) -> None:
@@ -67,7 +68,9 @@ def resume(run_id: str, words: Sequence[object], *, is_forced: bool, as_json: bo
     console.print(
         f"run {chosen.run_id}: {chosen.measured_count + chosen.failed_count} of {chosen.planned_count} cells are there"
     )
-    _measure(lambda: resume_bench(read_catalogue(), chosen.run_id, console, is_forced=is_forced), as_json=as_json)
+    _measure(
+        lambda: resume_bench(read_catalogue(), chosen.run_id, console, one_line, is_forced=is_forced), as_json=as_json
+    )
 
 
 def _measure(work: Callable[[], BenchResult], *, as_json: bool) -> None:

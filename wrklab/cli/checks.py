@@ -23,6 +23,7 @@ _LINTERS = (
     ("ruff", "check"),
     ("ruff", "format", "--check"),
     ("mypy",),
+    ("lint-imports",),
     ("yamllint", "--strict", "."),
     ("ansible-lint", "--offline"),
 )

@@ -144,7 +144,7 @@ def _probe_one(ready: ReadyHosts, target: Target, on_step: Callable[[str], None]
     variant, published = target
     started_at_s = time.time()
     try:
-        return probe_variant(ready.session, ready.session.patient(variant), published, on_step)
+        return probe_variant(ready.session, ready.session.with_scaled_timeouts(variant), published, on_step)
     except (WrklabError, *UNREADABLE) as error:
         why = str(error) if isinstance(error, WrklabError) else f"what the hosts said cannot be read: {error!r}"
     ready.held.check()

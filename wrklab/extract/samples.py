@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from collectors import Sample, parse
+from collectors.base import SourceError
 from wrklab.errors import ParseError
 from wrklab.results.records import StoredSample
 
@@ -260,6 +261,8 @@ def _sample(text: str) -> HostSample:
     try:
         at_s, cost_s, raw = float(found["at"]), float(found["cost_s"]), dict(found["raw"])
         return HostSample(at_s, cost_s, parse(raw), dict(found.get("errors", {})))
+    except SourceError as error:
+        raise ParseError(str(error)) from error
     except (KeyError, TypeError) as error:
         raise ParseError(f"not a line of the sampler ({error!r}): {text[:60]!r}") from error
 

@@ -1,1 +1,1 @@
-"""The hosts of a lab: how they come to be, how they are reached, whose they are now, and whether they are fit to be measured."""
+"""The hosts of a lab: how they come to be, how they are reached, who holds them, if they are fit to be measured."""

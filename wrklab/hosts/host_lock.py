@@ -201,7 +201,7 @@ class _HostLock:
     def why_lost(self, asked_s: float) -> str:
         """Waits for the answer to `ask_now`, of `asked_s` (monotonic); empty where it is that the host is ours."""
         # A slow host needs longer for a new connection. What it says then still counts: it knows who had it meanwhile.
-        limit_s = LEASE_S * max(1.0, self.host.patience_ratio)
+        limit_s = LEASE_S * max(1.0, self.host.timeout_scale)
         with self._changed:
             wanted = self._asked_count
             is_answered = self._changed.wait_for(

@@ -44,7 +44,7 @@ def slowness_ratio(environment: Mapping[str, Any]) -> float:
     return min(max(1.0, pace_s / _PACE_S), _SLOWNESS_MAX_RATIO) if isinstance(pace_s, int | float) else 1.0
 
 
-def patience_ratio(environments: Environments) -> float:
+def timeout_scale(environments: Environments) -> float:
     """How many times as long as usual anything that waits for a lab's hosts may take: as its slowest host needs."""
     return max(map(slowness_ratio, environments.values()), default=1.0)
 
@@ -58,7 +58,7 @@ def machine_notes(hosts: LabHosts, environments: Environments) -> list[str]:
             f"{' and '.join(there)} and {hosts.server.name} are one machine: the load does not cross a network, and "
             "server and wrk share its memory, caches and kernel."
         )
-    ratio = patience_ratio(environments)
+    ratio = timeout_scale(environments)
     if ratio > 1:
         slow = [host.name for host in hosts.all if slowness_ratio(environments[host.name]) > 1]
         notes.append(

@@ -34,7 +34,7 @@ OnPhase = Callable[[str], None]
 
 def call_limit_s(host: RemoteHost) -> float:
     """What a call on a host may take beside the time that its work takes by plan."""
-    return _CALL_LIMIT_S * host.patience_ratio
+    return _CALL_LIMIT_S * host.timeout_scale
 
 
 def call(host: RemoteHost, script: str, *words: str, limit_s: float | None = None) -> dict[str, Any]:

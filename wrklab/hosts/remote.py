@@ -60,7 +60,7 @@ class RemoteHost:
         """Nothing is opened yet."""
         self.host = host
         #: How many times as long as usual it may take to answer; who knows how fast it is sets it (hosts/session.py).
-        self.patience_ratio = 1.0
+        self.timeout_scale = 1.0
         self._connection: Any = None
         self._lock = threading.Lock()
 

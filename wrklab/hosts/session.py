@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.stack import Variant
 from wrklab.errors import HostError, ParseError
@@ -16,7 +15,7 @@ from wrklab.hosts import node_calls
 from wrklab.hosts.host_checks import require_usable
 from wrklab.hosts.inventory import LabHost, LabHosts, read_hosts
 from wrklab.hosts.limits import HostLimits
-from wrklab.hosts.machines import patience_ratio
+from wrklab.hosts.machines import timeout_scale
 from wrklab.hosts.remote import RemoteHost
 
 Answer = TypeVar("Answer")
@@ -31,7 +30,7 @@ class Session:
     server: RemoteHost
     generators: tuple[RemoteHost, ...]
     #: How many times as long as usual anything may take that waits for the hosts: slow ones get more.
-    patience_ratio: float = 1.0
+    timeout_scale: float = 1.0
 
     @property
     def all(self) -> tuple[RemoteHost, ...]:
@@ -42,13 +41,9 @@ class Session:
         """The TCP port that a variant listens on."""
         return self.catalogue.stacks[variant.stack].port
 
-    def patient(self, variant: Variant) -> Variant:
+    def with_scaled_timeouts(self, variant: Variant) -> Variant:
         """The variant, with as long a start as these hosts need."""
-        return variant.model_copy(update={"start_limit_s": variant.start_limit_s * self.patience_ratio})
-
-    def patient_cells(self, cells: Iterable[Cell]) -> list[Cell]:
-        """The cells with their variants so."""
-        return [replace(cell, variant=self.patient(cell.variant)) for cell in cells]
+        return variant.model_copy(update={"start_limit_s": variant.start_limit_s * self.timeout_scale})
 
     def on_all(self, work: Callable[[RemoteHost], Answer]) -> dict[str, Answer]:
         """The same work on every host at once; its answers by host name. Raises HostError naming each that failed."""
@@ -82,12 +77,12 @@ def with_known_machines(session: Session, environments: dict[str, dict[str, Any]
         except (KeyError, TypeError) as error:
             raise ParseError(f"{host.name}: environment.py gave no CPUs: {error!r}") from error
 
-    hosts, ratio = session.hosts, patience_ratio(environments)
+    hosts, ratio = session.hosts, timeout_scale(environments)
     for remote in session.all:
-        remote.patience_ratio = ratio
+        remote.timeout_scale = ratio
     return replace(
         session,
-        patience_ratio=ratio,
+        timeout_scale=ratio,
         hosts=replace(hosts, server=known(hosts.server), generators=tuple(known(host) for host in hosts.generators)),
     )
 

@@ -31,7 +31,7 @@ import sock_diag
 from wrk_process import Cancelled, Errand, WrkProcess, WrkRun, argv_for, raise_descriptor_limit
 
 _POLL_S = 0.01
-# Limits of phases are for hosts of usual speed; those that are not in the spec are multiplied with its patience_ratio.
+# Limits of phases are for hosts of usual speed; those that are not in the spec are multiplied with its timeout_scale.
 #: A server that starts may answer wrongly for a moment; one that does so for this long is wrong.
 _WRONG_FOR_S = 3.0
 #: Less than the slack that a cell's deadline has. Most of the wait is in vain anyway: TIME_WAIT lasts a minute.
@@ -72,7 +72,7 @@ class LoadCell:
         self._port = int(target["port"])
         self._path = str(target["path"])
         self._expected = (int(expect["status"]), str(expect["body"]))
-        self._patience_ratio = float(spec["patience_ratio"])
+        self._patience_ratio = float(spec["timeout_scale"])
         self._run: WrkRun | None = None
         #: When it was first looked what each connection had received, and that.
         self._received: tuple[float, dict[int, int]] = (0.0, {})

@@ -122,7 +122,7 @@ def follow(cell: str) -> None:
 def _open_watcher(folder: str) -> select.poll | None:
     """Something to wait on for the end of load_cell.py; None where it has ended already."""
     spec = json.loads(node_io.read_text(f"{folder}/spec.json") or "{}")
-    deadline = time.monotonic() + _START_LIMIT_S * float(spec.get("patience_ratio", 1.0))
+    deadline = time.monotonic() + _START_LIMIT_S * float(spec.get("timeout_scale", 1.0))
     while not os.path.exists(f"{folder}/result.json"):
         pid = node_io.read_text(f"{folder}/pid")
         if pid:

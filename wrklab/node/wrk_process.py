@@ -122,14 +122,14 @@ class WrkRun:
     """Several wrk processes that run as one."""
 
     def __init__(
-        self, processes: Sequence[WrkProcess], duration_s: float, limit_s: float, patience_ratio: float = 1.0
+        self, processes: Sequence[WrkProcess], duration_s: float, limit_s: float, timeout_scale: float = 1.0
     ) -> None:
         """`limit_s`: how long after the mark every process must have ended by itself.
 
-        `patience_ratio`: how many times as long as usual a report may take to be written on this host.
+        `timeout_scale`: how many times as long as usual a report may take to be written on this host.
         """
         self.processes = list(processes)
-        self._kill_after_s = _KILL_AFTER_S * patience_ratio
+        self._kill_after_s = _KILL_AFTER_S * timeout_scale
         self._duration_s = duration_s
         self._limit_s = limit_s
         self._interrupted_at: float | None = None

@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from wrklab.bench.deadlines import persistently
 from wrklab.catalogue.stack import Variant
 from wrklab.catalogue.unit import LOG_DIR
 from wrklab.errors import CellError, HostError, ParseError
 from wrklab.hosts import node_calls
 from wrklab.hosts.clocks import Clock, clock_of
+from wrklab.hosts.reconnect import retry_on_disconnect
 from wrklab.hosts.remote import RemoteHost, failure_text
 from wrklab.hosts.session import Session
 from wrklab.probe.wave import Wave, WavePlan, parse_wave
 
 PATH = "/probe"
 _READY_PATH = "/"
-# All of these are for hosts of usual speed; slow ones get the session's patience_ratio times as long.
+# All of these are for hosts of usual speed; slow ones get the session's timeout_scale times as long.
 #: A probe that its controller left is ended by the host so long after the latest start of its server.
 _LEASE_S = 70.0
 #: From the calls to the first arrival both hosts must have started their scripts: at least so long, and so many times
@@ -75,7 +75,7 @@ def running_server(session: Session, variant: Variant) -> Iterator[Server]:
 
     Raises CellError, HostError.
     """
-    lease_s = variant.start_limit_s + _LEASE_S * session.patience_ratio
+    lease_s = variant.start_limit_s + _LEASE_S * session.timeout_scale
     spec = {
         "unit": variant.unit,
         "variant": variant.name,
@@ -98,7 +98,7 @@ def running_server(session: Session, variant: Variant) -> Iterator[Server]:
         yield server
     finally:
         # Also after a start that failed: where only the connection did, the server runs. A second end does no harm.
-        server.finished = persistently(session.server, finish, finish, lambda _: None)
+        server.finished = retry_on_disconnect(session.server, finish, finish, lambda _: None)
 
 
 def _start(server: Server, spec: Mapping[str, object]) -> None:
@@ -117,7 +117,7 @@ def backlog(server: Server) -> int:
 
 def settle(server: Server, quiet_s: float) -> str:
     """Wait until the server is idle and holds no connection; why it did not come to that, empty where it did."""
-    limit_s = _QUIET_LIMIT_S * server.session.patience_ratio
+    limit_s = _QUIET_LIMIT_S * server.session.timeout_scale
     found = _snapshot(
         server, "settle", {"unit": server.unit, "port": server.port, "quiet_s": quiet_s, "limit_s": limit_s}
     )
@@ -134,10 +134,10 @@ def lead_s(server: Server) -> float:
 
 def run_wave(server: Server, plan: WavePlan) -> tuple[Wave, dict[str, Any]]:
     """One wave, and what the scripts said of it as they said it. Raises CellError where a host did not keep up."""
-    patience_ratio = server.session.patience_ratio
-    start_s = time.time() + lead_s(server) + plan.requests_count / 50_000 * patience_ratio
+    timeout_scale = server.session.timeout_scale
+    start_s = time.time() + lead_s(server) + plan.requests_count / 50_000 * timeout_scale
     server_start_s, client_start_s = server.server_clock.on_host(start_s), server.client_clock.on_host(start_s)
-    limit_s = start_s - time.time() + plan.last_release_s + plan.release_limit_s + _SLACK_S * patience_ratio
+    limit_s = start_s - time.time() + plan.last_release_s + plan.release_limit_s + _SLACK_S * timeout_scale
     watch, wave = _watch_spec(server, plan, server_start_s), _wave_spec(server, plan, server_start_s, client_start_s)
     try:
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="probe") as pool:
@@ -192,7 +192,7 @@ def _become_ready(server: Server) -> None:
         "host": server.session.hosts.server.load_address,
         "port": server.port,
         "path": _READY_PATH,
-        "limit_s": _READY_STEP_S * server.session.patience_ratio,
+        "limit_s": _READY_STEP_S * server.session.timeout_scale,
         "any_answer": server.variant.expect_failure is not None,
     }
     until = time.monotonic() + server.variant.start_limit_s
@@ -218,12 +218,12 @@ def _client(server: Server, verb: str, spec: Mapping[str, object], limit_s: floa
 def _packed_call(
     host: RemoteHost, script: str, verb: str, spec: Mapping[str, object], limit_s: float | None
 ) -> dict[str, Any]:
-    limit_s = _CALL_LIMIT_S * host.patience_ratio if limit_s is None else limit_s
+    limit_s = _CALL_LIMIT_S * host.timeout_scale if limit_s is None else limit_s
     command = [
         *("/usr/bin/timeout", "--kill-after=1", f"{limit_s:.1f}"),
         *("/usr/bin/python3", "-I", "-S", f"{node_calls.NODE_DIR}/{script}", verb, node_calls.pack_spec(spec)),
     ]
-    result = host.run(command, limit_s=limit_s + _SLACK_S * host.patience_ratio, check=False)
+    result = host.run(command, limit_s=limit_s + _SLACK_S * host.timeout_scale, check=False)
     if result.exit_code == _TIMED_OUT:
         raise HostError(f"{host.name}: {script} {verb} had not ended after {limit_s:.1f} s and was ended there")
     if result.exit_code != 0:

@@ -109,7 +109,7 @@ def _begin(session: Session, variant: Variant, on_step: OnStep) -> _Probe:
     opening = protocol.opening(
         variant.probe_requests_count,
         is_to_fail=variant.expect_failure is not None,
-        patience_ratio=session.patience_ratio,
+        timeout_scale=session.timeout_scale,
     )
     return _Probe(session, variant, on_step, opening.pace, opening.requests_count, opening.ceiling_count)
 

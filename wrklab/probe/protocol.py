@@ -70,13 +70,13 @@ class Pace:
     #: From the second snapshot to the end of the hold.
     before_deadline_s: float = _BEFORE_DEADLINE_S
 
-    def patient(self, patience_ratio: float) -> Pace:
+    def with_scaled_timeouts(self, timeout_scale: float) -> Pace:
         """For hosts that need so many times as long as usual."""
         return replace(
             self,
-            rate_per_s=max(self.rate_per_s / patience_ratio, _RATE_MIN_PER_S),
-            settle_s=min(self.settle_s * patience_ratio, _SETTLE_MAX_S),
-            before_deadline_s=min(self.before_deadline_s * patience_ratio, _LOOK_MAX_S),
+            rate_per_s=max(self.rate_per_s / timeout_scale, _RATE_MIN_PER_S),
+            settle_s=min(self.settle_s * timeout_scale, _SETTLE_MAX_S),
+            before_deadline_s=min(self.before_deadline_s * timeout_scale, _LOOK_MAX_S),
         )
 
     def slower(self) -> Pace:
@@ -98,11 +98,11 @@ class Opening:
     pace: Pace
 
 
-def opening(asked_count: int | None, *, is_to_fail: bool = False, patience_ratio: float = 1.0) -> Opening:
+def opening(asked_count: int | None, *, is_to_fail: bool = False, timeout_scale: float = 1.0) -> Opening:
     """How a probe begins whose card asks for a number of requests, or for none, or expects them all to fail."""
     count = _FAILING_COUNT if is_to_fail else asked_count
     pace = Pace(rate_per_s=_FAST_RATE_PER_S) if (count or 0) > _FAST_ABOVE_COUNT else Pace()
-    return Opening(count, max(CEILING_COUNT, count or 0), pace.patient(patience_ratio))
+    return Opening(count, max(CEILING_COUNT, count or 0), pace.with_scaled_timeouts(timeout_scale))
 
 
 def plan_wave(requests_count: int, pace: Pace, first_id: int = 0) -> WavePlan:

@@ -5,7 +5,8 @@ limit in the sense of ISO 5725-6 (4.1): the difference that two results obtained
 one case of twenty. It is estimated by the bootstrap: since A and B are the same, the rounds of both are put together,
 an A and a B of as many rounds are drawn from them with replacement, |ln(median of B / median of A)| is taken, and the
 floor is the 95th percentile over all drawings of all pairs, each pair with the same weight. So one unruly variant of
-many does not set the floor of all. How often it holds what it says: docs/method.md, and tests/unit/summary/test_noise_floor.py.
+many does not set the floor of all. How often it holds what it says: docs/method.md,
+and tests/unit/summary/test_noise_floor.py.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from wrklab.errors import HostError, StoreError
 from wrklab.extract.cell import CellOutcome
 from wrklab.hosts.host_lock import HeldHosts
 from wrklab.hosts.session import Session
+from wrklab.report.cell_line import one_line
 from wrklab.results.records import CellRecord, Failure
 from wrklab.results.run_folder import Run
 
@@ -96,7 +97,7 @@ class Rehearsal:
     def go(self, *endings: Failure | BaseException | None) -> BenchResult:
         self.endings = list(endings)
         planned = cells_of_plan(read_catalogue(), self.run.plan)
-        bench = Bench(cast("Session", self.session), self.locks, self.run, planned, {"standard": {}})
+        bench = Bench(cast("Session", self.session), self.locks, self.run, planned, {"standard": {}}, one_line)
         return run_cells(bench, Console(quiet=True))
 
     def journal(self, phase: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from wrklab.bench.cell_run import server_spec
-from wrklab.bench.deadlines import deadline_s, persistently
+from wrklab.bench.deadlines import deadline_s, with_scaled_timeouts
 from wrklab.bench.load import LoadOrder, load_spec
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import read_catalogue
@@ -17,6 +17,7 @@ from wrklab.hosts import node_calls
 from wrklab.hosts.clocks import Clock
 from wrklab.hosts.inventory import LabHost, LabHosts
 from wrklab.hosts.limits import ProcessLoad
+from wrklab.hosts.reconnect import retry_on_disconnect
 from wrklab.hosts.remote import ConnectionLostError, RemoteHost
 from wrklab.hosts.session import Session, with_known_machines
 from wrklab.probe import drive
@@ -29,7 +30,7 @@ class OpenHost:
     """A host whose connection opens each time."""
 
     opened = 0
-    patience_ratio = 1.0
+    timeout_scale = 1.0
 
     def open(self) -> None:
         self.opened += 1
@@ -52,7 +53,7 @@ class Losing:
 def test_a_call_is_followed_over_each_new_connection(losses_count: int) -> None:
     """It is begun once, and asked for its answer as often as it takes; every loss is told."""
     host, call, lost = OpenHost(), Losing(losses_count), list[str]()
-    found = persistently(cast("RemoteHost", host), lambda: call("run"), lambda: call("follow"), lost.append)
+    found = retry_on_disconnect(cast("RemoteHost", host), lambda: call("run"), lambda: call("follow"), lost.append)
 
     assert found == "answer"
     assert call.said == ["run", *["follow"] * losses_count]
@@ -63,7 +64,7 @@ def test_connections_that_end_one_after_the_other_are_given_up() -> None:
     """The last loss is what is told."""
     call = Losing(100)
     with pytest.raises(ConnectionLostError):
-        persistently(cast("RemoteHost", OpenHost()), lambda: call("run"), lambda: call("follow"), lambda _: None)
+        retry_on_disconnect(cast("RemoteHost", OpenHost()), lambda: call("run"), lambda: call("follow"), lambda _: None)
     assert len(call.said) == 6
 
 
@@ -84,7 +85,7 @@ def session_at(**paces_s: float) -> Session:
 def specs_of(session: Session) -> list[dict[str, Any]]:
     """What the hosts are told of a cell: the server, then each generator."""
     catalogue = session.catalogue
-    cell = session.patient_cells([Cell(catalogue.variants["go_net_http"], catalogue.scenario("smoke"), 1)])[0]
+    cell = with_scaled_timeouts(session, [Cell(catalogue.variants["go_net_http"], catalogue.scenario("smoke"), 1)])[0]
     order = LoadOrder(session, cell, "run.cell", {host.name: [ProcessLoad(1, 10)] for host in LOADGENS})
     return [server_spec(session, cell, "run.cell"), *(load_spec(order, host) for host in session.generators)]
 
@@ -94,11 +95,11 @@ def test_a_slow_generator_makes_everything_patient() -> None:
     quick, slow = session_at(), session_at(loadgen_2=0.06)
     server, first, second = zip(specs_of(quick), specs_of(slow), strict=True)
 
-    assert quick.patience_ratio == 1.0
-    assert slow.patience_ratio == pytest.approx(10.0)
-    assert {host.patience_ratio for host in slow.all} == {slow.patience_ratio}
+    assert quick.timeout_scale == 1.0
+    assert slow.timeout_scale == pytest.approx(10.0)
+    assert {host.timeout_scale for host in slow.all} == {slow.timeout_scale}
     assert node_calls.call_limit_s(slow.server) == pytest.approx(10 * node_calls.call_limit_s(quick.server))
-    for key in ("attempt_limit_s", "settle_limit_s", "patience_ratio", "ready_limit_s"):
+    for key in ("attempt_limit_s", "settle_limit_s", "timeout_scale", "ready_limit_s"):
         assert first[1][key] == pytest.approx(10 * first[0][key])
     assert second[1]["ready_limit_s"] > 9 * second[0]["ready_limit_s"]
     # What is measured is not made longer, what waits for hosts is.
@@ -111,7 +112,7 @@ def test_usual_hosts_are_waited_for_as_ever() -> None:
     session = session_at(server=0.005)
     first = specs_of(session)[1]
 
-    assert (first["attempt_limit_s"], first["settle_limit_s"], first["patience_ratio"]) == (2.0, 10.0, 1.0)
+    assert (first["attempt_limit_s"], first["settle_limit_s"], first["timeout_scale"]) == (2.0, 10.0, 1.0)
     assert node_calls.call_limit_s(session.server) == 40.0
 
 

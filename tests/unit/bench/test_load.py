@@ -11,13 +11,12 @@ from typing import Any, cast
 
 import pytest
 
-from wrklab.bench import deadlines
 from wrklab.bench.load import CellLoad, LoadOrder
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.catalogue.scenario import override
 from wrklab.errors import CellError, HostError
-from wrklab.hosts import node_calls
+from wrklab.hosts import node_calls, reconnect
 from wrklab.hosts.clocks import Clock
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.remote import ConnectionLostError, RemoteHost
@@ -94,13 +93,13 @@ def stage_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Stage, Cell
         for name in ("run_load", "mark_load", "cancel_load"):
             monkeypatch.setattr(node_calls, name, getattr(stage, name))
         hosts = tuple(
-            cast("RemoteHost", SimpleNamespace(name=name, close=lambda: None, patience_ratio=1.0, host=HOST))
+            cast("RemoteHost", SimpleNamespace(name=name, close=lambda: None, timeout_scale=1.0, host=HOST))
             for name in stage.acts
         )
         catalogue = read_catalogue()
         server = SimpleNamespace(load_address="10.0.0.1")
         session = SimpleNamespace(
-            generators=hosts, hosts=SimpleNamespace(server=server), port_of=lambda _: 8080, patience_ratio=1.0
+            generators=hosts, hosts=SimpleNamespace(server=server), port_of=lambda _: 8080, timeout_scale=1.0
         )
         scenario = override(catalogue.scenario("smoke"), {"warmup_s": 1})
         cell = Cell(catalogue.variants["go_net_http"], scenario, round_number=1)
@@ -214,7 +213,7 @@ def test_a_lost_connection_is_followed_again(
         raise ConnectionLostError(f"{name}: the connection ended")
 
     stage, load = stage_of(measures, is_cut)
-    monkeypatch.setattr(deadlines, "reconnect", lambda host: stage.done.append(f"reconnect {host.name}"))
+    monkeypatch.setattr(reconnect, "reconnect", lambda host: stage.done.append(f"reconnect {host.name}"))
     monkeypatch.setattr(
         node_calls, "follow_load", lambda host, _cell, _limit_s, on_phase: measures(stage, host.name, on_phase)
     )

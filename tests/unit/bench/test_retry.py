@@ -22,7 +22,7 @@ class OneHost:
     """A session of one host whose connection opens or not."""
 
     name = "server"
-    patience_ratio = 1.0
+    timeout_scale = 1.0
 
     def __init__(self, fails_count: int = 0) -> None:
         self.fails_count = fails_count

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from collectors import collectors, parse, sources_json
-from wrklab.errors import ParseError
+from collectors.base import SourceError
 
 CAPTURED = Path(__file__).parents[1] / "captured"
 
@@ -59,15 +59,15 @@ def test_captured_output_gives_its_values(name: str) -> None:
 def test_text_that_is_no_number_is_an_error_and_never_zero(name: str) -> None:
     """A source that changed its form, or was cut off."""
     if name != "listen_queue":  # no listener at all is what an empty text means there
-        with pytest.raises(ParseError, match=f"collector {name}: "):
+        with pytest.raises(SourceError, match=f"collector {name}: "):
             parse({name: ""})
-    with pytest.raises(ParseError, match=f"collector {name}: "):
+    with pytest.raises(SourceError, match=f"collector {name}: "):
         parse({name: "cpu0 TCP: page_bytes many\nTcp: no TcpExt: -5\n"})
 
 
 def test_a_processes_line_that_was_cut_off_is_an_error() -> None:
     """Half a line of statm would be too little memory."""
-    with pytest.raises(ParseError, match="a pid and what statm says"):
+    with pytest.raises(SourceError, match="a pid and what statm says"):
         parse({"memory": "page_bytes 4096\n4054 76\n"})
 
 

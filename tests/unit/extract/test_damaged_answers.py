@@ -160,7 +160,7 @@ class SayingSession:
 
     hosts = HOSTS
     server = RemoteHost(HOSTS.server)  # never connected: the calls are rehearsed
-    patience_ratio = 1.0
+    timeout_scale = 1.0
     generators = (RemoteHost(HOSTS.generators[0]),)
 
     def on_all(self, _: object) -> dict[str, Clock]:
@@ -239,7 +239,7 @@ class SayingHost:
 
     name = "server"
     host = HOSTS.server
-    patience_ratio = 1.0
+    timeout_scale = 1.0
 
     def __init__(self, said: str) -> None:
         self.said = said

@@ -23,7 +23,7 @@ class HereHost:
     """This machine in place of a host behind ssh: the same commands, on pipes. `cut` ends every conversation."""
 
     name = "server"
-    patience_ratio = 1.0
+    timeout_scale = 1.0
 
     def __init__(self) -> None:
         self.talking: list[subprocess.Popen[str]] = []
@@ -213,12 +213,12 @@ def test_a_check_waits_to_hear_of_a_host_that_was_taken_while_it_was_cut(
             held.check()
 
 
-@pytest.mark.parametrize(("patience_ratio", "silent_s"), [(1.0, 1.0), (2.0, 2.0)])
+@pytest.mark.parametrize(("timeout_scale", "silent_s"), [(1.0, 1.0), (2.0, 2.0)])
 def test_a_host_that_is_silent_for_a_lease_counts_as_lost(
-    host: HereHost, patience_ratio: float, silent_s: float
+    host: HereHost, timeout_scale: float, silent_s: float
 ) -> None:
     """Whose it is by now nobody knows: the reason is told. It is cleaned up all the same, if it can be reached."""
-    host.patience_ratio = patience_ratio
+    host.timeout_scale = timeout_scale
     with hold_hosts(hosts(host), "me") as held:
         host.gone = HostError("server: no route")
         host.cut()

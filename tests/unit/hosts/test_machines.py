@@ -48,6 +48,6 @@ def test_cpus_are_shared_on_one_machine_only(
 def test_slow_hosts_get_longer(pace_s: float | None, ratio: float) -> None:
     """In proportion to the slowest one's pace, within bounds; quick ones, or such as tell none, as ever."""
     environments = {"a": {"moment": {"pace_s": 0.003}}, "b": {} if pace_s is None else {"moment": {"pace_s": pace_s}}}
-    assert machines.patience_ratio(environments) == pytest.approx(ratio)
+    assert machines.timeout_scale(environments) == pytest.approx(ratio)
     notes = machines.machine_notes(lab(LOADGEN), environments)
     assert [note.partition(" ")[0] for note in notes] == (["b"] if ratio > 1 else [])

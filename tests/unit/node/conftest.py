@@ -85,7 +85,7 @@ def cell_folder(folder: Path, port: int, **changes: object) -> CellFolder:
         "sample_interval_s": 0.25,
         "waits_for_mark": False,
         "deadline_s": 30,
-        "patience_ratio": 1.0,
+        "timeout_scale": 1.0,
         "wrk": shutil.which("wrk") or "/usr/bin/wrk",
         "sources": str(folder / "sources.json"),
     }

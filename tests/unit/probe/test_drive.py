@@ -31,10 +31,10 @@ class Hosts:
         self.finish_errors: list[HostError] = []
         self.calls: list[str] = []
         self.settled: dict[str, Any] = {"quiet": True, "open_count": 0}
-        host = SimpleNamespace(patience_ratio=1.0, open=lambda: self.calls.append("open"))
+        host = SimpleNamespace(timeout_scale=1.0, open=lambda: self.calls.append("open"))
         self.session = cast(
             "Session",
-            SimpleNamespace(server=host, generators=(host,), patience_ratio=1.0, port_of=lambda _: 8080),
+            SimpleNamespace(server=host, generators=(host,), timeout_scale=1.0, port_of=lambda _: 8080),
         )
         monkeypatch.setattr(drive, "clock_of", lambda _: None)
         monkeypatch.setattr(drive, "_become_ready", lambda _: self.calls.append("ready"))

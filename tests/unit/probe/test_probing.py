@@ -88,15 +88,15 @@ def probe(monkeypatch: pytest.MonkeyPatch, catalogue: Catalogue) -> Probe:
     """The record of a variant's probe by a script."""
 
     def go(
-        name: str, script: Script, published: PublishedProbe | None = None, patience_ratio: float = 1.0
+        name: str, script: Script, published: PublishedProbe | None = None, timeout_scale: float = 1.0
     ) -> ProbeRecord:
         monkeypatch.setattr(drive, "running_server", script.running_server)
         monkeypatch.setattr(drive, "run_wave", script.run_wave)
         monkeypatch.setattr(drive, "drain", lambda _: True)
         monkeypatch.setattr(drive, "backlog", lambda _: 128)
         hosts = SimpleNamespace(server=SimpleNamespace(cpus=(0, 1)))
-        session = Session(catalogue, cast("Any", hosts), cast("Any", None), (), patience_ratio)
-        variant = session.patient(catalogue.variants[name])
+        session = Session(catalogue, cast("Any", hosts), cast("Any", None), (), timeout_scale)
+        variant = session.with_scaled_timeouts(catalogue.variants[name])
         record = probing.probe_variant(session, variant, published, lambda _: None).record
         assert script.tries == []
         return record
@@ -188,12 +188,12 @@ def test_a_server_that_is_not_idle_voids_the_try(probe: Probe) -> None:
     assert (record.state, record.tries, record.void_reasons) == ("measured", 2, ("the server was not idle",))
 
 
-@pytest.mark.parametrize("patience_ratio", [1.0, 5.0])
-def test_a_record_says_of_which_server_it_is(probe: Probe, catalogue: Catalogue, patience_ratio: float) -> None:
+@pytest.mark.parametrize("timeout_scale", [1.0, 5.0])
+def test_a_record_says_of_which_server_it_is(probe: Probe, catalogue: Catalogue, timeout_scale: float) -> None:
     """Also where nothing was found; how slow the hosts are makes no other server of it."""
     digest = variant_digest(catalogue.stacks["fastapi"], catalogue.variants[KNOWN])
     for script in (Script([POOL]), Script([CellError("start", "no")])):
-        record = probe(KNOWN, script, patience_ratio=patience_ratio)
+        record = probe(KNOWN, script, timeout_scale=timeout_scale)
         assert (record.variant_digest, record.server_cpus_count) == (digest, 2)
 
 

@@ -40,8 +40,8 @@ def test_first_arrivals_are_slow_and_the_rest_keep_the_rate() -> None:
 @pytest.mark.parametrize("requests_count", [100, 1000, 5000])
 def test_slow_hosts_get_slower_waves_within_the_same_hold(requests_count: int) -> None:
     """However slow, and after every void try: more time to settle and to look, and no server's own time-out."""
-    pace = protocol.Pace().patient(20.0)
-    assert protocol.Pace().patient(1.0) == protocol.Pace()
+    pace = protocol.Pace().with_scaled_timeouts(20.0)
+    assert protocol.Pace().with_scaled_timeouts(1.0) == protocol.Pace()
     for _ in range(protocol.TRIES_MAX):
         plan = protocol.plan_wave(requests_count, pace)
         assert plan.until_s + 2 <= protocol.HOLD_LIMIT_S
@@ -115,7 +115,7 @@ def test_what_a_probe_begins_with() -> None:
     assert protocol.opening(None, is_to_fail=True).requests_count == 100
     many = protocol.opening(10_000)
     assert (many.requests_count, many.ceiling_count, many.pace.rate_per_s) == (10_000, 10_000, 1000)
-    assert protocol.opening(None, patience_ratio=3).pace == protocol.Pace().patient(3)
+    assert protocol.opening(None, timeout_scale=3).pace == protocol.Pace().with_scaled_timeouts(3)
 
 
 #: What a probe takes beside its waves where hosts are of usual speed: start, first answer, quiet, clocks, stop; from
