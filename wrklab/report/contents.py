@@ -16,8 +16,8 @@ from wrklab.results.records import CellRecord, RunEnvironment, RunPlan
 from wrklab.results.run_folder import Run, RunInfo
 from wrklab.summary.noise_floor import NoiseFloor, noise_floor
 from wrklab.summary.rows import SummaryRow, summarise
+from wrklab.verdicts.doubt import Doubt
 from wrklab.verdicts.notes import Note, doubts, row_notes, run_notes
-from wrklab.verdicts.rules import Doubt
 from wrklab.verdicts.verdict import Verdict
 from wrklab.verdicts.verdicts import verdict_of
 

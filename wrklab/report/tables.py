@@ -12,8 +12,8 @@ from wrklab.articles.published import NOT_MEASURED, Comparison
 from wrklab.catalogue.scenario import Scenario
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.summary.rows import SummaryRow
+from wrklab.verdicts.doubt import Doubt
 from wrklab.verdicts.notes import doubts, row_notes
-from wrklab.verdicts.rules import Doubt
 from wrklab.verdicts.verdict import Verdict
 from wrklab.verdicts.verdicts import verdict_figures, verdict_of
 

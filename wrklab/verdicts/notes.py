@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wrklab import formats
 from wrklab.results.records import RunPlan
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.rules import Doubt
+from wrklab.verdicts.doubt import Direction, Doubt
 from wrklab.verdicts.verdicts import applying
 
 
@@ -24,6 +24,8 @@ class Note:
     next_step: str = ""
     variant: str | None = None
     scenario: str | None = None
+    #: Which way the doubt moves the figure.
+    direction: Direction = Direction.UNKNOWN
 
     @property
     def sentence(self) -> str:
@@ -35,7 +37,16 @@ class Note:
 def row_notes(row: SummaryRow) -> tuple[Note, ...]:
     """Every note on one row, the gravest first as the rules stand."""
     return tuple(
-        Note(rule.name, rule.doubt, rule.figures(row), rule.meaning, rule.next_step, row.variant, row.scenario)
+        Note(
+            rule.name,
+            rule.doubt,
+            rule.figures(row),
+            rule.meaning,
+            rule.next_step,
+            row.variant,
+            row.scenario,
+            rule.direction,
+        )
         for rule in applying(row)
     )
 

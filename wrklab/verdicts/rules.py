@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from wrklab.formats import count, duration_us, occurrences, percent, plural, rate, ratio_percent
 from wrklab.summary.rows import SummaryRow
@@ -12,10 +11,8 @@ from wrklab.verdicts import conditions, contradictions
 from wrklab.verdicts import rule_figures as told
 from wrklab.verdicts.conditions import errors_of
 from wrklab.verdicts.contradictions import wrong_in_warmup
+from wrklab.verdicts.doubt import Direction, Doubt
 from wrklab.verdicts.verdict import Verdict
-
-#: What a note casts doubt on: the rate (and with it all), the latencies alone, or nothing (it explains).
-Doubt = Literal["rate", "latency", "none"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,8 @@ class Rule:
     next_step: str
     #: What it makes of a cell or a row, unless a graver rule applies; None: it decides nothing.
     verdict: Verdict | None = None
+    #: Which way the doubt moves the figure; says nothing where `doubt` is none.
+    direction: Direction = Direction.UNKNOWN
 
 
 # The gravest first, and of those that lead to a verdict the first that applies is the row's. The order says which of

@@ -48,7 +48,7 @@ class Rehearsal:
     def go(self, **endings: Ending) -> tuple[list[ProbeRecord], bool, str]:
         self.endings = endings
         catalogue = read_catalogue()
-        session = SimpleNamespace(patient=lambda variant: variant, clean_up=self._clean_up)
+        session = SimpleNamespace(with_scaled_timeouts=lambda variant: variant, clean_up=self._clean_up)
         held = SimpleNamespace(check=lambda: None, are_ours=True)
         ready = cast("ReadyHosts", SimpleNamespace(session=session, held=held))
         end = probing._probe_all(ready, self.folder, [(catalogue.variants[name], None) for name in VARIANTS])
