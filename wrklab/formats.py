@@ -68,6 +68,11 @@ def ratio_percent(value_ratio: float | None) -> str:
     return NONE if value_ratio is None else percent(value_ratio * 100)
 
 
+def ratio_percent_number(value_ratio: float | None) -> str:
+    """A share as percent without the sign: 97 from 0.972."""
+    return NONE if value_ratio is None else percent_number(value_ratio * 100)
+
+
 def times(value_ratio: float | None) -> str:
     """A ratio: 0.76x."""
     return NONE if value_ratio is None else f"{value_ratio:.2f}x"

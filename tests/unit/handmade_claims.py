@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tests.unit.handmade_records import handmade_latency, handmade_measurement
+from tests.unit.handmade_records import handmade_latency, handmade_measurement, handmade_summary
 from wrklab.articles.claim_cards import Claim
 from wrklab.articles.claim_figures import MeasuredRow
 from wrklab.articles.claim_lookup import Measured
@@ -16,7 +16,6 @@ from wrklab.articles.published_rows import PublishedRow
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.results.probe_record import ProbeRecord
 from wrklab.results.records import Errors
-from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts.notes import row_notes
 from wrklab.verdicts.verdicts import verdict_of
 
@@ -62,7 +61,7 @@ def handmade_row(variant: str, rates_per_s: Sequence[float] = (1000, 1000, 1000)
         "errors": Errors(),
         "server_cpu_percent": 97.0,
     }
-    row = SummaryRow(**(values | changes))
+    row = handmade_summary(**(values | changes))
     windows = tuple(handmade_measurement(requests_per_s=rate) for rate in rates_per_s)
     return MeasuredRow(row, row_notes(row), windows, verdict_of(row))
 

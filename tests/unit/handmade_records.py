@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from wrklab.results.records import (
     RunPlan,
     ServerRecord,
 )
+from wrklab.summary.rows import GeneratorShare, SummaryRow, summarise
 
 RUN_ID = "20261121T003012Z_ab12"
 
@@ -166,6 +168,44 @@ def handmade_planned(cell: CellRecord) -> PlannedCell:
     )
 
 
+def handmade_summary(**values: Any) -> SummaryRow:  # noqa: ANN401
+    """A row of `standard` with these values and no cell: metrics that are not given have none, or follow from these."""
+    row = SummaryRow(
+        planned=(handmade_planned(handmade_cell()),),
+        cells=(),
+        load=handmade_scenario(),
+        histograms_of=lambda _: {},
+        server_cpus_count=1,
+        one_machine=False,
+    )
+    if unknown := [name for name in values if not hasattr(SummaryRow, name) and name not in vars(row)]:
+        raise AttributeError(f"a row has no {', '.join(unknown)}")
+    vars(row).update(values, _given=values)
+    return row
+
+
+def changed(row: SummaryRow, **values: Any) -> SummaryRow:  # noqa: ANN401
+    """The row of `handmade_summary` with other values; what follows from them follows again."""
+    return handmade_summary(**(vars(row)["_given"] | values))
+
+
+def handmade_share(host: str, **values: Any) -> GeneratorShare:  # noqa: ANN401
+    """One generator's part of a row, with these values and no cell."""
+    row = handmade_summary()
+    share = GeneratorShare(
+        planned=row.planned,
+        cells=(),
+        load=row.load,
+        histograms_of=row.histograms_of,
+        server_cpus_count=1,
+        one_machine=False,
+        host=host,
+        of=row,
+    )
+    vars(share).update(values)
+    return share
+
+
 def handmade_environment() -> RunEnvironment:
     """Two hosts with a few facts each, and one stack."""
     stacks = {"flask": {"packages": {"werkzeug": "3.1.3", "flask": "3.1.2"}, "python": "3.11.2"}}
@@ -185,3 +225,63 @@ def handmade_histogram(counts_by_us: dict[int, int]) -> bytes:
     return Histogram(
         np.array(values, dtype=np.int64), np.array([counts_by_us[value] for value in values], dtype=np.int64)
     ).to_bytes()
+
+
+#: Three rounds of one variant: rates 14,000, 16,000 and 15,000.
+ROUNDS = [
+    handmade_cell(
+        round_number=1,
+        startup_s=0.9,
+        harness_s=0.2,
+        measurement=handmade_measurement(
+            requests=56_000,
+            requests_per_s=14_000.0,
+            errors=Errors(read=1, timeout=2),
+            connections_open=2000,
+            busy_ratio=0.95,
+            server={"cpu_percent": 90.0, "threads_max": 9, "memory_max_bytes": 100, "listen_overflows": 3},
+            generator={"cpu_percent": 40.0},
+        ),
+    ),
+    handmade_cell(
+        round_number=2,
+        startup_s=0.7,
+        harness_s=0.4,
+        measurement=handmade_measurement(
+            requests=64_000,
+            requests_per_s=16_000.0,
+            errors=Errors(read=10),
+            connections_open=1980,
+            busy_ratio=0.80,
+            server={"cpu_percent": 98.0, "threads_max": 12, "memory_max_bytes": 300, "listen_overflows": 4},
+            generator={"cpu_percent": 60.0},
+        ),
+    ),
+    handmade_cell(
+        round_number=3,
+        startup_s=0.8,
+        harness_s=0.3,
+        measurement=handmade_measurement(
+            requests=60_000,
+            requests_per_s=15_000.0,
+            server={"cpu_percent": 97.0, "memory_max_bytes": 200, "listen_overflows": 0},
+            generator={"cpu_percent": 45.0},
+        ),
+    ),
+]
+
+
+def no_histograms(_: str) -> Mapping[str, bytes]:
+    """Of a run whose histograms do not matter."""
+    return {}
+
+
+def row_of(
+    cells: Sequence[CellRecord],
+    planned: Sequence[CellRecord] = (),
+    histograms: Mapping[str, Mapping[str, bytes]] | None = None,
+) -> SummaryRow:
+    """The one row of these cells; `planned` are those of the plan where it had more."""
+    plan = handmade_plan(list(planned or cells))
+    [row] = summarise(plan, cells, histograms.__getitem__ if histograms else no_histograms)
+    return row

@@ -49,8 +49,13 @@ def handmade_run(rounds: int = 3, copies: int = 1) -> tuple[RunPlan, list[CellRe
                 planned.append(cell)
                 cells.append(cell)
                 histograms[cell.cell_id] = kinds
+    for name, rate in (("fastapi_uvicorn_async", 14_000.0), ("fastapi_uvicorn_workers", 17_000.0)):
+        sound = [_sound_cell(draw, name, number, rate) for number in range(1, rounds + 1)]
+        planned += sound
+        cells += sound
+        histograms |= {cell.cell_id: {kind: _histogram(draw) for kind in ("observed", "wrk")} for cell in sound}
     failed = handmade_cell("sanic", "plain", failure=handmade_failure(), published_row=None)
-    missing = handmade_cell("waitress", "plain", published_row="flask-waitress")
+    missing = handmade_cell("waitress", "plain", published_row="flask-dev-sync")
     plan = handmade_plan(
         [*planned, failed, missing],
         scenarios=list(_SCENARIOS),
@@ -98,6 +103,22 @@ def _cell(  # noqa: PLR0913, PLR0917  what tells cells apart
         **changes,
     )
     return cell, kinds
+
+
+def _sound_cell(draw: random.Random, variant: str, round_number: int, rate_per_s: float) -> CellRecord:
+    """A cell that no rule doubts but one: its server ended in the first attempt of the last round."""
+    rate_per_s *= draw.uniform(0.99, 1.01)
+    requests = round(4 * rate_per_s)
+    measurement = handmade_measurement(
+        requests=requests,
+        requests_per_s=rate_per_s,
+        bytes_read=requests * 117,
+        warmup={"requests": 144, "bytes_read": 144 * 117, "connections": 16, "errors": {}},
+    )
+    ended = handmade_failure(phase="window", text="the server ended", is_servers_end=True)
+    is_last = (variant, round_number) == ("fastapi_uvicorn_workers", 3)
+    changes: dict[str, Any] = {"attempts": 2, "first_failure": ended} if is_last else {}
+    return handmade_cell(variant, "article", round_number, measurement=measurement, published_row=None, **changes)
 
 
 def _histogram(draw: random.Random) -> bytes:

@@ -9,7 +9,8 @@ from typing import Literal
 from wrklab import formats
 from wrklab.results.environment_changes import fact_changes
 from wrklab.results.records import RunPlan
-from wrklab.summary.rows import SummaryRow
+from wrklab.summary.metrics import Metric
+from wrklab.summary.rows import COMPARED_METRICS, SummaryRow
 from wrklab.summary.statistics import (
     SIGNIFICANCE_P,
     Interval,
@@ -104,26 +105,15 @@ class RowChange:
         return all(row is not None and verdict_of(row) in _SET_BY_LOAD for row in (self.old, self.new))
 
     @property
-    def cpu_ratio(self) -> float | None:
-        """Of the server's CPU time for one answer."""
-        old, new = (row.server_cpu_us_per_request if row else None for row in (self.old, self.new))
-        return new / old if old and new is not None and self.ratio is not None else None
+    def metric_ratios(self) -> dict[str, float | None]:
+        """New / old of the registry's compared metrics, by name; None where the rates have no ratio either."""
+        return {metric.name: self._ratio_of(metric) for metric in COMPARED_METRICS}
 
-    @property
-    def latency_p50_ratio(self) -> float | None:
-        """Of the median latencies."""
-        return self._latency_ratio("p50_us")
-
-    @property
-    def latency_p99_ratio(self) -> float | None:
-        """Of the 99th percentiles."""
-        return self._latency_ratio("p99_us")
-
-    def _latency_ratio(self, name: str) -> float | None:
-        old, new = (row.latency if row else None for row in (self.old, self.new))
-        if old is None or new is None or self.ratio is None or not getattr(old, name):
+    def _ratio_of(self, metric: Metric[object]) -> float | None:
+        if self.old is None or self.new is None or self.ratio is None:
             return None
-        return float(getattr(new, name) / getattr(old, name))
+        old, new = metric.scalar_of(self.old), metric.scalar_of(self.new)
+        return new / old if isinstance(old, int | float) and isinstance(new, int | float) and old else None
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,29 @@
-"""The columns of report.csv and of the JSON rows, in their order. What each means: docs/metrics.md."""
+"""The report's rows for programs: the columns of report.csv and of the JSON rows. What each means: docs/metrics.md."""
 
 from __future__ import annotations
 
-import shlex
+import csv
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from wrklab.formats import occurrences
-from wrklab.report.contents import ReportRow
-from wrklab.results.records import Errors, Latency
-from wrklab.summary.rows import SummaryRow
+from wrklab.report.contents import Contents, ReportRow
+from wrklab.summary.metrics import Metric, Scalar, Unit
+from wrklab.summary.rows import METRICS
 from wrklab.verdicts.verdicts import verdict_figures
 
-Value: TypeAlias = str | int | float | None
+#: The columns that programs rely on, in this order. All others follow, in the registry's order.
+_FIRST = (
+    *("variant", "scenario", "rounds", "requests"),
+    *("requests_per_s", "requests_per_s_min", "requests_per_s_max", "ideal_ratio"),
+    *("latency_mean_us", "latency_p50_us", "latency_p90_us", "latency_p99_us", "latency_p999_us", "latency_max_us"),
+    "wrk_p99_us",
+    *("errors_connect", "errors_read", "errors_write", "errors_status", "errors_timeout", "errors_body"),
+    *("connections_asked", "connections_open", "server_cpu_percent", "generator_cpu_percent", "startup_s", "harness_s"),
+    *("published_row", "published_requests_per_s", "published_ratio", "verdict"),
+)
+#: Rates and times are rounded to what their measurement can carry.
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -21,116 +31,102 @@ class Column:
     """One column; its name ends in its unit."""
 
     name: str
-    value: Callable[[ReportRow], Value]
+    unit: Unit
+    definition: str
+    value: Callable[[ReportRow], Scalar]
 
 
-def row_values(entry: ReportRow) -> dict[str, Value]:
-    """One line by column. Rates and times are rounded to what their measurement can carry."""
-    return {column.name: _rounded(column.value(entry)) for column in COLUMNS}
+def to_rows(contents: Contents) -> list[dict[str, Scalar]]:
+    """A mapping a variant and scenario, by the columns' names; None where there is no value."""
+    return [{column.name: _rounded(column.value(entry)) for column in COLUMNS} for entry in contents.rows]
 
 
-def _rounded(value: Value) -> Value:
-    return round(value, 4) if isinstance(value, float) else value
+def to_csv(contents: Contents) -> str:
+    """report.csv: a header and a line a variant and scenario; an empty field where there is no value."""
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, [column.name for column in COLUMNS], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(to_rows(contents))
+    return stream.getvalue()
 
 
-def _of_row(name: str) -> Column:
-    """A column that is the row's attribute of the same name."""
-
-    def value(entry: ReportRow) -> Value:
-        found: Value = getattr(entry.row, name)
-        return found
-
-    return Column(name, value)
+def _rounded(value: Scalar) -> Scalar:
+    return round(value, _DIGITS) if isinstance(value, float) else value
 
 
-def _of_latency(name: str) -> Column:
-    """A column latency_X from the observed latencies' attribute X."""
-
-    def value(entry: ReportRow) -> Value:
-        latency: Latency | None = entry.row.latency
-        found: Value = getattr(latency, name) if latency else None
-        return found
-
-    return Column(f"latency_{name}", value)
+def _of_metric(metric: Metric[object]) -> Column:
+    return Column(metric.name, metric.unit, metric.definition, lambda entry: metric.scalar_of(entry.row))
 
 
-def _of_errors(kind: str) -> Column:
-    """A column errors_X from the errors' attribute X."""
-
-    def value(entry: ReportRow) -> Value:
-        errors: Errors | None = entry.row.errors
-        found: Value = getattr(errors, kind) if errors else None
-        return found
-
-    return Column(f"errors_{kind}", value)
+def _ordered(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    by_name = {column.name: column for column in columns}
+    return (*(by_name.pop(name) for name in _FIRST), *by_name.values())
 
 
-def _wrk_p99_us(entry: ReportRow) -> Value:
-    return entry.row.wrk_latency.p99_us if entry.row.wrk_latency else None
-
-
-def _of_warmup(row: SummaryRow, kind: str) -> Value:
-    """How many of the warm-up's answers were wrong so."""
-    found: Value = getattr(row.warmup_errors, kind) if row.warmup_errors else None
-    return found
-
-
-def _of_sizes(row: SummaryRow, name: str) -> Value:
-    """Bytes an answer."""
-    found: Value = getattr(row.answer_sizes, name) if row.answer_sizes else None
-    return found
-
-
-def _foreign(row: SummaryRow) -> str:
-    return " ".join(f"{address}={number}" for address, number in row.foreign_connections.items())
-
-
-def _command(row: SummaryRow) -> str:
-    return shlex.join(row.argv)
-
-
-COLUMNS: tuple[Column, ...] = (
-    *map(_of_row, ("variant", "scenario", "rounds", "requests")),
-    *map(_of_row, ("requests_per_s", "requests_per_s_min", "requests_per_s_max", "ideal_ratio")),
-    *map(_of_latency, ("mean_us", "p50_us", "p90_us", "p99_us", "p999_us", "max_us")),
-    Column("wrk_p99_us", _wrk_p99_us),
-    *map(_of_errors, ("connect", "read", "write", "status", "timeout", "body")),
-    *map(_of_row, ("connections_asked", "connections_open", "server_cpu_percent", "generator_cpu_percent")),
-    *map(_of_row, ("startup_s", "harness_s")),
-    *map(_of_row, ("published_row", "published_requests_per_s", "published_ratio")),
-    Column("verdict", lambda entry: entry.verdict),
-    *map(_of_row, ("state", "stack", "path", "hold_ms", "threads", "duration_s", "timeout_s")),
-    *map(_of_row, ("rounds_planned", "rounds_failed", "rounds_retried", "spread_ratio")),
-    *map(_of_row, ("ideal_per_s", "in_flight_limit", "ceiling_per_s", "ceiling_ratio")),
-    *map(_of_latency, ("stdev_us", "count")),
-    *map(_of_row, ("busy_ratio", "server_cpu_us_per_request", "server_host_cpu_percent")),
-    *map(_of_row, ("generator_host_cpu_percent", "neighbours_cpu_percent", "steal_percent")),
-    *map(_of_row, ("processes_max", "threads_max", "memory_max_bytes")),
-    *map(_of_row, ("baseline_ratio", "baseline_cpus_ratio")),
-    *map(
-        _of_row, ("backlog", "accept_queue_max", "listen_overflows", "retransmits", "wrk_processes", "start_skew_ratio")
+#: What the report adds to the metrics of a row: its verdict and notes, its rank, the article's figures.
+REPORT_COLUMNS = (
+    Column(
+        "verdict",
+        Unit.NONE,
+        "what set the rate, or why that cannot be said ([Verdicts](#verdicts)); empty where no round ended",
+        lambda entry: entry.verdict,
     ),
-    *map(_of_row, ("requests_per_s_low", "requests_per_s_high")),
-    Column("rank", lambda entry: entry.rank.number if entry.rank else None),
-    Column("rank_shared", lambda entry: str(entry.rank.is_shared).lower() if entry.rank else None),
-    Column("log_errors", lambda entry: occurrences(entry.row.log_errors.items())),
-    Column("foreign_connections", lambda entry: _foreign(entry.row)),
-    Column("command", lambda entry: _command(entry.row)),
-    *map(_of_row, ("connections_held", "connections_reopening", "connections_unanswered", "connections_silent")),
-    *map(_of_row, ("others_cpu_percent", "server_cpus_busy_percent", "unit_waiting_percent", "unit_held_back_percent")),
-    *map(_of_row, ("connections_not_let_in", "connections_unexplained")),
-    *map(_of_row, ("busiest_process_cpu_percent", "serving_processes_count", "full_processes_count")),
-    *map(_of_row, ("generator_thread_percent", "generator_thread_waiting_percent", "generator_unread_ratio")),
-    *map(_of_row, ("generator_neighbours_cpu_percent", "generator_steal_percent")),
-    *map(_of_row, ("generator_others_cpu_percent", "generator_held_up_s", "answers_checked", "rounds_server_ended")),
-    *map(_of_latency, ("min_us",)),
-    *map(_of_row, ("first_answer_s", "warmup_requests", "segments_lost_ratio")),
-    Column("warmup_errors_status", lambda entry: _of_warmup(entry.row, "status")),
-    Column("warmup_errors_body", lambda entry: _of_warmup(entry.row, "body")),
-    Column("answer_bytes", lambda entry: _of_sizes(entry.row, "window_bytes")),
-    Column("warmup_answer_bytes", lambda entry: _of_sizes(entry.row, "warmup_bytes")),
-    Column("verdict_figures", lambda entry: verdict_figures(entry.row)),
-    Column("doubts", lambda entry: " ".join(sorted(entry.doubts))),
-    Column("note_names", lambda entry: " ".join(note.rule for note in entry.notes)),
-    Column("note", lambda entry: " ".join(note.sentence for note in entry.notes)),
+    Column(
+        "verdict_figures",
+        Unit.NONE,
+        "what the verdict rests on: CPU of both sides, errors, connections, and requests in flight by Little's law",
+        lambda entry: verdict_figures(entry.row),
+    ),
+    Column(
+        "doubts",
+        Unit.NONE,
+        "what the notes cast doubt on: `rate` (and with it everything), `latency`, both, or nothing",
+        lambda entry: " ".join(sorted(entry.doubts)),
+    ),
+    Column(
+        "note_names",
+        Unit.NONE,
+        "names of the rules that applied, the most severe first ([Notes](#notes))",
+        lambda entry: " ".join(note.rule for note in entry.notes),
+    ),
+    Column(
+        "note",
+        Unit.NONE,
+        "the notes as sentences: values, what they mean, what to do",
+        lambda entry: " ".join(note.sentence for note in entry.notes),
+    ),
+    Column(
+        "rank",
+        Unit.NONE,
+        "1 + the variants under the same scenario that are really better ([method.md](method.md)); empty: not known",
+        lambda entry: entry.rank.number if entry.rank else None,
+    ),
+    Column(
+        "rank_shared",
+        Unit.NONE,
+        "`true` where another variant has the same rank",
+        lambda entry: str(entry.rank.is_shared).lower() if entry.rank else None,
+    ),
+    Column(
+        "published_row",
+        Unit.NONE,
+        "the `row` of `reference/wrk-*.csv` that this variant and scenario answer to",
+        lambda entry: entry.row.published_row,
+    ),
+    Column(
+        "published_requests_per_s",
+        Unit.PER_SECOND,
+        "the article's rate",
+        lambda entry: entry.printed.requests_per_s if entry.printed else None,
+    ),
+    Column(
+        "published_ratio",
+        Unit.RATIO,
+        "`requests_per_s` / `published_requests_per_s`",
+        lambda entry: entry.published_ratio,
+    ),
+)
+
+COLUMNS: tuple[Column, ...] = _ordered(
+    (*(_of_metric(metric) for metric in METRICS if metric.is_column), *REPORT_COLUMNS)
 )

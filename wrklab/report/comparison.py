@@ -15,7 +15,7 @@ from wrklab.compare.rows import Outcome, RowChange
 from wrklab.compare.runs import RunComparison, RunSide
 from wrklab.report.contents import read_contents
 from wrklab.results.run_folder import Run
-from wrklab.summary.rows import SummaryRow
+from wrklab.summary.rows import COMPARED_METRICS, SummaryRow
 from wrklab.verdicts.verdict import Verdict
 from wrklab.verdicts.verdicts import verdict_of
 
@@ -40,9 +40,7 @@ _HEADERS = (
     "new / old",
     "from-to",
     "is",
-    "p50 x",
-    "p99 x",
-    "CPU x",
+    *(metric.compared or "" for metric in COMPARED_METRICS),
     "old verdict",
     "new verdict",
 )
@@ -154,9 +152,7 @@ def _row_data(row: RowChange) -> dict[str, Any]:
         "ratio_high": row.interval.high if row.interval else None,
         "p_value": row.p_values.own if row.p_values else None,
         "p_value_adjusted": row.p_values.adjusted if row.p_values else None,
-        "latency_p50_ratio": row.latency_p50_ratio,
-        "latency_p99_ratio": row.latency_p99_ratio,
-        "server_cpu_us_per_request_ratio": row.cpu_ratio,
+        **{f"{name.removesuffix('_us')}_ratio": found for name, found in row.metric_ratios.items()},
         "is_load_set": row.is_load_set,
         "old_verdict": _verdict(row.old),
         "new_verdict": _verdict(row.new),
@@ -175,7 +171,7 @@ def _stacked(verdict: Verdict | None) -> str:
 
 
 def _rows_table(rows: Sequence[RowChange]) -> Table:
-    table = _table(_HEADERS, left=(0, 9, 10))
+    table = _table(_HEADERS, left=(0, len(_HEADERS) - 2, len(_HEADERS) - 1))
     for row in rows:
         text, style = _SHOWN[row.outcome]
         is_doubtful = not all(found.is_sound for found in (_verdict(row.old), _verdict(row.new)) if found)
@@ -193,9 +189,7 @@ def _cells(row: RowChange) -> tuple[str, ...]:
         formats.near_one(row.ratio),
         formats.near_one_range(row.interval.low, row.interval.high) if row.interval else formats.NONE,
         row.outcome,
-        formats.near_one(row.latency_p50_ratio),
-        formats.near_one(row.latency_p99_ratio),
-        formats.near_one(row.cpu_ratio),
+        *map(formats.near_one, row.metric_ratios.values()),
         _stacked(_verdict(row.old)),
         _stacked(_verdict(row.new)),
     )

@@ -44,6 +44,9 @@ class ReportRow:
     numbers: tuple[int, ...]
     #: Within its scenario; None where nothing can be said of it (one round, a doubtful rate).
     rank: Rank | None = None
+    #: The article's row that it answers to, and its rate / the article's.
+    printed: PublishedRow | None = None
+    published_ratio: float | None = None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -105,12 +108,15 @@ def read_contents(run: Run, published: Mapping[str, PublishedRow] | None = None)
     catalogue = read_catalogue()
     printed = catalogue.published if published is None else published
     cells = run.cells()
-    rows = summarise(run.plan, cells, run.histograms, printed)
+    rows = summarise(run.plan, cells, run.histograms)
     notes = [row_notes(row) for row in rows]
     groups = group_notes([note for found in notes for note in found], len(rows))
     number = {group.rule: group.number for group in groups}
     floor = noise_floor(run.plan, cells)
     comparisons = compare_published(printed, rows)
+    answered = [one for found in comparisons.values() for one in found]
+    printed_rows = {one.published.row: one.published for one in answered}
+    ratios = {(one.ours.scenario, one.ours.variant): one.requests_per_s_ratio for one in answered if one.ours}
     ranks = rank_rows(rows, floor.ratio if floor else None)
     return Contents(
         info=run.info(),
@@ -122,6 +128,8 @@ def read_contents(run: Run, published: Mapping[str, PublishedRow] | None = None)
                 found,
                 tuple(sorted({number[note.rule] for note in found})),
                 ranks.get((row.scenario, row.variant)),
+                printed_rows.get(row.published_row or ""),
+                ratios.get((row.scenario, row.variant)),
             )
             for row, found in zip(rows, notes, strict=True)
         ),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from wrklab.formats import NONE
-from wrklab.report.flat import flatten
 from wrklab.results.records import MOMENT, HostEnvironment, RunEnvironment, UnitFile
 
 #: A table: title, headers, rows.
@@ -21,6 +20,17 @@ _PACKAGES = "packages"
 _PARTS_SHOWN = 12
 #: Of a number this large, digits behind the first one after the point say nothing.
 _WHOLE_FROM = 1000.0
+
+
+def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"memory": {"total_bytes": 1}} as {"memory.total_bytes": 1}; lists stay lists."""
+    found: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            found |= flatten(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 def environment_tables(environment: RunEnvironment) -> Iterator[EnvironmentTable]:

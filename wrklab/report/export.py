@@ -15,7 +15,7 @@ import pyarrow.parquet
 
 from wrklab.errors import StoreError
 from wrklab.extract.histogram import Histogram
-from wrklab.report.flat import flatten
+from wrklab.report.environment import flatten
 from wrklab.results.records import CellRecord, RunPlan
 from wrklab.results.run_folder import Run
 from wrklab.summary.rows import cell_row

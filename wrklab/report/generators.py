@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from wrklab import formats
 from wrklab.report.contents import Contents
-from wrklab.report.flat import flatten
-from wrklab.summary.generator_rows import GeneratorRow
-from wrklab.summary.rows import SummaryRow
+from wrklab.summary.rows import GENERATOR_METRICS, GeneratorShare
 from wrklab.verdicts.generator_verdicts import generator_rules, generator_verdict
 
 GENERATOR_HEADERS = (
@@ -17,7 +15,7 @@ GENERATOR_HEADERS = (
     "requests",
     "conn. open",
     "of",
-    "silent",
+    "no answers",
     "errors",
     "wrk CPU %",
     "host CPU %",
@@ -30,11 +28,11 @@ GENERATOR_HEADERS = (
 )
 
 GENERATORS_MEANING = (
-    "What each generator did: its own share of the load, its own latencies. The figures above are of all together, "
-    "from added histograms. The verdict is of its part alone: ok, or that of the gravest rule that casts doubt on it. "
-    "Silent are connections that went without answers. CPU is of wrk on that generator's CPUs, with the wrk of "
-    "generators that share them; others and steal are what neighbours and a hypervisor took of these, in the worst "
-    "round; start is how long after the common mark its first wrk began, in the worst round."
+    "What each generator did: its own share of the load, its own latencies. The tables above are of all together, "
+    "from added histograms. The verdict is of its part alone: ok, or that of the most severe rule that casts doubt on "
+    "it. `no answers` counts connections that were never answered or stalled. CPU is of wrk on that generator's CPUs, "
+    "with the wrk of generators that share them; others and steal are what neighbours and a hypervisor took of these, "
+    "in the worst round; start is how long after the common mark its first wrk began, in the worst round."
 )
 
 
@@ -42,47 +40,47 @@ def generator_lines(contents: Contents) -> list[tuple[str, ...]]:
     """A line a row and generator by GENERATOR_HEADERS; none where every load came from one generator."""
     many = len(contents.plan.scenarios) > 1
     return [
-        (f"{row.variant} ({row.scenario})" if many else row.variant, *_cells(row, part))
-        for row, part in _parts(contents)
+        (f"{share.variant} ({share.scenario})" if many else share.variant, *_cells(share))
+        for share in _shares(contents)
     ]
 
 
 def generator_values(contents: Contents) -> list[dict[str, object]]:
-    """The same as plain data with all figures: variant, scenario, verdict, rules, then GeneratorRow's keys, dotted."""
+    """A mapping a row and generator: variant, scenario, verdict, rules and host, then the metrics of its part."""
     return [
         {
-            "variant": row.variant,
-            "scenario": row.scenario,
+            "variant": share.variant,
+            "scenario": share.scenario,
             "verdict": generator_verdict(rules),
             "rules": [rule.name for rule in rules],
+            "host": share.host,
         }
-        | flatten(part.values())
-        for row, part in _parts(contents)
-        for rules in [generator_rules(row, part)]
+        | {metric.share: metric.scalar_of(share) for metric in GENERATOR_METRICS if metric.share}
+        for share in _shares(contents)
+        for rules in [generator_rules(share)]
     ]
 
 
-def _parts(contents: Contents) -> list[tuple[SummaryRow, GeneratorRow]]:
-    return [(entry.row, part) for entry in contents.rows for part in entry.row.generators]
+def _shares(contents: Contents) -> list[GeneratorShare]:
+    return [share for entry in contents.rows for share in entry.row.generators]
 
 
-def _cells(row: SummaryRow, part: GeneratorRow) -> tuple[str, ...]:
-    latency = part.latency
+def _cells(share: GeneratorShare) -> tuple[str, ...]:
     return (
-        part.host,
-        generator_verdict(generator_rules(row, part)),
-        formats.rate(part.requests_per_s),
-        formats.count(part.requests),
-        formats.count(part.connections_open),
-        formats.count(part.connections_asked),
-        formats.count(part.connections_lost),
-        formats.count(part.errors.total),
-        formats.percent_number(part.cpu_percent),
-        formats.percent_number(part.host_cpu_percent),
-        formats.percent_number(part.neighbours_cpu_percent),
-        formats.percent_number(part.steal_percent),
-        formats.ms(latency.p50_us if latency else None),
-        formats.ms(latency.p99_us if latency else None),
-        formats.ms(latency.max_us if latency else None),
-        formats.ms(None if part.start_skew_s is None else part.start_skew_s * 1e6),
+        share.host,
+        generator_verdict(generator_rules(share)),
+        formats.rate(share.requests_per_s),
+        formats.count(share.requests),
+        formats.count(share.connections_open),
+        formats.count(share.connections_asked),
+        formats.count(share.connections_lost),
+        formats.count(share.errors.total if share.errors else None),
+        formats.percent_number(share.generator_cpu_percent),
+        formats.percent_number(share.generator_host_cpu_percent),
+        formats.percent_number(share.generator_neighbours_cpu_percent),
+        formats.percent_number(share.generator_steal_percent),
+        formats.ms(share.latency_p50_us),
+        formats.ms(share.latency_p99_us),
+        formats.ms(share.latency_max_us),
+        formats.ms(None if share.start_skew_s is None else share.start_skew_s * 1e6),
     )

@@ -16,11 +16,12 @@ from wrklab.report.guide import HOW_TO_READ, WHEN_NOT_TO_BELIEVE
 from wrklab.report.tables import (
     BASELINE_HEADERS,
     PUBLISHED_HEADERS,
-    Half,
+    TWIN_HEADERS,
     TableColumn,
     baseline_cells,
     baseline_doubtful,
     baseline_line,
+    floor_line,
     harness_line,
     note_lines,
     note_numbers,
@@ -28,10 +29,11 @@ from wrklab.report.tables import (
     published_doubtful,
     report_columns,
     scenario_line,
+    twin_lines,
     verdict_lines,
 )
-from wrklab.report.twins import TWIN_HEADERS, floor_line, twin_lines
 from wrklab.results.records import Failure
+from wrklab.summary.metrics import Half
 
 #: Of a failed cell's log; all that was kept is in the store.
 LOG_LINES = 15

@@ -9,11 +9,11 @@ from typing import Any
 from rich.console import Console
 
 from wrklab.report import claims, terminal
+from wrklab.report.columns import to_csv, to_rows
 from wrklab.report.contents import Contents, read_contents
 from wrklab.report.generators import generator_values
 from wrklab.report.markdown import to_markdown
-from wrklab.report.tabular import to_csv, to_rows
-from wrklab.report.twins import twins_data
+from wrklab.report.tables import twins_data
 from wrklab.results.run_folder import Run, write_file
 
 

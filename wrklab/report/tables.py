@@ -5,20 +5,21 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 from wrklab import formats
 from wrklab.articles.published import NOT_MEASURED, Comparison
 from wrklab.catalogue.scenario import Scenario
 from wrklab.report.contents import Contents, ReportRow
-from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.doubt import Doubt
+from wrklab.summary.metrics import DoubtedBy, Half, Header, Metric
+from wrklab.summary.metrics_answers import errors_text
+from wrklab.summary.metrics_load import RateMetrics
+from wrklab.summary.noise_floor import NoiseFloor
+from wrklab.summary.rows import METRICS, SummaryRow
+from wrklab.summary.statistics import median
 from wrklab.verdicts.notes import doubts, row_notes
 from wrklab.verdicts.verdict import Verdict
 from wrklab.verdicts.verdicts import verdict_figures, verdict_of
-
-#: The two halves of the main table: the load and its answers, the latencies and the server's size.
-Half = Literal["rate", "latency"]
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,11 @@ class TableColumn:
 
     header: str
     half: Half
-    #: The doubt that makes its figure doubtful; `none`: it stands whatever the load did.
-    doubt: Doubt
+    #: The doubt that makes its value doubtful; `none`: it stands whatever the load did.
+    doubt: DoubtedBy
     text: Callable[[ReportRow], str]
+    #: Shown in report.md alone, and only where some row has a value: a terminal of 120 columns has no room for it.
+    is_optional: bool = False
 
     def is_doubtful(self, entry: ReportRow) -> bool:
         """A doubtful rate spoils all, as does a verdict that is not sound; doubtful latencies leave the rate."""
@@ -38,78 +41,38 @@ class TableColumn:
         return entry.is_doubtful or self.doubt in entry.doubts
 
 
-def _errors(row: SummaryRow) -> str:
-    if row.errors is None:
-        return formats.NONE
-    kinds = [f"{number:,} {kind}" for kind, number in row.errors.model_dump().items() if number]
-    return ", ".join(kinds) or "0"
-
-
-def _latency(name: str) -> Callable[[ReportRow], str]:
+def _of_metric(metric: Metric[object], header: Header[object]) -> TableColumn:
     def text(entry: ReportRow) -> str:
-        return formats.ms(getattr(entry.row.latency, name) if entry.row.latency else None)
+        if metric.name == "requests_per_s" and entry.row.state == "failed":
+            return "failed"
+        return metric.text_of(entry.row)
 
-    return text
-
-
-def _wrk_p99(entry: ReportRow) -> str:
-    return formats.ms(entry.row.wrk_latency.p99_us if entry.row.wrk_latency else None)
+    return TableColumn(header.title, header.half, metric.doubt, text, header.is_optional)
 
 
-def _requests_per_s(entry: ReportRow) -> str:
-    return "failed" if entry.row.state == "failed" else formats.rate(entry.row.requests_per_s)
+def _main_columns() -> Iterator[TableColumn]:
+    """The report's own columns, and those of the registry in its order; the article's ratio ends those of the rate."""
+    yield TableColumn("verdict", "rate", "none", lambda entry: entry.verdict or formats.NONE)
+    yield TableColumn("rank", "rate", "rate", lambda entry: str(entry.rank) if entry.rank else formats.NONE)
+    shown = [(metric, metric.header) for metric in METRICS if metric.header]
+    yield from (_of_metric(metric, header) for metric, header in shown if metric.theme == RateMetrics.THEME)
+    yield TableColumn("ours / publ.", "rate", "rate", lambda entry: formats.times(entry.published_ratio))
+    yield from (_of_metric(metric, header) for metric, header in shown if metric.theme != RateMetrics.THEME)
 
 
-def _percent(ratio: float | None) -> str:
-    return formats.percent_number(None if ratio is None else ratio * 100)
-
-
-MAIN_COLUMNS: tuple[TableColumn, ...] = (
-    TableColumn("verdict", "rate", "none", lambda e: e.verdict or formats.NONE),
-    TableColumn("rank", "rate", "rate", lambda e: str(e.rank) if e.rank else formats.NONE),
-    TableColumn("requests per s", "rate", "rate", _requests_per_s),
-    TableColumn(
-        "interval from-to",
-        "rate",
-        "rate",
-        lambda e: formats.rate_range(e.row.requests_per_s_low, e.row.requests_per_s_high),
-    ),
-    TableColumn("of ideal %", "rate", "rate", lambda e: _percent(e.row.ideal_ratio)),
-    TableColumn("ours / publ.", "rate", "rate", lambda e: formats.times(e.row.published_ratio)),
-    TableColumn("conn. open", "rate", "rate", lambda e: formats.count(e.row.connections_open)),
-    TableColumn("errors", "rate", "rate", lambda e: _errors(e.row)),
-    TableColumn("server CPU %", "rate", "rate", lambda e: formats.percent_number(e.row.server_cpu_percent)),
-    TableColumn("wrk CPU %", "rate", "rate", lambda e: formats.percent_number(e.row.generator_cpu_percent)),
-    TableColumn("start s", "rate", "none", lambda e: formats.seconds(e.row.startup_s)),
-    TableColumn("requests", "latency", "rate", lambda e: formats.count(e.row.requests)),
-    TableColumn("mean ms", "latency", "latency", _latency("mean_us")),
-    TableColumn("p50 ms", "latency", "latency", _latency("p50_us")),
-    TableColumn("p90 ms", "latency", "latency", _latency("p90_us")),
-    TableColumn("p99 ms", "latency", "latency", _latency("p99_us")),
-    TableColumn("p99.9 ms", "latency", "latency", _latency("p999_us")),
-    TableColumn("max ms", "latency", "latency", _latency("max_us")),
-    TableColumn("wrk's p99 ms", "latency", "latency", _wrk_p99),
-    TableColumn("procs", "latency", "none", lambda e: formats.count(e.row.processes_max)),
-    TableColumn("threads", "latency", "none", lambda e: formats.count(e.row.threads_max)),
-    TableColumn("memory MiB", "latency", "none", lambda e: formats.mib(e.row.memory_max_bytes)),
-    TableColumn("harness s", "latency", "none", lambda e: formats.seconds(e.row.harness_s)),
-)
-
-
-#: What a limit on requests at once allows, beside `of ideal %`; a terminal of 120 columns has no room for it.
-_CEILING_COLUMNS = (
-    TableColumn("ceiling per s", "rate", "none", lambda e: formats.rate(e.row.ceiling_per_s)),
-    TableColumn("of ceiling %", "rate", "rate", lambda e: _percent(e.row.ceiling_ratio)),
-)
+_ALL_COLUMNS = tuple(_main_columns())
+#: The columns that every report shows.
+MAIN_COLUMNS = tuple(column for column in _ALL_COLUMNS if not column.is_optional)
 
 
 def report_columns(half: Half, entries: Sequence[ReportRow]) -> list[TableColumn]:
-    """The columns of a half of the main table in report.md: with those of the ceiling where any row has one."""
-    columns = [column for column in MAIN_COLUMNS if column.half == half]
-    if half == "latency" or all(entry.row.ceiling_per_s is None for entry in entries):
-        return columns
-    place = next(i for i, column in enumerate(columns, 1) if column.header == "of ideal %")
-    return [*columns[:place], *_CEILING_COLUMNS, *columns[place:]]
+    """The columns of a half of the main table in report.md: the optional ones where any row has a value."""
+    return [
+        column
+        for column in _ALL_COLUMNS
+        if column.half == half
+        and (not column.is_optional or any(column.text(entry) != formats.NONE for entry in entries))
+    ]
 
 
 def note_numbers(entry: ReportRow) -> str:
@@ -189,7 +152,7 @@ def published_cells(comparison: Comparison, *, with_scenario: bool = True) -> tu
         formats.ms(latency.max_us if latency else None),
         formats.times(comparison.latency_max_ratio),
         _published_errors(comparison),
-        _errors(row) if row else formats.NONE,
+        errors_text(row.errors) if row else formats.NONE,
         "; ".join(remark for remark in remarks if remark != NOT_MEASURED),
     )
 
@@ -258,7 +221,7 @@ def baseline_cells(entry: ReportRow) -> tuple[str, ...]:
         formats.rate(row.requests_per_s),
         formats.rate_range(row.requests_per_s_min, row.requests_per_s_max),
         formats.times(row.baseline_ratio),
-        _percent(share),
+        formats.ratio_percent_number(share),
         formats.percent_number(row.server_cpu_percent),
         formats.ms(cpu_us),
         formats.count(row.processes_max),
@@ -292,3 +255,51 @@ def note_lines(contents: Contents) -> Iterator[tuple[int, str, tuple[str, ...]]]
     for group in contents.groups:
         heading = f"{group.rule}{doubtful[group.doubt]}: {group.meaning}. {group.next_step}."
         yield group.number, heading, tuple(f"{', '.join(who)}: {text}" for who, text in group.entries)
+
+
+TWIN_HEADERS = ("variant", "scenario", "A per s", "B per s", "B / A", "from-to", "told apart")
+
+
+def floor_line(floor: NoiseFloor) -> str:
+    """What the noise floor is and means; why there is none where nothing could be said."""
+    if floor.ratio is None:
+        return (
+            "Noise floor: none can be said: no variant has two rounds with answers as A and as B. "
+            "Measure with --rounds 3 or more."
+        )
+    return (
+        f"Noise floor {floor.ratio * 100:.2g} %: each variant was measured as two, A and B, which differ by nothing; "
+        "nineteen of twenty differences between them are smaller than this. Smaller differences are called equal."
+    )
+
+
+def twin_lines(floor: NoiseFloor) -> Iterator[tuple[str, ...]]:
+    """One line a variant and scenario, by TWIN_HEADERS; `told apart`: the lab was not steady while it ran."""
+    for pair in floor.pairs:
+        interval = pair.interval
+        yield (
+            pair.variant,
+            pair.scenario,
+            formats.rate(median(pair.a_per_s)),
+            formats.rate(median(pair.b_per_s)),
+            formats.near_one(pair.ratio),
+            formats.near_one_range(interval.low, interval.high) if interval else formats.NONE,
+            "yes" if (pair.scenario, pair.variant) in floor.told_apart else "no",
+        )
+
+
+def twins_data(floor: NoiseFloor) -> list[dict[str, Any]]:
+    """Each variant's twins as plain data: rates in requests/s, `ratio` B / A with both ends of its interval."""
+    return [
+        {
+            "variant": pair.variant,
+            "scenario": pair.scenario,
+            "a_per_s": list(pair.a_per_s),
+            "b_per_s": list(pair.b_per_s),
+            "ratio": pair.ratio,
+            "ratio_low": pair.interval.low if pair.interval else None,
+            "ratio_high": pair.interval.high if pair.interval else None,
+            "told_apart": (pair.scenario, pair.variant) in floor.told_apart,
+        }
+        for pair in floor.pairs
+    ]

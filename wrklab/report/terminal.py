@@ -17,18 +17,20 @@ from wrklab.report.tables import (
     BASELINE_HEADERS,
     MAIN_COLUMNS,
     PUBLISHED_HEADERS,
+    TWIN_HEADERS,
     TableColumn,
     baseline_cells,
     baseline_doubtful,
     baseline_line,
+    floor_line,
     harness_line,
     note_lines,
     note_numbers,
     published_cells,
     published_doubtful,
     scenario_line,
+    twin_lines,
 )
-from wrklab.report.twins import TWIN_HEADERS, floor_line, twin_lines
 from wrklab.verdicts.verdict import Verdict
 
 #: From this width on, both halves of the main table stand side by side.

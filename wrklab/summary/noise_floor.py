@@ -1,12 +1,12 @@
 """The noise floor of a run that measured every variant as two (`bench --aa`).
 
-A variant divided by itself is 1; what its twins' ratio shows beside 1 is noise. The floor is the run's repeatability
+A variant divided by itself is 1; how far its twins' ratio is from 1 is noise. The floor is the run's repeatability
 limit in the sense of ISO 5725-6 (4.1): the difference that two results obtained under the same conditions exceed in
 one case of twenty. It is estimated by the bootstrap: since A and B are the same, the rounds of both are put together,
 an A and a B of as many rounds are drawn from them with replacement, |ln(median of B / median of A)| is taken, and the
-floor is the 95th percentile over all drawings of all pairs, each pair with the same weight. So one unruly variant of
-many does not set the floor of all. How often it holds what it says: docs/method.md,
-and tests/unit/summary/test_noise_floor.py.
+floor is the 95th percentile over all drawings of all pairs, each pair with the same weight. So one unsteady variant of
+many does not set the floor of all. How often the floor is right: docs/method.md and
+tests/unit/summary/test_noise_floor.py.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class TwinPair:
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """What a run says of its own noise."""
+    """How much noise a run measured in itself."""
 
     #: 0.02: differences below 2 % are none. None: no pair has two rounds with answers on both sides.
     ratio: float | None
     pairs: tuple[TwinPair, ...]
-    #: (scenario, variant) of pairs that the test tells apart although they are the same: the lab was not steady.
+    #: (scenario, variant) of pairs that the test distinguishes although they are the same: the lab was not steady.
     told_apart: frozenset[tuple[str, str]] = frozenset()
 
 

@@ -1,4 +1,4 @@
-"""Medians and ratios with intervals, and whether two sets of rounds can be told apart. Why these: docs/method.md.
+"""Medians and ratios with intervals, and whether two sets of rounds are distinguishable. Why these: docs/method.md.
 
 Rates are those of rounds, in requests/s; a round without answers (0) has no place in a ratio.
 """
@@ -18,7 +18,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 #: Of every interval. A bootstrap of few rounds covers less (docs/method.md): that of 3 rounds 75 %, of 5 rounds 94 %.
 CONFIDENCE_RATIO = 0.95
-#: Below this p-value two sets of rounds are told apart.
+#: Below this p-value two sets of rounds are distinguishable.
 SIGNIFICANCE_P = 0.05
 #: Fewer rounds say nothing about how rounds differ.
 ROUNDS_MIN = 2
@@ -36,7 +36,7 @@ class Interval:
     high: float
 
     def __post_init__(self) -> None:
-        """Raises ValueError where the ends have changed places."""
+        """Raises ValueError where the low end is above the high end."""
         if self.low > self.high:
             raise ValueError(f"an interval from {self.low} to {self.high}: its low end is above its high end")
 
@@ -72,7 +72,7 @@ def ratio_interval(new_per_s: Sequence[float], old_per_s: Sequence[float]) -> In
 
 
 def null_log_ratios(first_per_s: Sequence[float], second_per_s: Sequence[float]) -> Floats | None:
-    """|ln(median / median)| of two sets of rounds that are of one population, drawn anew many times.
+    """|ln(median / median)| of two sets of rounds of one population, drawn many times.
 
     Both are put together, and as many rounds as each has are drawn from all with replacement. None where can_test says
     no.
@@ -103,7 +103,7 @@ def difference_p(first_per_s: Sequence[float], second_per_s: Sequence[float]) ->
     if not can_test(first_per_s, second_per_s):
         return None
     if sorted(first_per_s) == sorted(second_per_s):
-        return 1.0  # the same figures, such as a run beside itself; without any spread the test would divide by 0
+        return 1.0  # the same rates, such as a run compared with itself; without any spread the test would divide by 0
     from scipy import stats
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -128,7 +128,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def false_discovery(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted so that of all differences that are told at most the limit's share is chance, on average.
+    """p-values adjusted so that of all differences reported at most the limit's share is chance, on average.
 
     Y. Benjamini, Y. Hochberg, Controlling the False Discovery Rate, J. R. Statist. Soc. B 57 (1995); scipy's.
     """

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from wrklab.summary.generator_rows import GeneratorRow
-from wrklab.summary.rows import SummaryRow
+from wrklab.summary.rows import GeneratorShare
 from wrklab.verdicts.conditions import is_letting_in
 from wrklab.verdicts.rules import RULES, Rule
 
-#: What a generator can be asked: whether its own part is sound. What set the rate is a matter of the whole row.
+#: Connections without answers. Where the server's accept queue explains the row's, it explains each generator's.
+_EXPLAINED_BY_QUEUE = "silent"
+#: What a generator can be asked: whether its own part is sound. What set the rate is a matter of the complete row.
 ASKED = frozenset(
     {
         "connect_errors",
@@ -22,7 +21,7 @@ ASKED = frozenset(
         "generator_held_up",
         "generator_host_full",
         "started_apart",
-        "silent",
+        _EXPLAINED_BY_QUEUE,
         "generator_steal",
         "generator_neighbours",
         "others_on_generator",
@@ -33,44 +32,12 @@ ASKED = frozenset(
 OK = "ok"
 
 
-def generator_rules(row: SummaryRow, part: GeneratorRow) -> tuple[Rule, ...]:
-    """The rules that apply to one generator of a row, the gravest first."""
-    alone = _alone(row, part)
-    return tuple(rule for rule in RULES if rule.name in ASKED and rule.applies(alone))
+def generator_rules(share: GeneratorShare) -> tuple[Rule, ...]:
+    """The rules that apply to one generator's part of a row, the most severe first."""
+    asked = ASKED - {_EXPLAINED_BY_QUEUE} if is_letting_in(share.of) else ASKED
+    return tuple(rule for rule in RULES if rule.name in asked and rule.applies(share))
 
 
 def generator_verdict(rules: tuple[Rule, ...]) -> str:
     """A `Verdict` where one of them leads to it, else `ok`."""
     return next((str(rule.verdict) for rule in rules if rule.verdict), OK)
-
-
-def _alone(row: SummaryRow, part: GeneratorRow) -> SummaryRow:
-    """The row as if all of its load were this generator's."""
-    return replace(
-        row,
-        generators=(),
-        requests=part.requests,
-        errors=part.errors,
-        broken_ratio=None,
-        # The first one's, whoever is asked.
-        warmup_errors=None,
-        latency=part.latency or row.latency,
-        connections_asked=part.connections_asked,
-        connections_open=part.connections_open,
-        connections_held=part.connections_held,
-        connections_reopening=part.connections_reopening,
-        connections_unanswered=part.connections_unanswered,
-        # Where the server's accept queue explains the row's, it explains each generator's; else nobody knows whose.
-        connections_unexplained=0 if is_letting_in(row) else part.connections_lost,
-        connections_silent=part.connections_silent,
-        generator_cpu_percent=part.cpu_percent,
-        generator_host_cpu_percent=part.host_cpu_percent,
-        generator_thread_percent=part.thread_percent,
-        generator_thread_waiting_percent=part.thread_waiting_percent,
-        generator_unread_ratio=part.unread_ratio,
-        generator_neighbours_cpu_percent=part.neighbours_cpu_percent,
-        generator_others_cpu_percent=part.others_cpu_percent,
-        generator_steal_percent=part.steal_percent,
-        generator_held_up_s=part.held_up_s,
-        start_skew_ratio=None if part.start_apart_s is None else part.start_apart_s / row.duration_s,
-    )

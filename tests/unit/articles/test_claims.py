@@ -342,7 +342,7 @@ def test_the_record_of_a_server_that_ended_says_so_in_these_words() -> None:
     state = {"active_state": "failed", "sub_state": "failed", "result": "oom-kill"}
     raw = CellRaw(1000.0, server={"state": state})
     failed = cell_outcome(raw, handmade_planned(cell), 0, HOSTS).record
-    [row] = summarise(handmade_plan([cell]), [failed], lambda _: {}, {})
+    [row] = summarise(handmade_plan([cell]), [failed], lambda _: {})
 
     assert (row.state, row.rounds_server_ended, ended_under_load(row)) == ("failed", 0, True)
 

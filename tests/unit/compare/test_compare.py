@@ -55,7 +55,7 @@ def side(
     def no_histograms(_: str) -> Mapping[str, bytes]:
         return {}
 
-    rows = summarise(planned, cells, no_histograms, {})
+    rows = summarise(planned, cells, no_histograms)
     floor = None if floor_ratio is None else NoiseFloor(floor_ratio, ())
     return RunSide(planned, handmade_environment(), rows, floor)
 
@@ -168,7 +168,7 @@ def test_rates_that_the_load_sets_are_said_to_be_so() -> None:
     row = only(found)
 
     assert (row.outcome, row.is_load_set) == ("equal", True)
-    assert row.cpu_ratio == pytest.approx(2.0)
+    assert row.metric_ratios["server_cpu_us_per_request"] == pytest.approx(2.0)
     assert any("Hold- or limit-bound in both runs: 1 row." in line for line in summary_lines(found))
     assert not only(compare_runs(run({"v": STEADY}), run({"v": STEADY}))).is_load_set
 

@@ -6,7 +6,6 @@ import pytest
 
 from tests.unit.handmade_records import handmade_cell, handmade_measurement, handmade_plan
 from wrklab.results.records import GeneratorRecord
-from wrklab.summary.generator_rows import generator_rows
 from wrklab.summary.rows import cell_row
 from wrklab.verdicts.generator_verdicts import ASKED, generator_rules, generator_verdict
 from wrklab.verdicts.rules import RULES
@@ -33,7 +32,7 @@ def judged(**changes: object) -> list[tuple[str, list[str]]]:
     )
     cell = handmade_cell(measurement=handmade_measurement(generators=parts))
     row = cell_row(handmade_plan([cell]), cell)
-    found = [generator_rules(row, part) for part in generator_rows([cell], lambda _: {})]
+    found = [generator_rules(share) for share in row.generators]
     return [(generator_verdict(rules), [rule.name for rule in rules]) for rules in found]
 
 
@@ -63,6 +62,20 @@ def test_a_doubt_is_about_the_generator_that_it_is_found_on(
 def test_few_connections_of_one_are_not_hidden_by_the_others() -> None:
     """12 of 1,000 closed are 0.6 % of the load of both, and 1.2 % of its own."""
     assert judged(connections_open=988)[1] == ("polluted", ["connections_not_open"])
+
+
+@pytest.mark.parametrize(("before", "rules"), [(64, []), (46, ["silent"])])
+def test_a_queue_that_explains_the_rows_explains_each_generators(before: int, rules: list[str]) -> None:
+    """A busy server that accepts one connection after the other: nobody knows whose connections wait in its queue."""
+    parts = [
+        GeneratorRecord.model_validate(PART | {"host": host, "connections_unanswered": unanswered})
+        for host, unanswered in (("loadgen", 20), ("loadgen_2", 26))
+    ]
+    queue = {"accept_queue_before": before, "accept_queue_counted": 46}
+    cell = handmade_cell(measurement=handmade_measurement(generators=parts, server=queue))
+    row = cell_row(handmade_plan([cell]), cell)
+
+    assert [[rule.name for rule in generator_rules(share)] for share in row.generators] == [rules, rules]
 
 
 def test_every_rule_that_is_asked_exists() -> None:

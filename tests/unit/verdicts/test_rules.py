@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.unit.handmade_records import handmade_cell, handmade_failure, handmade_latency, handmade_plan
+from tests.unit.handmade_records import (
+    changed,
+    handmade_cell,
+    handmade_failure,
+    handmade_latency,
+    handmade_plan,
+    handmade_share,
+    handmade_summary,
+)
 from wrklab.bench.deadlines import ATTEMPT_LIMIT_S
 from wrklab.results.records import Errors, RunPlan
-from wrklab.summary.answer_sizes import AnswerSizes
-from wrklab.summary.generator_rows import GeneratorRow
-from wrklab.summary.rows import SummaryRow
+from wrklab.summary.metrics_answers import AnswerSizes
 from wrklab.verdicts.contradictions import AFTER_LIMIT_S
 from wrklab.verdicts.notes import doubts, row_notes, run_notes
 from wrklab.verdicts.rules import RULES
@@ -20,7 +25,7 @@ from wrklab.verdicts.verdict import Verdict
 from wrklab.verdicts.verdicts import verdict_of
 
 #: A row that nothing is wrong with.
-GOOD = SummaryRow(
+GOOD = handmade_summary(
     variant="flask_gunicorn_gevent",
     stack="flask",
     scenario="standard",
@@ -70,27 +75,14 @@ GOOD = SummaryRow(
     connections_silent=0,
     backlog=2048,
     listen_overflows=0,
-    published_row="flask-gunicorn-gevent",
-    published_duration_s=4.0,
 )
 
 TIMED_OUT = "timed out: connected, but no whole answer within 4 s"
 
 #: Two of them, the second the busier.
-GENERATORS = tuple(
-    GeneratorRow(
-        host=host,
-        requests=90_000,
-        requests_per_s=7500.0,
-        connections_asked=1000,
-        connections_open=1000,
-        errors=Errors(),
-        cpu_percent=cpu_percent,
-        host_cpu_percent=None,
-        latency=None,
-        start_skew_s=0.003,
-    )
-    for host, cpu_percent in (("loadgen", 45.0), ("loadgen_2", 91.0))
+GENERATORS = (
+    handmade_share("loadgen", generator_cpu_percent=45.0),
+    handmade_share("loadgen_2", generator_cpu_percent=91.0),
 )
 
 #: rule: (what makes it speak, what its note must hold, what keeps it silent though near).
@@ -375,11 +367,6 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
         {"in_flight_limit": 40, "ceiling_ratio": 0.9},
     ),
     "one_round": ({"rounds": 1, "rounds_planned": 1}, "one window of 4 s", {"rounds": 1, "rounds_planned": 3}),
-    "shorter_than_published": (
-        {"published_duration_s": 60.0},
-        "4 s here, 60 s there",
-        {"published_duration_s": None},
-    ),
 }
 
 
@@ -398,7 +385,7 @@ def test_a_rule_speaks_with_its_figures(rule: str) -> None:
     """Where its condition holds, its note stands with figures and a next step."""
     changes, text, _ = CASES[rule]
 
-    [note] = [note for note in row_notes(replace(GOOD, **changes)) if note.rule == rule]
+    [note] = [note for note in row_notes(changed(GOOD, **changes)) if note.rule == rule]
 
     assert text in note.text
     assert note.sentence == f"{note.text}: {note.meaning}. {note.next_step}."
@@ -415,7 +402,7 @@ def test_only_a_limit_that_the_rate_meets_excuses(
     """Below it something else holds connections up; a rate above it shows that it is not the limit."""
     slow: dict[str, Any] = {"latency": handmade_latency(p99_us=3_800_000.0), "connections_unanswered": 1840}
     idle: dict[str, Any] = {"server_cpu_percent": 5.0, "server_cpus_busy_percent": 9.0, "busy_ratio": 0.12}
-    names = {note.rule for note in row_notes(replace(GOOD, **slow, **idle, ceiling_ratio=ceiling_ratio))}
+    names = {note.rule for note in row_notes(changed(GOOD, **slow, **idle, ceiling_ratio=ceiling_ratio))}
 
     assert (rule in names, excused in names) == (not is_excused, is_excused)
 
@@ -423,7 +410,7 @@ def test_only_a_limit_that_the_rate_meets_excuses(
 @pytest.mark.parametrize("ceiling_ratio", [None, 0.3, 1.0])
 def test_no_limit_excuses_connections_that_starve_for_many_turns(ceiling_ratio: float | None) -> None:
     """Eight keep-alive workers that answer as fast as eight can, and 56 connections that none of them ever takes."""
-    row = replace(GOOD, connections_asked=64, connections_unanswered=56, ceiling_ratio=ceiling_ratio)
+    row = changed(GOOD, connections_asked=64, connections_unanswered=56, ceiling_ratio=ceiling_ratio)
 
     assert verdict_of(row) == Verdict.POLLUTED
 
@@ -443,7 +430,7 @@ def test_no_limit_excuses_connections_that_starve_for_many_turns(ceiling_ratio: 
 )
 def test_only_a_full_server_that_lets_in_explains_who_has_no_answer(changes: dict[str, Any], verdict: Verdict) -> None:
     """uvicorn with 2,000 connections as it was measured: 684 outside, 14 a second are let in."""
-    row = replace(
+    row = changed(
         GOOD,
         connections_unanswered=684,
         connections_not_let_in=684,
@@ -452,11 +439,11 @@ def test_only_a_full_server_that_lets_in_explains_who_has_no_answer(changes: dic
         ceiling_ratio=None,
         in_flight_limit=None,
     )
-    found = replace(row, **changes)
+    found = changed(row, **changes)
 
     assert verdict_of(found) == verdict
     # While they wait outside no latency runs for them: a busy_ratio of 0.5 is no starving then.
-    names = {note.rule for note in row_notes(replace(found, busy_ratio=0.5))}
+    names = {note.rule for note in row_notes(changed(found, busy_ratio=0.5))}
     is_explained = verdict == Verdict.SERVER_BOUND
     expected = {"let_in_slowly"} if is_explained else {"silent", "starved"}
     assert names & {"let_in_slowly", "silent", "starved"} == expected
@@ -481,16 +468,16 @@ def test_only_a_full_server_that_lets_in_explains_who_has_no_answer(changes: dic
 def test_answers_that_take_just_their_hold_are_hold_bound(changes: dict[str, Any], *, is_bound: bool) -> None:
     """Of every connection, nearly all the time: whatever the rate falls short by, the server is not why."""
     idle: dict[str, Any] = {"server_cpu_percent": 55.0, "server_cpus_busy_percent": 60.0}
-    row = replace(GOOD, **idle, ideal_ratio=0.923, requests_per_s=18_466.0, latency=handmade_latency(mean_us=104_300.0))
+    row = changed(GOOD, **idle, ideal_ratio=0.923, requests_per_s=18_466.0, latency=handmade_latency(mean_us=104_300.0))
 
-    assert ("hold_bound" in {note.rule for note in row_notes(replace(row, **changes))}) is is_bound
+    assert ("hold_bound" in {note.rule for note in row_notes(changed(row, **changes))}) is is_bound
 
 
 @pytest.mark.parametrize(("held_back_percent", "is_told"), [(10.0, False), (11.0, True), (None, False)])
 def test_a_quota_of_most_of_a_cpu_is_told(held_back_percent: float | None, *, is_told: bool) -> None:
     """The unit waits no longer than its CPUs are busy, but at times when nobody has them."""
     half: dict[str, Any] = {"server_cpu_percent": 70.0, "server_cpus_busy_percent": 72.0, "unit_waiting_percent": 40.0}
-    row = replace(GOOD, **half, unit_held_back_percent=held_back_percent)
+    row = changed(GOOD, **half, unit_held_back_percent=held_back_percent)
 
     assert ("held_back" in {note.rule for note in row_notes(row)}) is is_told
     assert verdict_of(row) == (Verdict.DISTURBED if is_told else Verdict.UNEXPLAINED)
@@ -499,7 +486,7 @@ def test_a_quota_of_most_of_a_cpu_is_told(held_back_percent: float | None, *, is
 @pytest.mark.parametrize(("timeouts", "verdict"), [(88_000, Verdict.SERVER_BOUND), (800, Verdict.POLLUTED)])
 def test_answers_after_wrks_time_out_are_slow_and_not_missing(timeouts: int, verdict: Verdict) -> None:
     """A full server whose 2,000 connections wait 4 s each in a minute: no latency shows it, and none of them hangs."""
-    row = replace(
+    row = changed(
         GOOD,
         duration_s=60.0,
         timeout_s=2,
@@ -516,20 +503,20 @@ def test_answers_after_wrks_time_out_are_slow_and_not_missing(timeouts: int, ver
     assert verdict_of(row) == verdict
     # An idle server has no such excuse.
     idle: dict[str, Any] = {"server_cpu_percent": 5.0, "server_cpus_busy_percent": 9.0, "unit_waiting_percent": 2.0}
-    assert verdict_of(replace(row, **idle)) == Verdict.POLLUTED
+    assert verdict_of(changed(row, **idle)) == Verdict.POLLUTED
 
 
 @pytest.mark.parametrize(("ratio", "rule"), [(0.0029, "many_errors"), (0.0009, "some_errors")])
 def test_errors_of_one_round_are_not_thinned_by_the_others(ratio: float, rule: str) -> None:
     """0.29 % in one of three are 0.097 % of all."""
-    row = replace(GOOD, errors=Errors(read=174), broken_ratio=ratio)
+    row = changed(GOOD, errors=Errors(read=174), broken_ratio=ratio)
 
     assert {note.rule for note in row_notes(row)} & {"many_errors", "some_errors"} == {rule}
 
 
 def test_wrong_bodies_are_told_of_those_that_were_compared() -> None:
     """A hundredth of the connections compares; the others' bodies nobody saw."""
-    row = replace(GOOD, errors=Errors(body=190), answers_checked=1_900)
+    row = changed(GOOD, errors=Errors(body=190), answers_checked=1_900)
 
     [note] = [note for note in row_notes(row) if note.rule == "wrong_body"]
     assert note.text == "190 of the 1,900 compared (180,000 answers in all)"
@@ -540,22 +527,22 @@ def test_a_rule_is_silent_near_its_limit(rule: str) -> None:
     """A row that comes near the condition without meeting it has no such note."""
     silent = CASES[rule][2]
 
-    assert rule not in [note.rule for note in row_notes(replace(GOOD, **silent))]
+    assert rule not in [note.rule for note in row_notes(changed(GOOD, **silent))]
 
 
 def test_starvation_is_seen_beside_a_busy_server() -> None:
     """Eight keep-alive workers under 64 connections are busy, and the other 56 starve all the same."""
     load: dict[str, Any] = {"connections_asked": 64, "connections_open": 64, "latency": handmade_latency(mean_us=533.0)}
-    row = replace(GOOD, **load, busy_ratio=0.125, server_cpu_percent=99.0)
+    row = changed(GOOD, **load, busy_ratio=0.125, server_cpu_percent=99.0)
 
     assert [note.rule for note in row_notes(row)] == ["starved", "server_busy"]
 
 
 def test_doubts_tell_rates_from_latencies() -> None:
     """Time-outs spoil the latencies only; a busy generator spoils the rate; an explanation spoils nothing."""
-    assert doubts(row_notes(replace(GOOD, errors=Errors(timeout=5)))) == {"latency"}
-    assert doubts(row_notes(replace(GOOD, generator_cpu_percent=95.0))) == {"rate"}
-    assert doubts(row_notes(replace(GOOD, ideal_ratio=0.99))) == set()
+    assert doubts(row_notes(changed(GOOD, errors=Errors(timeout=5)))) == {"latency"}
+    assert doubts(row_notes(changed(GOOD, generator_cpu_percent=95.0))) == {"rate"}
+    assert doubts(row_notes(changed(GOOD, ideal_ratio=0.99))) == set()
 
 
 def handmade_run(**changes: Any) -> RunPlan:  # noqa: ANN401
@@ -577,7 +564,7 @@ def test_notes_of_the_plan_are_repeated() -> None:
 
 def test_an_unfinished_run_counts_what_is_missing() -> None:
     """Failed rounds ended; rounds that never ended are missing."""
-    row = replace(GOOD, rounds=1, rounds_failed=1)
+    row = changed(GOOD, rounds=1, rounds_failed=1)
 
     assert [note.text for note in run_notes(handmade_run(), [row])] == ["1 of 3 cells were not measured"]
 
@@ -590,7 +577,7 @@ def test_failures_are_kept_apart_by_whether_they_were_expected() -> None:
 
 def test_of_several_generators_the_busy_one_is_named() -> None:
     """It is its CPUs that were short."""
-    row = replace(GOOD, generators=GENERATORS, generator_cpu_percent=91.0)
+    row = changed(GOOD, generators=GENERATORS, generator_cpu_percent=91.0)
     texts = [note.text for note in row_notes(row) if note.rule == "generator_busy"]
 
     assert texts == ["wrk took 91 % of loadgen_2's CPUs, the server's unit 97 % of its own"]
@@ -600,7 +587,7 @@ def test_of_several_generators_the_busy_one_is_named() -> None:
 def test_a_limit_excuses_no_server_that_hung(changes: dict[str, Any]) -> None:
     """Not where the rate is above that limit, nor where not one connection is served any more near the end."""
     hung = {"connections_silent": 1999, "busy_ratio": 0.07, "generator_cpu_percent": 1.0, "server_cpu_percent": 0.0}
-    names = {note.rule for note in row_notes(replace(GOOD, **(hung | changes)))}
+    names = {note.rule for note in row_notes(changed(GOOD, **(hung | changes)))}
 
     assert "silent" in names
     assert not names & {"silent_by_limit", "starved_by_limit"}
@@ -621,7 +608,7 @@ def test_a_limit_excuses_no_server_that_hung(changes: dict[str, Any]) -> None:
 )
 def test_a_hold_is_kept_by_the_quickest_answer(changes: dict[str, Any], *, is_kept: bool) -> None:
     """Under load and of the idle server; timers that end a little early are no fault."""
-    names = [note.rule for note in row_notes(replace(GOOD, **changes))]
+    names = [note.rule for note in row_notes(changed(GOOD, **changes))]
 
     assert ("hold_not_kept" not in names) == is_kept
 
@@ -629,12 +616,12 @@ def test_a_hold_is_kept_by_the_quickest_answer(changes: dict[str, Any], *, is_ke
 @pytest.mark.parametrize(("kind", "rule"), [("status", "wrong_status"), ("body", "wrong_body")])
 def test_wrong_answers_of_the_warm_up_count(kind: str, rule: str) -> None:
     """Each of them is compared, which those of most windows are not."""
-    row = replace(GOOD, warmup_errors=Errors(**{kind: 3}), warmup_requests=160)
+    row = changed(GOOD, warmup_errors=Errors(**{kind: 3}), warmup_requests=160)
 
     [note] = [note for note in row_notes(row) if note.rule == rule]
     assert note.text == "3 of 160 answers of the warm-up"
     assert verdict_of(row) == Verdict.POLLUTED
-    assert verdict_of(replace(row, warmup_errors=Errors(read=3))) == Verdict.SERVER_BOUND
+    assert verdict_of(changed(row, warmup_errors=Errors(read=3))) == Verdict.SERVER_BOUND
 
 
 def test_the_rules_know_how_long_the_get_after_waits() -> None:

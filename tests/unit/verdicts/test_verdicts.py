@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.unit.handmade_records import (
+    changed,
     handmade_cell,
     handmade_failure,
     handmade_latency,
@@ -72,7 +72,7 @@ def no_histograms(_: str) -> Mapping[str, bytes]:
 )
 def test_the_gravest_rule_that_decides_gives_the_verdict(changes: dict[str, Any], verdict: Verdict | None) -> None:
     """The order of RULES is the order of gravity."""
-    assert verdict_of(replace(GOOD, **changes)) == verdict
+    assert verdict_of(changed(GOOD, **changes)) == verdict
 
 
 def test_every_verdict_has_a_rule_that_leads_to_it() -> None:
@@ -85,27 +85,27 @@ def test_every_verdict_has_a_rule_that_leads_to_it() -> None:
 
 def test_one_process_that_can_use_one_cpu_is_the_limit_of_four() -> None:
     """A Python process is at its end at 25 % of four CPUs; Go's is not."""
-    row = replace(GOOD, **IDLE, busiest_process_cpu_percent=99.0, serving_processes_count=1, full_processes_count=1)
+    row = changed(GOOD, **IDLE, busiest_process_cpu_percent=99.0, serving_processes_count=1, full_processes_count=1)
 
     assert verdict_of(row) == Verdict.SERVER_BOUND
     assert "1 of 1 serving processes filled one CPU each" in applying(row)[-1].figures(row)
-    assert verdict_of(replace(row, is_one_cpu_a_process=False)) == Verdict.UNEXPLAINED
-    assert verdict_of(replace(row, serving_processes_count=4)) == Verdict.UNEXPLAINED
+    assert verdict_of(changed(row, is_one_cpu_a_process=False)) == Verdict.UNEXPLAINED
+    assert verdict_of(changed(row, serving_processes_count=4)) == Verdict.UNEXPLAINED
 
 
 def test_short_windows_reach_their_ideal_too() -> None:
     """In 1 s at a hold of 100 ms a tenth of a connection's time may hold an answer that does not end in the window."""
-    row = replace(GOOD, **IDLE, duration_s=1.0, latency=handmade_latency(p99_us=101_000.0))
+    row = changed(GOOD, **IDLE, duration_s=1.0, latency=handmade_latency(p99_us=101_000.0))
 
-    assert verdict_of(replace(row, ideal_ratio=0.88)) == Verdict.HOLD_BOUND
-    assert verdict_of(replace(row, ideal_ratio=0.85)) == Verdict.UNEXPLAINED
+    assert verdict_of(changed(row, ideal_ratio=0.88)) == Verdict.HOLD_BOUND
+    assert verdict_of(changed(row, ideal_ratio=0.85)) == Verdict.UNEXPLAINED
     # A hold that does not fit into the window at all has no such excuse.
-    assert verdict_of(replace(row, hold_ms=1500, ideal_ratio=0.4)) == Verdict.UNEXPLAINED
+    assert verdict_of(changed(row, hold_ms=1500, ideal_ratio=0.4)) == Verdict.UNEXPLAINED
 
 
 def test_an_unexplained_row_says_so() -> None:
     """With the CPU of both sides."""
-    row = replace(GOOD, **IDLE)
+    row = changed(GOOD, **IDLE)
 
     assert applying(row) == (UNEXPLAINED,)
     assert "the unit took 30 % of the CPUs given to the server" in UNEXPLAINED.figures(row)
@@ -119,7 +119,7 @@ def test_a_verdict_shows_the_figures_it_rests_on() -> None:
     assert "server CPU 97 % (its host -), wrk CPU 45 % (its host 50 %, busiest thread 30 %)" in text
     assert "0 errors; 2,000 of 2,000 connections open, 0 never answered, 0 silent" in text
     assert "15,000 requests/s x 126.0 ms = 1,890 in flight" in text
-    assert verdict_figures(replace(GOOD, rounds=0)) == ""
+    assert verdict_figures(changed(GOOD, rounds=0)) == ""
 
 
 def test_a_cell_is_judged_by_itself_and_a_row_by_all_its_rounds() -> None:
@@ -129,11 +129,11 @@ def test_a_cell_is_judged_by_itself_and_a_row_by_all_its_rounds() -> None:
     cells = [handmade_cell(round_number=1), handmade_cell(round_number=2, measurement=slow)]
 
     assert [cell_verdict(handmade_plan(cells), cell) for cell in cells] == [Verdict.SERVER_BOUND] * 2
-    [row] = summarise(handmade_plan(cells), cells, no_histograms, {})
+    [row] = summarise(handmade_plan(cells), cells, no_histograms)
     assert verdict_of(row) == Verdict.UNSTABLE
 
     cells.append(handmade_cell(round_number=3, measurement=disturbed))
-    [row] = summarise(handmade_plan(cells), cells, no_histograms, {})
+    [row] = summarise(handmade_plan(cells), cells, no_histograms)
     assert cell_verdict(handmade_plan(cells), cells[2]) == Verdict.DISTURBED
     assert verdict_of(row) == Verdict.DISTURBED
 
