@@ -17,8 +17,7 @@ from wrklab.catalogue.catalogue import Catalogue
 from wrklab.results.probe_record import ProbeRecord
 from wrklab.results.records import Errors
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.notes import row_notes
-from wrklab.verdicts.verdicts import verdict_of
+from wrklab.verdicts.rules import row_notes, verdict_of
 
 
 def handmade_claim(**changes: Any) -> Claim:  # noqa: ANN401  keys of the card

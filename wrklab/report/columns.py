@@ -11,7 +11,7 @@ from wrklab.formats import occurrences
 from wrklab.report.contents import ReportRow
 from wrklab.results.records import Errors, Latency
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.verdicts import verdict_figures
+from wrklab.verdicts.rules import verdict_figures
 
 Value: TypeAlias = str | int | float | None
 

@@ -13,9 +13,8 @@ from wrklab.catalogue.scenario import Scenario
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts.doubt import Doubt
-from wrklab.verdicts.notes import doubts, row_notes
+from wrklab.verdicts.rules import doubts, is_doubtful, row_notes, verdict_figures, verdict_of
 from wrklab.verdicts.verdict import Verdict
-from wrklab.verdicts.verdicts import verdict_figures, verdict_of
 
 #: The two halves of the main table: the load and its answers, the latencies and the server's size.
 Half = Literal["rate", "latency"]
@@ -156,10 +155,9 @@ def published_doubtful(comparison: Comparison) -> frozenset[int]:
     row = comparison.ours
     if row is None:
         return frozenset()
-    found = doubts(row_notes(row))
-    if _unsound(row) or "rate" in found:
+    if is_doubtful(row):
         return _OUR_RATE | _OUR_LATENCY
-    return _OUR_LATENCY if "latency" in found else frozenset()
+    return _OUR_LATENCY if "latency" in doubts(row_notes(row)) else frozenset()
 
 
 def _unsound(row: SummaryRow) -> Verdict | None:

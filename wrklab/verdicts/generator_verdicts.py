@@ -6,37 +6,21 @@ from dataclasses import replace
 
 from wrklab.summary.generator_rows import GeneratorRow
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.conditions import is_letting_in
-from wrklab.verdicts.rules import RULES, Rule
+from wrklab.verdicts.connections import is_accepting
+from wrklab.verdicts.rules import RULES
+from wrklab.verdicts.verdict import Rule
 
-#: What a generator can be asked: whether its own part is sound. What set the rate is a matter of the whole row.
-ASKED = frozenset(
-    {
-        "connect_errors",
-        "wrong_status",
-        "wrong_body",
-        "many_errors",
-        "generator_busy",
-        "generator_thread_busy",
-        "generator_behind",
-        "generator_held_up",
-        "generator_host_full",
-        "started_apart",
-        "silent",
-        "generator_steal",
-        "generator_neighbours",
-        "others_on_generator",
-        "connections_not_open",
-    }
-)
 #: None of them applies.
 OK = "ok"
 
 
 def generator_rules(row: SummaryRow, part: GeneratorRow) -> tuple[Rule, ...]:
-    """The rules that apply to one generator of a row, the gravest first."""
+    """The rules that apply to one generator of a row, the most severe first: those of its own part of the load.
+
+    What set the rate is a matter of the row as a whole.
+    """
     alone = _alone(row, part)
-    return tuple(rule for rule in RULES if rule.name in ASKED and rule.applies(alone))
+    return tuple(rule for rule in RULES if rule.concerns_generator and rule.applies(alone))
 
 
 def generator_verdict(rules: tuple[Rule, ...]) -> str:
@@ -61,7 +45,7 @@ def _alone(row: SummaryRow, part: GeneratorRow) -> SummaryRow:
         connections_reopening=part.connections_reopening,
         connections_unanswered=part.connections_unanswered,
         # Where the server's accept queue explains the row's, it explains each generator's; else nobody knows whose.
-        connections_unexplained=0 if is_letting_in(row) else part.connections_lost,
+        connections_unexplained=0 if is_accepting(row) else part.connections_lost,
         connections_silent=part.connections_silent,
         generator_cpu_percent=part.cpu_percent,
         generator_host_cpu_percent=part.host_cpu_percent,

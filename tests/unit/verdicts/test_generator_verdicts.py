@@ -8,7 +8,7 @@ from tests.unit.handmade_records import handmade_cell, handmade_measurement, han
 from wrklab.results.records import GeneratorRecord
 from wrklab.summary.generator_rows import generator_rows
 from wrklab.summary.rows import cell_row
-from wrklab.verdicts.generator_verdicts import ASKED, generator_rules, generator_verdict
+from wrklab.verdicts.generator_verdicts import generator_rules, generator_verdict
 from wrklab.verdicts.rules import RULES
 
 PART = {
@@ -49,7 +49,7 @@ def judged(**changes: object) -> list[tuple[str, list[str]]]:
         ({"neighbours_cpu_percent": 25.0}, "disturbed", "generator_neighbours"),
         ({"steal_percent": 12.0}, "disturbed", "generator_steal"),
         ({"connections_open": 900}, "polluted", "connections_not_open"),
-        ({"connections_silent": 300}, "polluted", "silent"),
+        ({"connections_silent": 300}, "polluted", "stalled"),
         ({"errors": {"connect": 3}}, "polluted", "connect_errors"),
     ],
 )
@@ -66,7 +66,23 @@ def test_few_connections_of_one_are_not_hidden_by_the_others() -> None:
 
 
 def test_every_rule_that_is_asked_exists() -> None:
-    """And leads to a verdict: a generator without one is ok."""
-    asked = {rule.name: rule.verdict for rule in RULES if rule.name in ASKED}
-    assert set(asked) == ASKED
+    """Each leads to a verdict: a generator without one is ok."""
+    asked = {rule.name: rule.verdict for rule in RULES if rule.concerns_generator}
+    assert set(asked) == {
+        "connect_errors",
+        "wrong_status",
+        "wrong_body",
+        "many_errors",
+        "generator_busy",
+        "generator_thread_busy",
+        "generator_behind",
+        "generator_paused",
+        "generator_host_full",
+        "started_apart",
+        "stalled",
+        "generator_steal",
+        "generator_neighbours",
+        "others_on_generator",
+        "connections_not_open",
+    }
     assert all(asked.values())
