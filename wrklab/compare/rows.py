@@ -271,7 +271,7 @@ def _outcome(old: SummaryRow, new: SummaryRow, p_values: PValues | None, limits:
     if outcome == "equal":
         # Not distinguishable as measured, and the true rates may be further apart.
         return "unsound", _unsound_text(old, new)
-    found_texts = [remark, f"even so: {_unsound_text(old, new)}"]
+    found_texts = [remark, f"at least so much: {_unsound_text(old, new)}"]
     return outcome, "; ".join(text for text in found_texts if text)
 
 

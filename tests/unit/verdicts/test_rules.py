@@ -18,13 +18,20 @@ from tests.unit.verdicts.good_rows import changed, good_row
 from wrklab.results.records import Errors, RunPlan
 from wrklab.summary.rows import summarise
 from wrklab.verdicts.bounds import UNEXPLAINED
+from wrklab.verdicts.doubt import CLOSED, Bound, Direction
 from wrklab.verdicts.rules import (
     RULES,
+    _in_order,
     applying,
     cell_verdict,
+    deciding,
     doubts,
+    is_doubtful,
+    latency_bound,
+    rate_bound,
     row_notes,
     run_notes,
+    settling,
     verdict_figures,
     verdict_of,
 )
@@ -195,3 +202,154 @@ def test_an_unfinished_run_counts_what_is_missing() -> None:
     row = good_row(rounds=1, rounds_failed=1)
 
     assert [note.text for note in run_notes(handmade_run(), [row])] == ["1 of 3 cells were not measured"]
+
+
+#: Nothing can be said.
+OPEN = Bound(may_be_higher=True, may_be_lower=True)
+
+#: Which way each doubting rule moves the figure that it doubts, written down a second time: a rule that is added or
+#: turned round must be thought about twice.
+DIRECTIONS = {
+    Direction.TOO_LOW: {
+        # The generator asked for less than the server could give.
+        "generator_busy",
+        "generator_thread_busy",
+        "generator_behind",
+        "generator_paused",
+        "generator_host_full",
+        "generator_steal",
+        "generator_neighbours",
+        "others_on_generator",
+        # The server was kept from giving more.
+        "steal",
+        "neighbours",
+        "others_on_server",
+        "others_connected",
+        "throttled",
+        "lossy_network",
+        "stalled",
+        "starved",
+        # Slow answers are in no latency.
+        "stalled_by_limit",
+        "starved_by_limit",
+        "timeouts",
+        "cut_off",
+        "window_too_short",
+        "accepted_slowly",
+        "stalls_not_counted",
+        "few_stalled",
+    },
+    Direction.TOO_HIGH: {
+        # Answers were not held, or counted more than once, or the server had less to do for a while.
+        "above_ideal",
+        "hold_not_kept",
+        "more_than_connections",
+        "miscounted",
+        "server_ended",
+        "started_apart",
+        # The network's waits are among the latencies.
+        "some_lost",
+    },
+}
+
+
+def test_every_doubt_has_a_direction_or_a_reason_why_not() -> None:
+    """Of all rules that doubt a figure; the others have neither."""
+    for rule in RULES:
+        found = [direction for direction, names in DIRECTIONS.items() if rule.name in names]
+        if rule.doubt == "none":
+            assert (rule.direction, rule.unknown_because, found) == (Direction.UNKNOWN, "", []), rule.name
+        elif rule.direction is Direction.UNKNOWN:
+            assert (len(rule.unknown_because) > 20, found) == (True, []), rule.name
+        else:
+            assert (rule.direction, rule.unknown_because) == (found[0], ""), rule.name
+
+
+def test_a_row_that_is_read_late_has_latencies_too_high() -> None:
+    """A generator that is late makes the rate too low and latencies too high; one that starts apart the reverse."""
+    for rule in RULES:
+        if rule.verdict in {Verdict.GENERATOR_BOUND, Verdict.DISTURBED} and rule.direction is not Direction.UNKNOWN:
+            is_low = rule.direction is Direction.TOO_LOW
+            assert rule.latency_direction is (Direction.TOO_HIGH if is_low else Direction.TOO_LOW), rule.name
+
+
+@pytest.mark.parametrize(
+    ("changes", "rate", "latency"),
+    [
+        ({}, CLOSED, CLOSED),
+        (BURNER, Bound(may_be_higher=True), Bound(may_be_lower=True)),
+        ({"start_skew_ratio": 0.04}, Bound(may_be_lower=True), Bound(may_be_higher=True)),
+        # Two doubts of opposite directions leave nothing to say.
+        (BURNER | {"start_skew_ratio": 0.04}, OPEN, OPEN),
+        ({"errors": Errors(status=5)}, OPEN, OPEN),
+        # How rounds differ the tests weigh already.
+        ({"requests_per_s_min": 12_000.0}, CLOSED, OPEN),
+        # A server at ease would have answered those too; what a busy one would give nobody knows.
+        (IDLE | STARVING, Bound(may_be_higher=True), Bound(may_be_higher=True)),
+        (STARVING, OPEN, Bound(may_be_higher=True)),
+        (IDLE | STARVING | {"server_cpu_percent": None}, OPEN, Bound(may_be_higher=True)),
+        ({"errors": Errors(timeout=5)}, CLOSED, Bound(may_be_higher=True)),
+        ({"latency": handmade_latency(count=592)}, CLOSED, OPEN),
+        (IDLE, CLOSED, CLOSED),
+    ],
+)
+def test_doubts_leave_open_what_they_may(changes: dict[str, Any], rate: Bound, latency: Bound) -> None:
+    """All doubts on one row together, of its rate and of its latencies."""
+    row = good_row(**changes)
+
+    assert (rate_bound(row), latency_bound(row)) == (rate, latency)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_found"),
+    [
+        ({}, False),
+        # The number stands, only what set it is not known: not greyed, and not counted either.
+        (IDLE, False),
+        ({"errors": Errors(timeout=5)}, False),
+        ({"rounds": 0, "rounds_failed": 3, "failure_expected": True}, False),
+        ({"rounds": 0, "rounds_planned": 3, "state": "missing", **IDLE}, False),
+        ({"requests_per_s_min": 12_000.0}, True),
+        (BURNER, True),
+        (SATURATED, True),
+        ({"rounds": 2, "rounds_failed": 1}, True),
+        # Some rounds failed as they should, and the answers of the others were wrong.
+        ({"rounds": 2, "rounds_failed": 1, "failure_expected": True, "errors": Errors(status=5)}, True),
+    ],
+)
+def test_a_row_is_doubtful_in_one_sense_everywhere(changes: dict[str, Any], *, is_found: bool) -> None:
+    """Its rate should not be believed as it stands."""
+    row = good_row(**changes)
+
+    assert is_doubtful(row) is is_found
+    assert is_doubtful(row) is ("rate" in doubts(row_notes(row)))
+
+
+def test_what_would_settle_a_row_is_named_once() -> None:
+    """Commands and flags of the doubts that keep its rate open; an explanation needs none."""
+    both = {"generator_cpu_percent": 95.0, "generator_host_cpu_percent": 99.0}
+
+    assert settling(good_row(**both, start_skew_ratio=0.04)) == ("invoke lab.up --loadgens 2", "--duration 60s")
+    assert settling(good_row()) == ()
+
+
+def test_the_deciding_rule_has_the_reason_in_words() -> None:
+    """One to four words for a table; none where no round ended."""
+    rule = deciding(good_row(**BURNER))
+    assert rule is not None
+    assert rule.words(good_row(**BURNER)) == "neighbour 50 %"
+    assert deciding(good_row(rounds=0, state="missing", **IDLE)) is None
+
+
+def test_two_rules_of_one_name_are_refused() -> None:
+    """Notes, reports and tests know rules by their names."""
+    with pytest.raises(ValueError, match="duplicate names of rules: spread"):
+        _in_order([*RULES, next(rule for rule in RULES if rule.name == "spread")])
+
+
+def test_the_order_is_that_of_severity() -> None:
+    """Whatever a theme's rules are listed in."""
+    assert [rule.severity for rule in RULES] == sorted(rule.severity for rule in RULES)
+    # What set a sound rate: the load, the limit, the server; all doubts on the rate come before.
+    explained = min(rule.severity for rule in RULES if rule.verdict and rule.verdict.is_sound and rule.severity > 1)
+    assert all(rule.severity < explained for rule in RULES if rule.doubt == "rate")
