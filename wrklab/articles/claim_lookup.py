@@ -133,7 +133,7 @@ def _doubts(measured: MeasuredRow, metric: str) -> Iterable[str]:
     if against:
         more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
         yield f"{row.variant} is doubtful, {against[0].rule}: {against[0].text}{more}"
-    elif measured.verdict is not None and not measured.verdict.is_sound and kind != "errors":
+    elif measured.verdict is not None and not measured.verdict.is_explained and kind != "errors":
         yield f"{row.variant} is {measured.verdict}"
 
 

@@ -160,10 +160,10 @@ def published_doubtful(comparison: Comparison) -> frozenset[int]:
     return _OUR_LATENCY if "latency" in doubts(row_notes(row)) else frozenset()
 
 
-def _unsound(row: SummaryRow) -> Verdict | None:
-    """A verdict that says not to believe the row; None where there is no such."""
+def _remarkable(row: SummaryRow) -> Verdict | None:
+    """A verdict that says not to believe the row, or that nothing explains it; None where there is no such."""
     verdict = verdict_of(row)
-    return None if verdict is None or verdict.is_sound else verdict
+    return None if verdict is None or verdict.is_explained else verdict
 
 
 def published_cells(comparison: Comparison, *, with_scenario: bool = True) -> tuple[str, ...]:
@@ -171,7 +171,7 @@ def published_cells(comparison: Comparison, *, with_scenario: bool = True) -> tu
     printed, row = comparison.published, comparison.ours
     latency = row.latency if row else None
     ours = NOT_MEASURED if row is None else f"{row.variant} ({row.scenario})" if with_scenario else row.variant
-    verdict = _unsound(row) if row else None
+    verdict = _remarkable(row) if row else None
     remarks = [*([str(verdict)] if verdict else []), *comparison.remarks]
     remarks += [f"article: {printed.note}"] if printed.note else []
     return (

@@ -41,6 +41,11 @@ class Verdict(StrEnum):
         """
         return self not in _DOUBTFUL
 
+    @property
+    def is_explained(self) -> bool:
+        """Whether the number is sound and it is known what set it, as whoever reasons about the server needs."""
+        return self.is_sound and self is not Verdict.UNEXPLAINED
+
 
 _DOUBTFUL = frozenset({Verdict.GENERATOR_BOUND, Verdict.POLLUTED, Verdict.DISTURBED, Verdict.UNSTABLE, Verdict.FAILED})
 
