@@ -21,8 +21,8 @@ BAD: dict[str, tuple[str, dict[str, float], str]] = {
     "fastapi_uvicorn_sync": ("wrong_body", {"first_right": 6}, "wrong_body"),
     "fastapi_uvicorn_workers": ("late", {"first_right": 6, "late_s": 1.5}, "starved"),
     "flask_dev_sync": ("close_without_answer", {"first_right": 6}, "many_errors"),
-    "flask_dev_async": ("never", {"first_right": 6}, "silent"),
-    "flask_gevent_wsgi": ("hang", {"first_right": 30}, "silent"),
+    "flask_dev_async": ("never", {"first_right": 6}, "stalled"),
+    "flask_gevent_wsgi": ("hang", {"first_right": 30}, "stalled"),
     "flask_gunicorn_gevent": ("die", {"first_right": 30}, "failed"),
     "sanic_fast": ("cut_off", {"first_right": 6}, "many_errors"),
     "go_net_http": ("status_500", {"first_right": 0}, "failed"),
@@ -34,7 +34,7 @@ NOW_AND_THEN: dict[str, tuple[str, dict[str, float], str]] = {
     "go_net_http": ("wrong_body", {"first_right": 4000, "every": 10}, "wrong_body"),
     "openresty_lua": ("empty", {"first_right": 4000, "every": 10}, "wrong_body"),
     "sanic_fast": ("redirect", {"first_right": 4000, "every": 10}, "wrong_status"),
-    "fastapi_uvicorn_async": ("drip", {"first_right": 4000, "every": 200}, "silent"),
+    "fastapi_uvicorn_async": ("drip", {"first_right": 4000, "every": 200}, "stalled"),
 }
 
 Rows = dict[str, dict[str, str]]

@@ -15,7 +15,8 @@ from tests.lab.cpu_thieves import neighbour, other_service, quota
 from tests.lab.known_servers import known_server
 from tests.lab.lossy_network import lossy_network
 from wrklab.hosts.session import Session
-from wrklab.verdicts.conditions import NEIGHBOURS_LIMIT_PERCENT, SERVER_CPU_LIMIT_PERCENT
+from wrklab.verdicts.bounds import SERVER_CPU_LIMIT_PERCENT
+from wrklab.verdicts.hosts import NEIGHBOURS_LIMIT_PERCENT
 
 VARIANT = "go_net_http"
 _REQUEST = b"GET / HTTP/1.1\r\nHost: server\r\n\r\n"
@@ -76,7 +77,7 @@ def test_a_full_server_that_lets_in_one_after_the_other_is_server_bound(session:
 
     assert row["connections_unanswered"] > 100
     assert row["connections_not_let_in"] >= row["connections_unanswered"] - 2
-    assert "let_in_slowly" in row["note_names"].split() or is_noisy(row)
+    assert "accepted_slowly" in row["note_names"].split() or is_noisy(row)
     assert "latency" in row["doubts"].split()
     assert row["verdict"] == "server-bound" or is_noisy(row), row["note"]
 
@@ -88,7 +89,7 @@ def test_answers_that_never_come_are_caught(session: Session) -> None:
 
     assert row["errors_read"] == row["errors_timeout"] == 0
     assert row["connections_silent"] >= 3
-    assert "silent" in row["note_names"].split()
+    assert "stalled" in row["note_names"].split()
     assert row["verdict"] == "polluted"
 
 
@@ -185,4 +186,4 @@ def test_a_server_kept_from_its_cpus_is_disturbed(session: Session, share: float
         row = bench_row("--set", "path=/", connections=100)
 
     assert row["verdict"] == "disturbed", row["note"]
-    assert "held_back" in row["note_names"] or is_noisy(row)
+    assert "throttled" in row["note_names"] or is_noisy(row)

@@ -16,8 +16,7 @@ from wrklab.articles.published_rows import PublishedRow
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.results.probe_record import ProbeRecord
 from wrklab.results.records import Errors
-from wrklab.verdicts.notes import row_notes
-from wrklab.verdicts.verdicts import verdict_of
+from wrklab.verdicts.rules import row_notes, verdict_of
 
 
 def handmade_claim(**changes: Any) -> Claim:  # noqa: ANN401  keys of the card

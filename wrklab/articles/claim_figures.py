@@ -17,8 +17,8 @@ from wrklab.results.probe_record import ProbeRecord
 from wrklab.results.records import Latency, Measurement
 from wrklab.summary.estimate import Figure
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts import conditions, contradictions
-from wrklab.verdicts.notes import Note
+from wrklab.verdicts import answers, bounds, latencies
+from wrklab.verdicts.rules import Note
 from wrklab.verdicts.verdict import Verdict
 
 Found: TypeAlias = Figure | str
@@ -85,7 +85,7 @@ def _is_down_after(row: SummaryRow) -> float | None:
         return 1.0
     if not row.rounds:
         return None
-    return float(bool(row.units_ended) or contradictions.wrong_after(row) or contradictions.hung_after(row))
+    return float(bool(row.units_ended) or answers.wrong_after(row) or answers.hung_after(row))
 
 
 def _cpu_us(window: Measurement) -> float | None:
@@ -126,7 +126,7 @@ def of_row(metric: str, measured: MeasuredRow, published: PublishedRow | None, *
     of_window = spec.of_window
     rounds = () if of_window is None else tuple(found for w in measured.windows if (found := of_window(w)) is not None)
     because = ""
-    if metric == "requests_per_s" and not is_growth and conditions.hold_bound(row):
+    if metric == "requests_per_s" and not is_growth and bounds.hold_bound(row):
         because = hold_bound_text(row.variant, row.ideal_ratio)
     elif spec.kind == "slowest":
         because = _cut_text(row) or _shorter_text(row, published)
@@ -171,7 +171,7 @@ def hold_bound_text(who: str, ideal_ratio: float | None) -> str:
 def _cut_text(row: SummaryRow) -> str:
     if row.errors is not None and row.errors.timeout:
         return f"{row.variant}: answers after {row.timeout_s} s are missing from its latencies"
-    return f"{row.variant}: slower answers had no time to be counted" if conditions.cut_off(row) else ""
+    return f"{row.variant}: slower answers had no time to be counted" if latencies.cut_off(row) else ""
 
 
 def _shorter_text(row: SummaryRow, published: PublishedRow | None) -> str:
@@ -190,7 +190,7 @@ def of_published_row(metric: str, row: PublishedRow, *, is_growth: bool) -> Foun
     because = ""
     if metric == "requests_per_s" and row.hold_ms and not is_growth:
         ideal_ratio = row.requests_per_s * row.hold_ms / 1000 / row.connections
-        if ideal_ratio > conditions.BOUND_RATIO:
+        if ideal_ratio > bounds.BOUND_RATIO:
             because = hold_bound_text(row.row, ideal_ratio)
     if metric == "latency_max_ms" and row.errors_timeout:
         because = (

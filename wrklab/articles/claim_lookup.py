@@ -30,7 +30,7 @@ from wrklab.verdicts.verdict import Verdict
 _FOREIGN_VERDICTS = frozenset({Verdict.GENERATOR_BOUND, Verdict.DISTURBED, Verdict.FAILED})
 _FOREIGN_RULES = frozenset(rule.name for rule in RULES if rule.verdict in _FOREIGN_VERDICTS)
 #: Of the slowest answer these say that it may have been slower still: a bound from below, which is used as such.
-_SLOWER_STILL = frozenset({"timeouts", "cut_off", "few_answers", "starved_by_limit"})
+_SLOWER_STILL = frozenset(rule.name for rule in RULES if rule.is_slower_still)
 
 #: A figure of one operand; `is_growth` where it is set against the same variant under another scenario.
 Lookup: TypeAlias = Callable[[Operand, bool], Found]
@@ -133,7 +133,7 @@ def _doubts(measured: MeasuredRow, metric: str) -> Iterable[str]:
     if against:
         more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
         yield f"{row.variant} is doubtful, {against[0].rule}: {against[0].text}{more}"
-    elif measured.verdict is not None and not measured.verdict.is_sound and kind != "errors":
+    elif measured.verdict is not None and not measured.verdict.is_explained and kind != "errors":
         yield f"{row.variant} is {measured.verdict}"
 
 

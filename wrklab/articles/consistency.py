@@ -17,7 +17,8 @@ from wrklab.articles.published_probes import PublishedProbe
 from wrklab.articles.published_rows import PublishedRow
 from wrklab.articles.reference import ArticleData, Printed, RepeatedFigure, SummaryLine, WrkOutput, parse_printed
 from wrklab.catalogue.catalogue import Catalogue
-from wrklab.verdicts import conditions
+from wrklab.verdicts.bounds import IDEAL_LIMIT_RATIO
+from wrklab.verdicts.connections import BUSY_LIMIT_RATIO
 
 #: `mismatch`: two figures that cannot both be right. `misleading`: a figure that is not what it seems to be.
 #: `contradiction`: a claim that the article's own figures do not bear out. `unfounded`: one that they cannot tell.
@@ -113,7 +114,7 @@ def _run(row: PublishedRow) -> Iterator[Inconsistency]:
         )
     if row.hold_ms:
         ideal = row.connections / row.hold_ms * 1000
-        if row.requests_per_s > ideal * conditions.IDEAL_LIMIT_RATIO:
+        if row.requests_per_s > ideal * IDEAL_LIMIT_RATIO:
             yield _of(row, "mismatch", "rate", f"{row.requests_per_s:g}/s", f"connections / hold allow {ideal:g}/s")
         if row.latency_mean_ms < row.hold_ms:
             yield _of(
@@ -131,7 +132,7 @@ def _run(row: PublishedRow) -> Iterator[Inconsistency]:
         )
     # Little's law: what is under way is rate x mean time.
     busy = row.requests_per_s * row.latency_mean_ms / 1000
-    if busy > row.connections * conditions.IDEAL_LIMIT_RATIO:
+    if busy > row.connections * IDEAL_LIMIT_RATIO:
         yield _of(
             row,
             "mismatch",
@@ -139,7 +140,7 @@ def _run(row: PublishedRow) -> Iterator[Inconsistency]:
             f"{busy:,.0f} under way",
             f"{row.connections:,} connections{_CORRECTED}",
         )
-    elif busy < row.connections * conditions.BUSY_LIMIT_RATIO:
+    elif busy < row.connections * BUSY_LIMIT_RATIO:
         yield _of(
             row,
             "misleading",

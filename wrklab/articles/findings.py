@@ -15,8 +15,7 @@ from wrklab.articles.reference import ArticleData
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.results.records import CellRecord, Measurement, RunPlan
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.notes import Note, doubts
-from wrklab.verdicts.verdicts import verdict_of
+from wrklab.verdicts.rules import Note, is_doubtful, verdict_of
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,9 @@ def measured_of(
 def _correlations(
     published: Mapping[str, tuple[Comparison, ...]], rows: Sequence[MeasuredRow]
 ) -> tuple[RankCorrelation, ...]:
-    unsound = {(found.row.scenario, found.row.variant) for found in rows if _is_unsound(found)}
+    unsound = {(found.row.scenario, found.row.variant) for found in rows if is_doubtful(found.row)}
     return tuple(
         rank_correlation(source, comparisons, lambda row: (row.scenario, row.variant) in unsound)
         for source, comparisons in published.items()
         if any(comparison.ours is not None for comparison in comparisons)
     )
-
-
-def _is_unsound(found: MeasuredRow) -> bool:
-    return "rate" in doubts(found.notes) or (found.verdict is not None and not found.verdict.is_sound)

@@ -15,7 +15,7 @@ _ALL_PERCENT = 100.0
 
 
 def compare(old_id: str, new_id: str, threshold: str, *, as_json: bool) -> None:
-    """Two runs side by side. Exits with 1 when something got worse or vanished, or it cannot be told whether it did.
+    """Two runs side by side. Exits with 1 when something got worse or failed, or it can't be said whether it did.
 
     Raises UnknownNameError for an unknown run, UsageError for a threshold that cannot be meant.
     """
@@ -47,11 +47,11 @@ def complaint(found: RunComparison) -> str:
     """Why the comparison does not end well; empty where it does."""
     texts, beyond = [], f"by more than {found.threshold_percent:g} %"
     if found.regressions:
-        texts.append(f"worse {beyond}, failed or gone: {formats.plural(len(found.regressions), 'row')}")
+        texts.append(f"worse {beyond}, failed or not reached: {formats.plural(len(found.regressions), 'row')}")
     if found.to_measure_again:
         rows = formats.plural(len(found.to_measure_again), "row")
         texts.append(
-            f"slower {beyond} beside neighbours or a busy generator: {rows} could not be compared: measure again"
+            f"slower {beyond} next to neighbours or a busy generator: {rows} could not be compared: measure again"
         )
     if not texts and not found.compared:
         texts.append("nothing could be compared")

@@ -6,7 +6,7 @@ import shlex
 import statistics
 from dataclasses import dataclass
 
-from wrklab.compare.rows import Limits, RowChange, RowPair, load_differences, row_changes
+from wrklab.compare.rows import Limits, RowChange, RowPair, row_changes, row_pair
 from wrklab.results.environment_changes import Change, environment_changes, fact_changes, plan_changes
 from wrklab.results.records import RunEnvironment, RunPlan
 from wrklab.summary.noise_floor import NoiseFloor, larger_floor
@@ -64,23 +64,33 @@ class RunComparison:
 
     @property
     def to_measure_again(self) -> tuple[RowChange, ...]:
-        """So does this: drops of which nobody can say whose they are."""
+        """What makes the exit status 1 as well: drops of which nobody can say whose they are."""
         return tuple(row for row in self.rows if row.must_be_measured_again)
 
     @property
     def unsound(self) -> tuple[RowChange, ...]:
-        """The rows that have a ratio which says nothing of the servers."""
+        """The rows of which it can't be said whether they are better or worse: the runs' own doubts allow both."""
         return tuple(row for row in self.rows if row.outcome == "unsound")
 
     @property
     def compared(self) -> tuple[RowChange, ...]:
-        """The rows that have a ratio of two rates that stand for their servers."""
+        """The rows of whose rates something is said."""
         return tuple(row for row in self.rows if row.is_compared)
 
     @property
+    def unplanned(self) -> tuple[RowChange, ...]:
+        """The rows that the old run measured and the new one did not plan: it is a run of some of the variants."""
+        return tuple(row for row in self.rows if row.outcome == "unplanned")
+
+    @property
+    def old_rows_count(self) -> int:
+        """The rows of the old run."""
+        return sum(row.old is not None for row in self.rows)
+
+    @property
     def median_ratio(self) -> float | None:
-        """The middle one of their ratios: far from 1 where the machine and not one variant changed."""
-        ratios = [row.ratio for row in self.compared if row.ratio is not None]
+        """The middle one of the exact ratios: far from 1 where the machine and not one variant changed."""
+        ratios = [row.ratio for row in self.rows if row.is_exact and row.ratio is not None]
         return statistics.median(ratios) if ratios else None
 
 
@@ -110,13 +120,7 @@ def _caveats(plan: RunPlan) -> RunCaveats:
 def _pairs(old: RunSide, new: RunSide) -> list[RowPair]:
     before = {(row.scenario, row.variant): row for row in old.rows}
     after = {(row.scenario, row.variant): row for row in new.rows}
-    pairs = [RowPair(before.get(key), after.get(key)) for key in dict.fromkeys([*after, *before])]
-    return [
-        RowPair(pair.old, pair.new, load_differences(old.plan, new.plan, pair.old, pair.new))
-        if pair.old and pair.new
-        else pair
-        for pair in pairs
-    ]
+    return [row_pair(old.plan, new.plan, before.get(key), after.get(key)) for key in dict.fromkeys([*after, *before])]
 
 
 def _serving_changes(pair: RowPair, old_plan: RunPlan, new_plan: RunPlan) -> tuple[Change, ...]:
@@ -124,7 +128,7 @@ def _serving_changes(pair: RowPair, old_plan: RunPlan, new_plan: RunPlan) -> tup
     if pair.both is None:
         return ()
     served = [{"argv": shlex.join(row.argv), "backlog": str(row.backlog)} for row in pair.both]
-    # Of card, application and locked packages (catalogue/deployment.py); older runs have none.
+    # Of card, application and locked packages (catalogue/deployment.py).
     digests = [plan.variant_digests.get(pair.both[1].variant, "") for plan in (old_plan, new_plan)]
     if all(digests):
         served = [found | {"made_of": digest[:12]} for found, digest in zip(served, digests, strict=True)]

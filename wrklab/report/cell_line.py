@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 
 from wrklab.results.records import CellRecord, RunPlan
-from wrklab.verdicts.verdicts import cell_verdict
+from wrklab.verdicts.rules import cell_verdict
 
 
 def one_line(plan: RunPlan, record: CellRecord) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.summary.metrics import Metric, Scalar, Unit
 from wrklab.summary.rows import METRICS
-from wrklab.verdicts.verdicts import verdict_figures
+from wrklab.verdicts.rules import verdict_figures
 
 #: The columns that programs rely on, in this order. All others follow, in the registry's order.
 _FIRST = (

@@ -16,8 +16,9 @@ from wrklab.compare.runs import RunComparison, RunSide
 from wrklab.report.contents import read_contents
 from wrklab.results.run_folder import Run
 from wrklab.summary.rows import COMPARED_METRICS, SummaryRow
+from wrklab.verdicts.doubt import Direction
+from wrklab.verdicts.rules import is_doubtful, verdict_of
 from wrklab.verdicts.verdict import Verdict
-from wrklab.verdicts.verdicts import verdict_of
 
 #: What each outcome reads as, and its colour.
 _SHOWN: dict[Outcome, tuple[str, str]] = {
@@ -30,20 +31,25 @@ _SHOWN: dict[Outcome, tuple[str, str]] = {
     "vanished": ("vanished", "red"),
     "polluted": ("polluted", "red"),
     "appeared": ("new", ""),
+    "unplanned": ("not in it", "dim"),
     "other_load": ("other load", "yellow"),
     "unmeasured": ("in neither", "dim"),
 }
+#: Stacked, so that columns are as narrow as their figures and no header is cut at 120 columns.
 _HEADERS = (
     "variant",
-    "old per s",
-    "new per s",
-    "new / old",
+    "old\nper s",
+    "new\nper s",
+    "new /\nold",
     "from-to",
     "is",
-    *(metric.compared or "" for metric in COMPARED_METRICS),
-    "old verdict",
-    "new verdict",
+    *((metric.compared or "").replace(" ", "\n") for metric in COMPARED_METRICS),
+    "verdict\nold, new",
 )
+_OUTCOME_PLACE = _HEADERS.index("is")
+_LEFT = frozenset({0, len(_HEADERS) - 1})
+#: What stands before a ratio whose true value is known to lie on one side of it alone.
+_BOUND_SIGN: dict[Direction | None, str] = {Direction.TOO_LOW: "≥ ", Direction.TOO_HIGH: "≤ "}
 
 
 def read_side(run: Run) -> RunSide:
@@ -57,11 +63,13 @@ def render_comparison(found: RunComparison, console: Console) -> None:
     console.print(Text(f"old {found.old.run_id}\nnew {found.new.run_id}"))
     for line in caveat_lines(found):
         console.print(Text(line), style="yellow" if "--force" in line else "dim")
-    for scenario in dict.fromkeys(row.scenario for row in found.rows):
+    # Of a run of some of the variants a page of the others says less than one line (summary_lines).
+    shown = [row for row in found.rows if row.outcome != "unplanned"]
+    for scenario in dict.fromkeys(row.scenario for row in shown):
         console.print()
         console.print(Text(scenario, style="bold"))
-        console.print(_rows_table([row for row in found.rows if row.scenario == scenario]))
-    for row in found.rows:
+        console.print(_rows_table([row for row in shown if row.scenario == scenario]))
+    for row in shown:
         if row.remark:
             console.print(Text(f"{row.variant} ({row.scenario}): {row.remark}"), style="dim")
     console.print()
@@ -71,7 +79,7 @@ def render_comparison(found: RunComparison, console: Console) -> None:
 
 
 def caveat_lines(found: RunComparison) -> Iterator[str]:
-    """What was forced, what was resumed, what is to be known of the lab: with the run that says so, or both."""
+    """What was forced, what was resumed, what to know of the lab: with the run that says so, or both."""
     old, new = found.old.sentences, found.new.sentences
     for text in dict.fromkeys([*old, *new]):
         who = "both" if text in old and text in new else "old" if text in old else "new"
@@ -82,13 +90,20 @@ def summary_lines(found: RunComparison) -> Iterator[str]:
     """What the figures come to, a sentence a line."""
     floor = found.noise_floor_ratio
     yield (
-        "Noise floor: neither run has one (bench --aa gives it); equal means that the test does not tell them apart."
+        "Noise floor: neither run has one (bench --aa gives it); equal means that the test finds no difference."
         if floor is None
         else f"Noise floor {floor * 100:.2g} %: smaller differences are called equal."
     )
-    if found.median_ratio is not None:
+    if found.unplanned:
+        count = found.old_rows_count - len(found.unplanned)
         yield (
-            f"All {formats.plural(len(found.compared), 'row')} compared together: new / old "
+            f"The new run has {count} of {formats.plural(found.old_rows_count, 'row')} of the old one; the others were "
+            "not measured in it."
+        )
+    if found.median_ratio is not None:
+        exact_count = sum(row.is_exact for row in found.rows)
+        yield (
+            f"All {formats.plural(exact_count, 'row')} compared together: new / old "
             f"{formats.near_one(found.median_ratio)} (median). Far from 1, the machine changed and not one variant."
         )
     if bound := [row for row in found.rows if row.is_load_set]:
@@ -100,12 +115,19 @@ def summary_lines(found: RunComparison) -> Iterator[str]:
         yield "Nothing could be compared: no variant has a rate in both runs under the same load."
     if found.unsound:
         yield (
-            f"Unsound: {formats.plural(len(found.unsound), 'row')}. What a run says of its own rate forbids to compare "
-            "it: the ratio is shown, and is neither better nor worse. "
-            f"Of these slower by more than {found.threshold_percent:g} % beside neighbours or a busy generator, so "
+            f"Unsound: {formats.plural(len(found.unsound), 'row')}. It can't be said whether they are better or worse: "
+            "what a run says of its own rate leaves both open. "
+            f"Of these slower by more than {found.threshold_percent:g} % next to neighbours or a busy generator, so "
             f"that they must be measured again: {_listed(found.to_measure_again)}."
         )
-    yield f"Worse by more than {found.threshold_percent:g} %, failed or gone: {_listed(found.regressions)}."
+        if steps := dict.fromkeys(step for row in found.unsound for step in row.settle):
+            yield f"What would settle it: {'; '.join(steps)}."
+    if bounded := [row for row in found.rows if row.is_compared and not row.is_exact]:
+        yield (
+            f"Decided by a bound: {formats.plural(len(bounded), 'row')}. A run doubts its own rate, and only makes the "
+            "difference larger (≤ and ≥ stand before the ratio)."
+        )
+    yield f"Worse by more than {found.threshold_percent:g} %, failed or not reached: {_listed(found.regressions)}."
 
 
 def _listed(rows: Sequence[RowChange]) -> str:
@@ -114,7 +136,7 @@ def _listed(rows: Sequence[RowChange]) -> str:
 
 
 def comparison_data(found: RunComparison) -> dict[str, Any]:
-    """The same as plain data for `--json`; ratios are new / old."""
+    """A comparison as plain data for `--json`; ratios are new / old."""
     return {
         "old": found.old.run_id,
         "new": found.new.run_id,
@@ -154,6 +176,9 @@ def _row_data(row: RowChange) -> dict[str, Any]:
         "p_value_adjusted": row.p_values.adjusted if row.p_values else None,
         **{f"{name.removesuffix('_us')}_ratio": found for name, found in row.metric_ratios.items()},
         "is_load_set": row.is_load_set,
+        "ratio_direction": row.ratio_direction,
+        "has_other_window": row.has_other_window,
+        "settle": list(row.settle),
         "old_verdict": _verdict(row.old),
         "new_verdict": _verdict(row.new),
         "remark": row.remark,
@@ -165,33 +190,38 @@ def _verdict(row: SummaryRow | None) -> Verdict | None:
     return verdict_of(row) if row else None
 
 
-def _stacked(verdict: Verdict | None) -> str:
-    """`server-` above `bound`, so that both verdicts have room beside the figures."""
-    return verdict.replace("-", "-\n", 1) if verdict else formats.NONE
+def _verdicts(row: RowChange) -> str:
+    """One verdict where both runs say the same, else the old run's above the new one's."""
+    old, new = (formats.NONE if found is None else str(found) for found in (_verdict(row.old), _verdict(row.new)))
+    return old if old == new else f"{old}\n{new}"
 
 
 def _rows_table(rows: Sequence[RowChange]) -> Table:
-    table = _table(_HEADERS, left=(0, len(_HEADERS) - 2, len(_HEADERS) - 1))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for place, header in enumerate(_HEADERS):
+        # Where there is no room only names go over two lines; no header and no figure is cut.
+        is_name = place == 0
+        table.add_column(header, justify="left" if place in _LEFT else "right", no_wrap=not is_name, overflow="fold")
     for row in rows:
         text, style = _SHOWN[row.outcome]
-        is_doubtful = not all(found.is_sound for found in (_verdict(row.old), _verdict(row.new)) if found)
-        cells = [Text(cell, style="dim" if is_doubtful else "") for cell in _cells(row)]
-        cells[5] = Text(text, style=style)
+        has_doubt = any(is_doubtful(found) for found in (row.old, row.new) if found)
+        cells = [Text(cell, style="dim" if has_doubt else "") for cell in _cells(row)]
+        cells[_OUTCOME_PLACE] = Text(text, style=style)
         table.add_row(*cells)
     return table
 
 
 def _cells(row: RowChange) -> tuple[str, ...]:
+    ratio = formats.near_one(row.ratio)
     return (
         row.variant,
         formats.rate(row.old.requests_per_s if row.old else None),
         formats.rate(row.new.requests_per_s if row.new else None),
-        formats.near_one(row.ratio),
+        f"{_BOUND_SIGN.get(row.ratio_direction, '') if row.is_compared else ''}{ratio}",
         formats.near_one_range(row.interval.low, row.interval.high) if row.interval else formats.NONE,
         row.outcome,
         *map(formats.near_one, row.metric_ratios.values()),
-        _stacked(_verdict(row.old)),
-        _stacked(_verdict(row.new)),
+        _verdicts(row),
     )
 
 
@@ -208,10 +238,3 @@ def _render_changes(found: RunComparison, console: Console) -> None:
     for change in found.changes:
         table.add_row(*map(Text, (change.where, change.key, change.old, change.new)))
     console.print(table)
-
-
-def _table(headers: Sequence[str], left: Sequence[int]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for place, header in enumerate(headers):
-        table.add_column(header.replace(" ", "\n"), justify="left" if place in left else "right", no_wrap=place == 0)
-    return table

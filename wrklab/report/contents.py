@@ -17,9 +17,8 @@ from wrklab.results.run_folder import Run, RunInfo
 from wrklab.summary.noise_floor import NoiseFloor, noise_floor
 from wrklab.summary.rows import SummaryRow, summarise
 from wrklab.verdicts.doubt import Doubt
-from wrklab.verdicts.notes import Note, doubts, row_notes, run_notes
+from wrklab.verdicts.rules import Note, doubts, is_doubtful, row_notes, run_notes, verdict_of
 from wrklab.verdicts.verdict import Verdict
-from wrklab.verdicts.verdicts import verdict_of
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,9 @@ class ReportRow:
         return verdict_of(self.row)
 
     @property
-    def is_grey(self) -> bool:
-        """Its figures are not what they seem to be, by its verdict."""
-        return self.verdict is not None and not self.verdict.is_sound
-
-    @property
     def is_doubtful(self) -> bool:
         """Its rate, and with it all that the load moves, is not to be believed as it stands."""
-        return self.is_grey or "rate" in self.doubts
+        return is_doubtful(self.row)
 
     @property
     def doubts(self) -> set[Doubt]:
@@ -100,7 +94,7 @@ class Contents:
     @property
     def doubtful_rows(self) -> tuple[ReportRow, ...]:
         """The rows whose rate should not be believed as it stands."""
-        return tuple(entry for entry in self.rows if "rate" in entry.doubts)
+        return tuple(entry for entry in self.rows if entry.is_doubtful)
 
 
 def read_contents(run: Run, published: Mapping[str, PublishedRow] | None = None) -> Contents:
@@ -117,7 +111,7 @@ def read_contents(run: Run, published: Mapping[str, PublishedRow] | None = None)
     answered = [one for found in comparisons.values() for one in found]
     printed_rows = {one.published.row: one.published for one in answered}
     ratios = {(one.ours.scenario, one.ours.variant): one.requests_per_s_ratio for one in answered if one.ours}
-    ranks = rank_rows(rows, floor.ratio if floor else None)
+    ranks = rank_rows(rows, floor.ratio if floor else None).ranks
     return Contents(
         info=run.info(),
         plan=run.plan,

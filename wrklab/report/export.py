@@ -19,7 +19,7 @@ from wrklab.report.environment import flatten
 from wrklab.results.records import CellRecord, RunPlan
 from wrklab.results.run_folder import Run
 from wrklab.summary.rows import cell_row
-from wrklab.verdicts.verdicts import cell_verdict, verdict_figures
+from wrklab.verdicts.rules import cell_verdict, verdict_figures
 
 _SAMPLES = pa.schema(
     [

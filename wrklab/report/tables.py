@@ -17,9 +17,8 @@ from wrklab.summary.metrics_load import RateMetrics
 from wrklab.summary.noise_floor import NoiseFloor
 from wrklab.summary.rows import METRICS, SummaryRow
 from wrklab.summary.statistics import median
-from wrklab.verdicts.notes import doubts, row_notes
+from wrklab.verdicts.rules import doubts, is_doubtful, row_notes, verdict_figures, verdict_of
 from wrklab.verdicts.verdict import Verdict
-from wrklab.verdicts.verdicts import verdict_figures, verdict_of
 
 
 @dataclass(frozen=True)
@@ -119,16 +118,15 @@ def published_doubtful(comparison: Comparison) -> frozenset[int]:
     row = comparison.ours
     if row is None:
         return frozenset()
-    found = doubts(row_notes(row))
-    if _unsound(row) or "rate" in found:
+    if is_doubtful(row):
         return _OUR_RATE | _OUR_LATENCY
-    return _OUR_LATENCY if "latency" in found else frozenset()
+    return _OUR_LATENCY if "latency" in doubts(row_notes(row)) else frozenset()
 
 
-def _unsound(row: SummaryRow) -> Verdict | None:
-    """A verdict that says not to believe the row; None where there is no such."""
+def _remarkable(row: SummaryRow) -> Verdict | None:
+    """A verdict that says not to believe the row, or that nothing explains it; None where there is no such."""
     verdict = verdict_of(row)
-    return None if verdict is None or verdict.is_sound else verdict
+    return None if verdict is None or verdict.is_explained else verdict
 
 
 def published_cells(comparison: Comparison, *, with_scenario: bool = True) -> tuple[str, ...]:
@@ -136,7 +134,7 @@ def published_cells(comparison: Comparison, *, with_scenario: bool = True) -> tu
     printed, row = comparison.published, comparison.ours
     latency = row.latency if row else None
     ours = NOT_MEASURED if row is None else f"{row.variant} ({row.scenario})" if with_scenario else row.variant
-    verdict = _unsound(row) if row else None
+    verdict = _remarkable(row) if row else None
     remarks = [*([str(verdict)] if verdict else []), *comparison.remarks]
     remarks += [f"article: {printed.note}"] if printed.note else []
     return (

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from wrklab.results.run_folder import new_run_id, whole_folder, write_file
 from wrklab.errors import StoreError
-from wrklab.results.records import RunEnvironment
 from wrklab.results.probe_record import ProbePlan, ProbeRecord
+from wrklab.results.records import RunEnvironment
+from wrklab.results.run_folder import new_run_id, whole_folder, write_file
 
 Model = TypeVar("Model", bound=BaseModel)
 

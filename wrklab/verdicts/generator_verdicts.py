@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 from wrklab.summary.rows import GeneratorShare
-from wrklab.verdicts.conditions import is_letting_in
-from wrklab.verdicts.rules import RULES, Rule
+from wrklab.verdicts.connections import STALLED, is_accepting
+from wrklab.verdicts.rules import RULES
+from wrklab.verdicts.verdict import Rule
 
-#: Connections without answers. Where the server's accept queue explains the row's, it explains each generator's.
-_EXPLAINED_BY_QUEUE = "silent"
-#: What a generator can be asked: whether its own part is sound. What set the rate is a matter of the complete row.
-ASKED = frozenset(
-    {
-        "connect_errors",
-        "wrong_status",
-        "wrong_body",
-        "many_errors",
-        "generator_busy",
-        "generator_thread_busy",
-        "generator_behind",
-        "generator_held_up",
-        "generator_host_full",
-        "started_apart",
-        _EXPLAINED_BY_QUEUE,
-        "generator_steal",
-        "generator_neighbours",
-        "others_on_generator",
-        "connections_not_open",
-    }
-)
 #: None of them applies.
 OK = "ok"
 
 
 def generator_rules(share: GeneratorShare) -> tuple[Rule, ...]:
-    """The rules that apply to one generator's part of a row, the most severe first."""
-    asked = ASKED - {_EXPLAINED_BY_QUEUE} if is_letting_in(share.of) else ASKED
-    return tuple(rule for rule in RULES if rule.name in asked and rule.applies(share))
+    """The rules that apply to one generator's part of a row, the most severe first.
+
+    What set the rate is a matter of the row as a whole. Connections without answers are nobody's fault where the
+    server's accept queue explains the row's.
+    """
+    explained = (STALLED,) if is_accepting(share.of) else ()
+    return tuple(rule for rule in RULES if rule.concerns_generator and rule not in explained and rule.applies(share))
 
 
 def generator_verdict(rules: tuple[Rule, ...]) -> str:

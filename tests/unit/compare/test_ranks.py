@@ -1,13 +1,14 @@
-"""Ranks with ties: better only where it is really better."""
+"""Ranks with ties: better only where it is really better, and no rank where a doubt leaves it open."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.unit.handmade_records import handmade_cell, handmade_measurement, handmade_plan
-from wrklab.compare.ranks import Contender, Rank, rank, rank_rows
+from wrklab.compare.ranks import Contender, OpenRank, Rank, rank, rank_rows
 from wrklab.results.records import Errors
 from wrklab.summary.rows import summarise
+from wrklab.verdicts.doubt import Bound
 
 FAST = Contender("fast", (2000.0, 2010.0, 2005.0))
 SLOW = Contender("slow", (1000.0, 1010.0, 1005.0))
@@ -63,10 +64,39 @@ def test_of_one_round_and_of_no_answers_nothing_is_said() -> None:
     }
 
 
-def test_at_least_as_fast_as_measured_beats_others_and_has_no_rank() -> None:
-    """A row that neighbours slowed down was faster even so: nobody below it is the first."""
-    assert numbers(Contender("slowed", FAST.rates_per_s, is_lower_bound=True), SLOW) == {"slow": "2"}
-    assert numbers(FAST, Contender("slowed", SLOW.rates_per_s, is_lower_bound=True)) == {"fast": "1"}
+AT_LEAST = Bound(may_be_higher=True)
+AT_MOST = Bound(may_be_lower=True)
+
+
+def test_at_least_as_fast_as_measured_beats_whom_it_beat() -> None:
+    """A row that neighbours slowed down was faster even so, so it is the first and nobody below it is."""
+    assert numbers(Contender("slowed", FAST.rates_per_s, bound=AT_LEAST), SLOW) == {"slowed": "1", "slow": "2"}
+    # It may be the faster one: the other is known to be beaten by nobody.
+    assert numbers(FAST, Contender("slowed", SLOW.rates_per_s, bound=AT_LEAST)) == {"fast": "1"}
+
+
+def test_at_most_as_fast_as_measured_loses_to_whom_it_lost() -> None:
+    """A rate of answers that were counted twice is lower still; whether it beats the slower one is open."""
+    assert numbers(FAST, Contender("counted", SLOW.rates_per_s, bound=AT_MOST)) == {"fast": "1", "counted": "2"}
+    assert numbers(Contender("counted", FAST.rates_per_s, bound=AT_MOST), SLOW) == {"slow": "1"}
+
+
+def test_bounds_on_the_same_side_leave_the_order_open() -> None:
+    """Both may be higher: the slower one may be the faster."""
+    first, second = (Contender(found.variant, found.rates_per_s, bound=AT_LEAST) for found in (FAST, SLOW))
+    assert numbers(first, second) == {}
+    # Of opposite sides the gap only grows, or may close.
+    assert numbers(first, Contender("slow", SLOW.rates_per_s, bound=AT_MOST)) == {"fast": "1", "slow": "2"}
+    assert numbers(Contender("fast", FAST.rates_per_s, bound=AT_MOST), second) == {}
+
+
+def test_a_tie_with_a_doubtful_rate_is_none() -> None:
+    """Rounds that overlap, one of them of a server that others slowed down: it may be the better one."""
+    slowed = Contender("slowed", (1995.0, 2020.0, 2001.0), bound=AT_LEAST)
+
+    assert numbers(FAST, slowed, SLOW) == {"fast": "1", "slow": "3"}
+    assert rank([FAST, slowed, SLOW])["fast"].open_against == ("slowed",)
+    assert rank([FAST, slowed, SLOW])["slow"].open_against == ()
 
 
 def test_many_pairs_make_chance_differences_rarer() -> None:
@@ -81,8 +111,8 @@ def test_many_pairs_make_chance_differences_rarer() -> None:
     }
 
 
-def test_doubtful_rows_have_no_rank() -> None:
-    """Of a rate with wrong answers nothing follows; one that neighbours lowered still is the better one."""
+def test_a_doubt_without_a_direction_leaves_no_rank() -> None:
+    """Of a rate with wrong answers nothing follows; one that neighbours lowered still is the better one, and first."""
     cells = [
         handmade_cell(variant, round_number=number, measurement=handmade_measurement(requests_per_s=rate, **measured))
         for variant, first_per_s, measured in (
@@ -94,7 +124,30 @@ def test_doubtful_rows_have_no_rank() -> None:
     ]
     rows = summarise(handmade_plan(cells), cells, lambda _: {})
 
-    assert rank_rows(rows) == {("standard", "sound"): Rank(2, is_shared=False)}
+    assert rank_rows(rows).ranks == {
+        ("standard", "slowed"): Rank(1, is_shared=False),
+        ("standard", "sound"): Rank(2, is_shared=False),
+    }
+    assert rank_rows(rows).open == {}
+
+
+def test_what_would_settle_an_open_rank_is_named() -> None:
+    """With the variants that it may beat or not, and the reason in words."""
+    cells = [
+        handmade_cell(variant, round_number=number, measurement=handmade_measurement(requests_per_s=rate, **measured))
+        for variant, first_per_s, measured in (
+            ("first", 3000.0, {}),
+            ("slowed", 1000.0, {"generator": {"cpu_percent": 95.0}}),
+            ("slowest", 500.0, {}),
+        )
+        for number, rate in enumerate((first_per_s, first_per_s * 1.01), start=1)
+    ]
+    found = rank_rows(summarise(handmade_plan(cells), cells, lambda _: {}))
+
+    assert found.open == {
+        ("standard", "slowed"): OpenRank(("first",), "generator full", ("invoke lab.up --loadgens 2",))
+    }
+    assert {variant: str(number) for (_, variant), number in found.ranks.items()} == {"first": "1", "slowest": "3"}
 
 
 @pytest.mark.parametrize(("start_skew_s", "number"), [(0.01, 2), (0.5, 1)])
@@ -114,7 +167,7 @@ def test_generators_that_began_apart_beat_nobody(start_skew_s: float, number: in
     ]
     rows = summarise(handmade_plan([*sound, *busy]), [*sound, *busy], lambda _: {})
 
-    assert rank_rows(rows) == {("standard", "sound"): Rank(number, is_shared=False)}
+    assert rank_rows(rows).ranks[("standard", "sound")] == Rank(number, is_shared=False)
 
 
 def test_a_table_of_many_variants_still_tells_clear_differences() -> None:

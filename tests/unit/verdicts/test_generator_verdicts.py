@@ -7,7 +7,7 @@ import pytest
 from tests.unit.handmade_records import handmade_cell, handmade_measurement, handmade_plan
 from wrklab.results.records import GeneratorRecord
 from wrklab.summary.rows import cell_row
-from wrklab.verdicts.generator_verdicts import ASKED, generator_rules, generator_verdict
+from wrklab.verdicts.generator_verdicts import generator_rules, generator_verdict
 from wrklab.verdicts.rules import RULES
 
 PART = {
@@ -48,7 +48,7 @@ def judged(**changes: object) -> list[tuple[str, list[str]]]:
         ({"neighbours_cpu_percent": 25.0}, "disturbed", "generator_neighbours"),
         ({"steal_percent": 12.0}, "disturbed", "generator_steal"),
         ({"connections_open": 900}, "polluted", "connections_not_open"),
-        ({"connections_silent": 300}, "polluted", "silent"),
+        ({"connections_silent": 300}, "polluted", "stalled"),
         ({"errors": {"connect": 3}}, "polluted", "connect_errors"),
     ],
 )
@@ -79,7 +79,23 @@ def test_a_queue_that_explains_the_rows_explains_each_generators(before: int, ru
 
 
 def test_every_rule_that_is_asked_exists() -> None:
-    """And leads to a verdict: a generator without one is ok."""
-    asked = {rule.name: rule.verdict for rule in RULES if rule.name in ASKED}
-    assert set(asked) == ASKED
+    """Each leads to a verdict: a generator without one is ok."""
+    asked = {rule.name: rule.verdict for rule in RULES if rule.concerns_generator}
+    assert set(asked) == {
+        "connect_errors",
+        "wrong_status",
+        "wrong_body",
+        "many_errors",
+        "generator_busy",
+        "generator_thread_busy",
+        "generator_behind",
+        "generator_paused",
+        "generator_host_full",
+        "started_apart",
+        "stalled",
+        "generator_steal",
+        "generator_neighbours",
+        "others_on_generator",
+        "connections_not_open",
+    }
     assert all(asked.values())
