@@ -64,7 +64,7 @@ def test_few_connections_of_one_are_not_hidden_by_the_others() -> None:
     assert judged(connections_open=988)[1] == ("polluted", ["connections_not_open"])
 
 
-@pytest.mark.parametrize(("before", "rules"), [(64, []), (46, ["silent"])])
+@pytest.mark.parametrize(("before", "rules"), [(64, []), (46, ["stalled"])])
 def test_a_queue_that_explains_the_rows_explains_each_generators(before: int, rules: list[str]) -> None:
     """A busy server that accepts one connection after the other: nobody knows whose connections wait in its queue."""
     parts = [
