@@ -283,7 +283,7 @@ def _is_polluted(row: SummaryRow) -> bool:
 
 
 def _ratio_bound(old: SummaryRow, new: SummaryRow) -> Bound:
-    """Where the true new / old may lie beside the measured one."""
+    """Where the true new / old may lie next to the measured one."""
     if _has_no_rate(old, new):
         return Bound(may_be_higher=True, may_be_lower=True)
     before, after = rate_bound(old), rate_bound(new)

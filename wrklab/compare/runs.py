@@ -29,7 +29,7 @@ class RunSide:
 
 @dataclass(frozen=True)
 class RunCaveats:
-    """What a run says of itself as a whole, before any of its rates counts."""
+    """What a run says of itself, before any of its rates counts."""
 
     run_id: str
     #: Why its hosts should not have been measured then: --force overrode it.
@@ -40,9 +40,9 @@ class RunCaveats:
     @property
     def sentences(self) -> tuple[str, ...]:
         """All of it, what was forced first. Notes usually repeat that."""
-        untold = [reason for reason in self.forced if not any(reason in note for note in self.notes)]
+        unnoted = [reason for reason in self.forced if not any(reason in note for note in self.notes)]
         notes = sorted(self.notes, key=lambda note: not any(reason in note for reason in self.forced))
-        return (*(f"Measured by --force although {reason}" for reason in untold), *notes)
+        return (*(f"Measured by --force although {reason}" for reason in unnoted), *notes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Rules on connections: whether all opened, stayed open, and got answers; and what explains those without answers.
 
 wrk says nothing of a connection that gets no answer, and no latency shows its wait. So the socket tables are asked near
-the window's end. What a limit of the variant, a full accept queue or a short window explains is told from a hang.
+the window's end. A limit of the variant, a full accept queue or a short window may explain them; the others hang.
 """
 
 from __future__ import annotations

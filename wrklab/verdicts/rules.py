@@ -65,12 +65,12 @@ def is_doubtful(row: SummaryRow) -> bool:
 
 
 def rate_bound(row: SummaryRow) -> Bound:
-    """Where the true rate may lie beside the measured one, by all that casts doubt on it but how rounds differ."""
+    """Where the true rate may lie next to the measured one, by all that casts doubt on it but how rounds differ."""
     return Bound.of(rule.direction_of(row) for rule in _opening(row))
 
 
 def latency_bound(row: SummaryRow) -> Bound:
-    """Where true latencies may lie beside the measured ones; those of a doubtful rate are doubtful too."""
+    """Where true latencies may lie next to the measured ones; those of a doubtful rate are doubtful too."""
     found = (rule.latency_direction_of(row) for rule in applying(row))
     return Bound.of(direction for direction in found if direction)
 

@@ -65,11 +65,11 @@ def test_a_rule_is_silent_near_its_limit(rule: str) -> None:
     check_silent(rule, CASES[rule])
 
 
-@pytest.mark.parametrize(("held_back_percent", "is_told"), [(10.0, False), (11.0, True), (None, False)])
-def test_a_quota_of_most_of_a_cpu_is_told(held_back_percent: float | None, *, is_told: bool) -> None:
+@pytest.mark.parametrize(("held_back_percent", "is_shown"), [(10.0, False), (11.0, True), (None, False)])
+def test_a_quota_of_most_of_a_cpu_is_shown(held_back_percent: float | None, *, is_shown: bool) -> None:
     """The unit waits no longer than its CPUs are busy, but at times when nobody has them."""
     half: dict[str, Any] = {"server_cpu_percent": 70.0, "server_cpus_busy_percent": 72.0, "unit_waiting_percent": 40.0}
     row = good_row(**half, unit_held_back_percent=held_back_percent)
 
-    assert ("throttled" in {note.rule for note in row_notes(row)}) is is_told
-    assert verdict_of(row) == (Verdict.DISTURBED if is_told else Verdict.UNEXPLAINED)
+    assert ("throttled" in {note.rule for note in row_notes(row)}) is is_shown
+    assert verdict_of(row) == (Verdict.DISTURBED if is_shown else Verdict.UNEXPLAINED)
