@@ -26,6 +26,12 @@ class Note:
     scenario: str | None = None
     #: Which way the doubt moves the figure.
     direction: Direction = Direction.UNKNOWN
+    #: The reason in one to four plain words, for one line a row; may hold a figure.
+    words: str = ""
+    #: What all rows with this note have in common, in a few plain words: `with connections that never opened`.
+    title: str = ""
+    #: The command, or the flag of `invoke bench`, that would settle it; empty where none would.
+    settle: str = ""
 
     @property
     def sentence(self) -> str:
