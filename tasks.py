@@ -37,6 +37,8 @@ _LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this mach
         "seed": "order of the cells (default: drawn, and stored)",
         "aa": "measure each variant as two, A and B: their ratios give the noise floor of the run; takes twice as long",
         "json": "print the report's rows as JSON",
+        "verbose": "print every table and note instead of one screen",
+        "strict": "exit with 1 where a row is doubtful (for CI); a failed cell exits with 1 always",
         **_FORCE_HELP,
         **_SCENARIO_HELP,
         **_LAB_HELP,
@@ -62,6 +64,8 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     aa: bool = False,
     force: bool = False,
     json: bool = False,
+    verbose: bool = False,
+    strict: bool = False,
     resume: str = "",
 ) -> None:
     """Measure variants with wrk from the other host, and report. Brings lab and servers up first.
@@ -83,12 +87,13 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
         "path": path,
         "hold_ms": hold_ms,
     }
+    show = benching.Show(as_json=json, is_verbose=verbose, is_strict=strict)
     if resume:
         # Without a value Invoke gives True.
         others = [variant, set, scenario, suite, seed, aa, lab != "container", *flags.values()]
-        benching.resume(resume if isinstance(resume, str) else "", others, is_forced=force, as_json=json)
+        benching.resume(resume if isinstance(resume, str) else "", others, is_forced=force, show=show)
         return
-    benching.bench(variant, scenario, suite, lab, seed, flags, set, aa=aa, is_forced=force, as_json=json)
+    benching.bench(variant, scenario, suite, lab, seed, flags, set, aa=aa, is_forced=force, show=show)
 
 
 @task(
@@ -159,13 +164,23 @@ def runs(c: Context, json: bool = False) -> None:
     listing.show_runs(as_json=json)
 
 
-@task(help={"run": "a run's id, or `latest`", "json": "print the rows as JSON"})
+@task(
+    auto_shortflags=False,
+    help={
+        "run": "a run's id, or `latest`",
+        "verbose": "print every table and note instead of one screen",
+        "json": "print the rows as JSON",
+    },
+)
 @verb
-def report(c: Context, run: str, json: bool = False) -> None:
-    """Write and print a run's report again, from its store alone."""
+def report(c: Context, run: str, verbose: bool = False, json: bool = False) -> None:
+    """Write a run's report again, from its store alone, and print it on one screen.
+
+    invoke report latest
+    """
     from wrklab.cli import reporting
 
-    reporting.report(run, as_json=json)
+    reporting.report(run, as_json=json, is_verbose=verbose)
 
 
 @task(

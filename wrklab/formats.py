@@ -108,3 +108,13 @@ def _three_digits(value: float) -> str:
 def occurrences(counts: Iterable[tuple[str, int]]) -> str:
     """Texts with how often each was found: `3,626 x RuntimeError: can't start new thread; 2 x KeyError`."""
     return "; ".join(f"{number:,} x {text}" for text, number in counts)
+
+
+def one_line(text: str) -> str:
+    """A text on one line: every run of white space is one space."""
+    return " ".join(text.split())
+
+
+def cut(text: str, length: int) -> str:
+    """A text of at most `length` characters; `...` ends one that was longer."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."

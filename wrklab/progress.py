@@ -41,11 +41,12 @@ class BenchProgress:
                 TimeElapsedColumn(),
                 TextColumn("left {task.fields[left]}"),
                 TextColumn("{task.description}"),
+                TextColumn("[dim]last:[/dim] {task.fields[last]}"),
                 console=self._console,
                 transient=True,
             )
             self._live.start()
-            self._task = self._live.add_task("", total=self._total, left=minutes(self._left_s))
+            self._task = self._live.add_task("", total=self._total, left=minutes(self._left_s), last="")
         else:
             self._console.print(f"{self._total} cells, about {minutes(self._left_s)}")
         return self
@@ -70,15 +71,19 @@ class BenchProgress:
         if self._live is not None and self._task is not None:
             self._live.update(self._task, description=escape(f"{self._title}: {name}"))
 
-    def end(self, text: str, planned_s: float, took_s: float) -> None:
-        """A cell ended: what came of it (rich markup), how long it was planned to take and took."""
+    def end(self, text: str, planned_s: float, took_s: float, *, is_failed: bool = False) -> None:
+        """A cell ended: what came of it (rich markup), how long it was planned to take and took.
+
+        On a terminal the live line shows it and only failures are kept on the screen; elsewhere each cell has a line.
+        """
         self._done += 1
         self._planned_s -= planned_s
         self._overrun += _SMOOTHING * (took_s / planned_s - self._overrun)
         self._left_s = max(0.0, self._planned_s * self._overrun)
-        self._console.print(f"{self._done:>3}/{self._total}  {text}  [dim]left {minutes(self._left_s)}[/dim]")
+        if self._live is None or is_failed:
+            self._console.print(f"{self._done:>3}/{self._total}  {text}  [dim]left {minutes(self._left_s)}[/dim]")
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, completed=self._done, left=minutes(self._left_s))
+            self._live.update(self._task, completed=self._done, left=minutes(self._left_s), last=text)
 
 
 def minutes(seconds: float) -> str:

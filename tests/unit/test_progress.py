@@ -48,7 +48,7 @@ def test_a_failed_cell_shows_its_text_as_it_is(console: Console) -> None:
     with BenchProgress(console, 1, 5.0) as progress:
         progress.begin(f"cell {ODD}")
         progress.phase("window")
-        progress.end(one_line(handmade_plan([cell]), cell), 5.0, 5.0)
+        progress.end(one_line(handmade_plan([cell]), cell), 5.0, 5.0, is_failed=True)
 
     assert f"failed {ODD}  left 0 s" in shown(console)
 
@@ -72,3 +72,15 @@ def test_tables_show_texts_as_they_are(console: Console, monkeypatch: pytest.Mon
     for word in ("found", "remedy", "bench", "run", "host"):
         assert f"{word} {ODD}" in text
     assert f"x      {ODD}" in text
+
+
+def test_ended_cells_leave_a_line_each_in_a_pipe_and_none_on_a_terminal(console: Console) -> None:
+    """A terminal's live line shows the last one; only a failed cell stays on the screen."""
+    with BenchProgress(console, 3, 15.0) as progress:
+        for number in range(3):
+            progress.begin(f"cell {number}")
+            progress.end(f"came of {number}", 5.0, 5.0, is_failed=number == 1)
+    kept = [line for line in shown(console).splitlines() if "/3  came of" in line]
+
+    assert len(kept) == (1 if console.is_terminal else 3)
+    assert any("2/3  came of 1" in line for line in kept)

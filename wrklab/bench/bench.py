@@ -120,6 +120,9 @@ def _plan(ready: ReadyHosts, request: BenchRequest, cells: Sequence[Cell], seed:
         cpus_shared=is_a_cpu_shared(session.hosts, ready.facts),
         one_machine=bool(generators_on_the_servers_machine(session.hosts, ready.facts)),
         suite=request.suite,
+        runtimes={
+            stack: session.catalogue.stacks[stack].runtime for stack in sorted({cell.variant.stack for cell in cells})
+        },
         baseline=session.catalogue.suite(request.suite).baseline if request.suite else None,
         variant_digests=digests,
         fingerprint=fingerprint(),

@@ -134,7 +134,12 @@ class _CellTry:
                 self._note(outcome.record.failure)
         self._bench.held.check()
         self._commit(outcome, raw)
-        self._progress.end(self._bench.describe(self._run.plan, outcome.record), cell.planned_s, raw.took_s)
+        self._progress.end(
+            self._bench.describe(self._run.plan, outcome.record),
+            cell.planned_s,
+            raw.took_s,
+            is_failed=outcome.record.failure is not None,
+        )
         return outcome.record
 
     def _note(self, failure: Failure) -> None:

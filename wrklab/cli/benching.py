@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from invoke.exceptions import Exit
 from rich.markup import escape
@@ -22,6 +23,17 @@ from wrklab.report.cell_line import one_line
 from wrklab.results.run_folder import Run
 
 
+@dataclass(frozen=True)
+class Show:
+    """How a bench reports, and when doubt makes its exit status 1."""
+
+    as_json: bool = False
+    #: Every table and note, not one screen.
+    is_verbose: bool = False
+    #: A doubtful row makes the exit status 1, for CI.
+    is_strict: bool = False
+
+
 def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     variants: Sequence[str],
     scenario: str,
@@ -33,9 +45,9 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     *,
     aa: bool,
     is_forced: bool,
-    as_json: bool,
+    show: Show,
 ) -> None:
-    """Measure, store, report. Exits with 1 when a cell failed or a number is doubtful, with 130 after Ctrl-C."""
+    """Measure, store, report. Exits with 1 when a cell failed, with 130 after Ctrl-C; see Show for doubtful rows."""
     inventory_path(lab)  # an unknown lab is told before anything else
     request = BenchRequest(
         variants=tuple(variants),
@@ -47,17 +59,17 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
         aa=aa,
         is_forced=is_forced,
     )
-    _measure(lambda: run_bench(read_catalogue(), request, console, one_line), as_json=as_json)
+    _measure(lambda: run_bench(read_catalogue(), request, console, one_line), show=show)
 
 
-def resume(run_id: str, words: Sequence[object], *, is_forced: bool, as_json: bool) -> None:
+def resume(run_id: str, words: Sequence[object], *, is_forced: bool, show: Show) -> None:
     """Go on with a run that ended early (the newest one without a `run_id`); exits as `bench` does.
 
     `words` are what else was said on the command line: a stored plan takes none of it.
     """
     if any(words):
         raise UsageError(
-            "--resume goes on with a run as it was planned: of all other flags only --json and --force go with it. "
+            "--resume continues a run as it was planned and takes only --json, --verbose, --strict, --force. "
             "Leave them out, or begin a new run without --resume."
         )
     chosen = choose_run(RESULTS_DIR, run_id)
@@ -68,16 +80,14 @@ def resume(run_id: str, words: Sequence[object], *, is_forced: bool, as_json: bo
     console.print(
         f"run {chosen.run_id}: {chosen.measured_count + chosen.failed_count} of {chosen.planned_count} cells are there"
     )
-    _measure(
-        lambda: resume_bench(read_catalogue(), chosen.run_id, console, one_line, is_forced=is_forced), as_json=as_json
-    )
+    _measure(lambda: resume_bench(read_catalogue(), chosen.run_id, console, one_line, is_forced=is_forced), show=show)
 
 
-def _measure(work: Callable[[], BenchResult], *, as_json: bool) -> None:
+def _measure(work: Callable[[], BenchResult], *, show: Show) -> None:
     """Do the work, report, and exit with what came of it."""
     with one_interrupt() as interruption:
         result = work()
-        doubtful_count = _report(result, as_json=as_json)
+        doubtful_count = _report(result, show=show)
     if not result.is_finished:
         why = f"the run ended early: {result.problem}" if result.problem else "interrupted"
         raise Exit(
@@ -86,15 +96,15 @@ def _measure(work: Callable[[], BenchResult], *, as_json: bool) -> None:
         )
     if result.failed_cells:
         raise Exit(f"failed: {', '.join(result.failed_cells)}", code=1)
-    if doubtful_count:
+    if doubtful_count and show.is_strict:
         rows = "1 row is" if doubtful_count == 1 else f"{doubtful_count} rows are"
-        raise Exit(f"measured whole; {rows} doubtful: see the notes", code=1)
+        raise Exit(f"everything was measured; {rows} doubtful, and --strict was given", code=1)
 
 
-def _report(result: BenchResult, *, as_json: bool) -> int:
+def _report(result: BenchResult, *, show: Show) -> int:
     try:
         with Run.open(RESULTS_DIR, result.run_id) as run:
-            return show_report(run, as_json=as_json)
+            return show_report(run, as_json=show.as_json, is_verbose=show.is_verbose)
     except StoreError as error:
         if result.is_finished:
             raise

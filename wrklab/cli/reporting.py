@@ -12,10 +12,10 @@ from wrklab.report.reports import render_terminal, report_data, write_report
 from wrklab.results.run_folder import LATEST, Run, resolve_run_id, run_ids
 
 
-def report(run_id: str, *, as_json: bool) -> None:
-    """A run's report, written and shown again."""
+def report(run_id: str, *, as_json: bool, is_verbose: bool) -> None:
+    """Write a run's report again and show it."""
     with open_run(run_id) as run:
-        show_report(run, as_json=as_json)
+        show_report(run, as_json=as_json, is_verbose=is_verbose)
 
 
 def export(run_id: str, *, as_json: bool) -> None:
@@ -39,13 +39,14 @@ def open_run(run_id: str) -> Run:
     return Run.open(RESULTS_DIR, found)
 
 
-def show_report(run: Run, *, as_json: bool) -> int:
-    """Writes report.md and report.csv, shows the report; how many rows are doubtful."""
+def show_report(run: Run, *, as_json: bool, is_verbose: bool = False) -> int:
+    """Write report.md and report.csv and show the report. Returns how many rows are doubtful."""
     contents = read_contents(run)
     paths = write_report(run, contents)
     if as_json:
         print_json(report_data(run, contents))
     else:
-        render_terminal(run, results(), contents)
-    console.print(escape(f"{paths.markdown}\n{paths.csv}"), soft_wrap=True)
+        render_terminal(run, results(), contents, is_verbose=is_verbose)
+    if as_json or is_verbose:
+        console.print(escape(f"{paths.markdown}\n{paths.csv}"), soft_wrap=True)
     return len(contents.doubtful_rows)

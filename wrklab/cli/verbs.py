@@ -30,7 +30,8 @@ _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: As the shell tells of a program that SIGPIPE ended.
 _PIPE_CLOSED = 141
 
-_PLAIN_WIDTH = 160
+#: Of output that goes to a pipe or a file.
+_PLAIN_WIDTH = 120
 
 #: Progress and remarks go to stderr, so that stdout holds results alone.
 console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)

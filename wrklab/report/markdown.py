@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 
 from wrklab import formats
 from wrklab.report import claims
+from wrklab.report.answer import compose
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.report.environment import environment_tables, unit_texts
 from wrklab.report.generators import GENERATOR_HEADERS, GENERATORS_MEANING, generator_lines
 from wrklab.report.guide import HOW_TO_READ, WHEN_NOT_TO_BELIEVE
+from wrklab.report.screen import DOUBTFUL_LATENCY_LEGEND, short_table
 from wrklab.report.tables import (
     BASELINE_HEADERS,
     PUBLISHED_HEADERS,
@@ -45,6 +47,8 @@ def to_markdown(contents: Contents) -> str:
     """The whole of report.md."""
     parts = [
         f"# Run {contents.info.run_id}",
+        *_answer(contents),
+        "## What was measured",
         *_what_was_measured(contents),
         "## Results",
         *_results(contents),
@@ -71,6 +75,17 @@ def to_markdown(contents: Contents) -> str:
         *_units(contents),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _answer(contents: Contents) -> Iterator[str]:
+    answer, found = compose(contents), short_table(contents)
+    yield "\n".join(f"- {_escape(sentence)}" for sentence in answer.sentences)
+    rows = [_marked(row.cells, range(1, len(row.cells)) if row.is_doubtful else ()) for row in found.rows]
+    yield table(found.headers, rows, left=found.left)
+    legend = "*Figures in italics* are doubtful; the last column says why in a few words, the notes below in full."
+    yield f"{legend} {DOUBTFUL_LATENCY_LEGEND}." if found.has_doubtful_latency else legend
+    if answer.next_command:
+        yield f"To settle most doubts: `{answer.next_command}`"
 
 
 def _what_was_measured(contents: Contents) -> Iterator[str]:

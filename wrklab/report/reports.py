@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from wrklab.report import claims, terminal
+from wrklab.report import claims, screen, terminal
 from wrklab.report.columns import to_csv, to_rows
 from wrklab.report.contents import Contents, read_contents
 from wrklab.report.generators import generator_values
@@ -34,9 +34,13 @@ def write_report(run: Run, contents: Contents | None = None) -> ReportPaths:
     return paths
 
 
-def render_terminal(run: Run, console: Console, contents: Contents | None = None) -> None:
-    """Prints the report: tables, notes, the articles beside it."""
-    terminal.render(contents or read_contents(run), console)
+def render_terminal(run: Run, console: Console, contents: Contents | None = None, *, is_verbose: bool = False) -> None:
+    """Prints one screen: the answer, a line a variant, where the rest is. `is_verbose` prints every table and note."""
+    found = contents or read_contents(run)
+    if is_verbose:
+        terminal.render(found, console)
+    else:
+        screen.render(found, console, _shown(run.path))
 
 
 def report_data(run: Run, contents: Contents | None = None) -> dict[str, Any]:
@@ -60,3 +64,9 @@ def report_data(run: Run, contents: Contents | None = None) -> dict[str, Any]:
         "forced": list(found.plan.forced),
         "environment": found.environment.model_dump(mode="json"),
     }
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be typed: relative where it lies below the working directory."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

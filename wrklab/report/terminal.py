@@ -1,4 +1,4 @@
-"""The report in the terminal: tables that fit 120 columns, doubtful figures greyed, notes below by number."""
+"""The long report in the terminal: every table in 120 columns, doubtful figures dimmed, notes below by number."""
 
 from __future__ import annotations
 

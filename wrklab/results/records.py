@@ -372,6 +372,8 @@ class RunPlan(Record):
     forced: tuple[str, ...] = ()
     #: The variant against which the report sets all others.
     baseline: Name | None = None
+    #: By stack: python, go or openresty.
+    runtimes: dict[Name, str] = Field(default_factory=dict)
     #: model.fingerprint.variant_digest of each variant: a run is resumed only with the servers that it began with.
     variant_digests: dict[Name, str] = Field(default_factory=dict)
     #: model.fingerprint.fingerprint of the checkout that began the run.

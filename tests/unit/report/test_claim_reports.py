@@ -69,7 +69,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 def printed(run: Run, width: int) -> str:
     """What the terminal shows, without colours."""
     stream = io.StringIO()
-    render_terminal(run, Console(file=stream, width=width, force_terminal=False))
+    render_terminal(run, Console(file=stream, width=width, force_terminal=False), is_verbose=True)
     return stream.getvalue()
 
 

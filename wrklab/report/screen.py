@@ -1,0 +1,179 @@
+"""A run on one terminal screen: the answer, one line a variant, and where the rest is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from wrklab import formats
+from wrklab.report.answer import compose, main_entries, reason, usual_hold_ms
+from wrklab.report.contents import Contents, ReportRow
+from wrklab.verdicts.verdict import Verdict
+
+#: Follows a latency that is doubtful though the row's rate is not.
+_DOUBTFUL_LATENCY = "?"
+DOUBTFUL_LATENCY_LEGEND = f"{_DOUBTFUL_LATENCY} a latency that is doubtful although the rate is sound"
+
+
+@dataclass(frozen=True)
+class ShortRow:
+    """One line of the short table."""
+
+    cells: tuple[str, ...]
+    is_doubtful: bool
+    is_failed: bool
+
+
+@dataclass(frozen=True)
+class ShortTable:
+    """One line a variant, as the terminal and the head of report.md show it."""
+
+    headers: tuple[str, ...]
+    #: Places of the columns that hold text; figures are set to the right.
+    left: frozenset[int]
+    rows: tuple[ShortRow, ...]
+
+    @property
+    def has_doubtful_latency(self) -> bool:
+        """Whether a cell needs DOUBTFUL_LATENCY_LEGEND."""
+        return any(cell.endswith(_DOUBTFUL_LATENCY) for row in self.rows for cell in row.cells)
+
+
+def render(contents: Contents, console: Console, folder: str) -> None:
+    """Prints the screen. `folder` is the run's, where the rest is."""
+    answer, table = compose(contents), short_table(contents)
+    console.print(Text(title(contents), style="bold"))
+    for sentence in answer.sentences:
+        console.print(Padding(Text(sentence), (0, 0, 0, 2), expand=False))
+    for note in contents.run_notes:
+        if note.doubt != "none":
+            console.print(Padding(Text.assemble(("! ", "yellow"), note.sentence), (0, 0, 0, 2), expand=False))
+    console.print()
+    console.print(_rich_table(table))
+    console.print()
+    if table.has_doubtful_latency:
+        console.print(Text(DOUBTFUL_LATENCY_LEGEND, style="dim"))
+    if answer.next_command:
+        console.print(Text.assemble("To settle most doubts: ", (answer.next_command, "cyan")), soft_wrap=True)
+    console.print(
+        Text(f"Every note and its evidence: {folder}/report.md (figures: report.csv), or --verbose"), soft_wrap=True
+    )
+
+
+def title(contents: Contents) -> str:
+    """What was measured, on one line."""
+    plan, entries = contents.plan, main_entries(contents)
+    variants = formats.plural(len({cell.variant for cell in plan.cells}), "variant")
+    text = f"{variants}, {contents.info.measured_count:,} of {len(plan.cells):,} cells measured"
+    if not entries:
+        return text
+    row, scenario = entries[0].row, plan.scenarios[entries[0].row.scenario]
+    return (
+        f"{text}: GET {row.path} held {usual_hold_ms(entries)} ms, {row.connections_asked:,} connections, "
+        f"{formats.plural(scenario.rounds, 'round')} of {scenario.duration_s:g} s"
+    )
+
+
+def short_table(contents: Contents) -> ShortTable:
+    """The rows under the main load, the highest rate first, then those at other loads."""
+    main = main_entries(contents)
+    main_scenario, hold_ms = (main[0].row.scenario if main else ""), usual_hold_ms(main)
+    entries = [*main, *(entry for entry in contents.rows if entry.row.scenario != main_scenario)]
+    columns = [column for column in _COLUMNS if column.is_shown(entries)]
+    return ShortTable(
+        headers=("variant", *(column.header for column in columns)),
+        left=frozenset({0, *(place for place, column in enumerate(columns, 1) if column.is_text)}),
+        rows=tuple(
+            ShortRow(
+                (_name(entry, main_scenario, hold_ms), *(column.text(entry) for column in columns)),
+                entry.is_doubtful,
+                entry.verdict is Verdict.FAILED,
+            )
+            for entry in entries
+        ),
+    )
+
+
+def _rich_table(found: ShortTable) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for place, header in enumerate(found.headers):
+        is_last = place == len(found.headers) - 1
+        table.add_column(header, justify="left" if place in found.left else "right", no_wrap=not is_last)
+    for row in found.rows:
+        table.add_row(*map(Text, row.cells), style="red" if row.is_failed else "dim" if row.is_doubtful else "")
+    return table
+
+
+def _name(entry: ReportRow, main_scenario: str, hold_ms: int | None) -> str:
+    """A variant's name; of a row under another load or another hold, with that."""
+    row = entry.row
+    if row.scenario != main_scenario:
+        return f"{row.variant} -c{row.connections_asked}"
+    return row.variant if row.hold_ms == hold_ms else f"{row.variant} (held {row.hold_ms} ms)"
+
+
+@dataclass(frozen=True)
+class _Column:
+    header: str
+    text: Callable[[ReportRow], str]
+    is_text: bool = False
+    #: Whether it is worth its room in this run.
+    is_shown: Callable[[Sequence[ReportRow]], bool] = bool
+
+
+def _rate(entry: ReportRow) -> str:
+    return "failed" if entry.row.state == "failed" else formats.rate(entry.row.requests_per_s)
+
+
+def _latency(entry: ReportRow, value_us: float | None) -> str:
+    is_marked = value_us is not None and "latency" in entry.doubts and not entry.is_doubtful
+    return f"{formats.ms(value_us)}{_DOUBTFUL_LATENCY if is_marked else ''}"
+
+
+def _p50(entry: ReportRow) -> str:
+    return _latency(entry, entry.row.latency.p50_us if entry.row.latency else None)
+
+
+def _p99(entry: ReportRow) -> str:
+    return _latency(entry, entry.row.latency.p99_us if entry.row.latency else None)
+
+
+def _errors_count(entry: ReportRow) -> int | None:
+    return None if entry.row.errors is None else entry.row.errors.total
+
+
+def _has_errors(entries: Sequence[ReportRow]) -> bool:
+    return any(map(_errors_count, entries))
+
+
+def _set_by(entry: ReportRow) -> str:
+    """The verdict, and of a doubtful row the reason in words."""
+    verdict, words = str(entry.verdict or formats.NONE), reason(entry)
+    return f"{verdict}: {words}" if words else verdict
+
+
+_COLUMNS = (
+    _Column(
+        "rank",
+        lambda entry: str(entry.rank or formats.NONE),
+        is_shown=lambda entries: any(entry.rank is not None for entry in entries),
+    ),
+    _Column("requests/s", _rate),
+    _Column(
+        "from-to",
+        lambda entry: formats.rate_range(entry.row.requests_per_s_low, entry.row.requests_per_s_high),
+        is_shown=lambda entries: any(entry.row.requests_per_s_low is not None for entry in entries),
+    ),
+    _Column("p50 ms", _p50),
+    _Column("p99 ms", _p99),
+    _Column("CPU µs", lambda entry: formats.rate(entry.row.server_cpu_us_per_request)),
+    _Column("MiB", lambda entry: formats.mib(entry.row.memory_max_bytes)),
+    _Column("errors", lambda entry: formats.count(_errors_count(entry)), is_shown=_has_errors),
+    _Column("set by", _set_by, is_text=True),
+)
