@@ -25,6 +25,11 @@ def rate(value: float | None) -> str:
     return NONE if value is None else _three_digits(value)
 
 
+def whole(value: float | None) -> str:
+    """A number without decimals: 1,277."""
+    return NONE if value is None else f"{value:,.0f}"
+
+
 def rate_range(low: float | None, high: float | None) -> str:
     """Both ends of a range of rates, without the unit: 15,700-15,900."""
     return NONE if low is None or high is None else f"{rate(low)}-{rate(high)}"

@@ -152,27 +152,38 @@ def _has_errors(entries: Sequence[ReportRow]) -> bool:
     return any(map(_errors_count, entries))
 
 
+def _spread(entry: ReportRow) -> str:
+    """The end of the rate's interval that is further from it, in percent of it."""
+    row = entry.row
+    if row.requests_per_s_low is None or row.requests_per_s_high is None or not row.requests_per_s:
+        return formats.NONE
+    reach = max(row.requests_per_s_high - row.requests_per_s, row.requests_per_s - row.requests_per_s_low)
+    return formats.percent_number(100 * reach / row.requests_per_s)
+
+
 def _set_by(entry: ReportRow) -> str:
-    """The verdict, and of a doubtful row the reason in words."""
-    verdict, words = str(entry.verdict or formats.NONE), reason(entry)
-    return f"{verdict}: {words}" if words else verdict
+    """The verdict; of a doubtful row the reason in words."""
+    if entry.verdict is Verdict.FAILED:
+        return str(entry.verdict)
+    words = reason(entry)
+    return f"doubtful: {words}" if words else str(entry.verdict or formats.NONE)
 
 
 _COLUMNS = (
     _Column(
-        "rank",
+        "#",
         lambda entry: str(entry.rank or formats.NONE),
         is_shown=lambda entries: any(entry.rank is not None for entry in entries),
     ),
     _Column("requests/s", _rate),
     _Column(
-        "from-to",
-        lambda entry: formats.rate_range(entry.row.requests_per_s_low, entry.row.requests_per_s_high),
+        "± %",
+        _spread,
         is_shown=lambda entries: any(entry.row.requests_per_s_low is not None for entry in entries),
     ),
     _Column("p50 ms", _p50),
     _Column("p99 ms", _p99),
-    _Column("CPU µs", lambda entry: formats.rate(entry.row.server_cpu_us_per_request)),
+    _Column("CPU µs", lambda entry: formats.whole(entry.row.server_cpu_us_per_request)),
     _Column("MiB", lambda entry: formats.mib(entry.row.memory_max_bytes)),
     _Column("errors", lambda entry: formats.count(_errors_count(entry)), is_shown=_has_errors),
     _Column("set by", _set_by, is_text=True),
