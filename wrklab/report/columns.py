@@ -89,6 +89,10 @@ def _command(row: SummaryRow) -> str:
     return shlex.join(row.argv)
 
 
+def _published_per_s(entry: ReportRow) -> Value:
+    return entry.published.published.requests_per_s if entry.published else None
+
+
 COLUMNS: tuple[Column, ...] = (
     *map(_of_row, ("variant", "scenario", "rounds", "requests")),
     *map(_of_row, ("requests_per_s", "requests_per_s_min", "requests_per_s_max", "ideal_ratio")),
@@ -97,7 +101,9 @@ COLUMNS: tuple[Column, ...] = (
     *map(_of_errors, ("connect", "read", "write", "status", "timeout", "body")),
     *map(_of_row, ("connections_asked", "connections_open", "server_cpu_percent", "generator_cpu_percent")),
     *map(_of_row, ("startup_s", "harness_s")),
-    *map(_of_row, ("published_row", "published_requests_per_s", "published_ratio")),
+    Column("published_row", lambda entry: entry.published.published.row if entry.published else None),
+    Column("published_requests_per_s", _published_per_s),
+    Column("published_ratio", lambda entry: entry.published_ratio),
     Column("verdict", lambda entry: entry.verdict),
     *map(_of_row, ("state", "stack", "path", "hold_ms", "threads", "duration_s", "timeout_s")),
     *map(_of_row, ("rounds_planned", "rounds_failed", "rounds_retried", "spread_ratio")),

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from wrklab.articles.published_rows import PublishedRow
 from wrklab.catalogue.scenario import Scenario
 from wrklab.results.records import CellRecord, Errors, Latency, Measurement, PlannedCell, RunPlan, ServerRecord
 from wrklab.summary.answer_sizes import AnswerSizes, answer_sizes
@@ -146,10 +145,6 @@ class SummaryRow:
     failure_expected: bool = False
     #: The variant's card says that it fails; a regular expression. None: it is to work, or that is not known.
     expect_failure: str | None = None
-    published_row: str | None = None
-    published_requests_per_s: float | None = None
-    published_duration_s: float | None = None
-    published_ratio: float | None = None
     #: Server and generator were one machine.
     one_machine: bool = False
     #: Its rate / the baseline's under the same scenario; None where the run has no baseline.
@@ -174,11 +169,10 @@ def summarise(
     plan: RunPlan,
     cells: Sequence[CellRecord],
     histograms_of: Callable[[str], Mapping[str, bytes]],
-    published: Mapping[str, PublishedRow],
 ) -> tuple[SummaryRow, ...]:
     """A row for every variant and scenario of the plan: scenarios in the plan's order, variants by name.
 
-    `histograms_of` gives a cell's histograms by kind (Run.histograms), `published` the articles' rows by key.
+    `histograms_of` gives a cell's histograms by kind (Run.histograms).
     """
     planned: dict[tuple[str, str], list[PlannedCell]] = {}
     for entry in plan.cells:
@@ -193,7 +187,6 @@ def summarise(
             planned[scenario, variant],
             ended.get((scenario, variant), []),
             histograms_of,
-            published,
         )
         for scenario, variant in sorted(planned, key=lambda pair: (order[pair[0]], pair[1]))
     )
@@ -201,8 +194,8 @@ def summarise(
 
 
 def cell_row(plan: RunPlan, cell: CellRecord) -> SummaryRow:
-    """One cell as a row of its own, so that the same rules judge it; published figures are no part of it."""
-    row = _row(plan.scenarios[cell.scenario], [cell], [cell], lambda _: {}, {})
+    """One cell as a row of its own, so that the same rules judge it."""
+    row = _row(plan.scenarios[cell.scenario], [cell], [cell], lambda _: {})
     row, measured = replace(row, one_machine=plan.one_machine), cell.measurement
     return row if measured is None else replace(row, latency=measured.latency, wrk_latency=measured.wrk_latency)
 
@@ -227,7 +220,6 @@ def _row(
     planned: Sequence[PlannedCell | CellRecord],
     cells: Sequence[CellRecord],
     histograms_of: Callable[[str], Mapping[str, bytes]],
-    published: Mapping[str, PublishedRow],
 ) -> SummaryRow:
     first = planned[0]
     measured = [cell for cell in cells if cell.measurement is not None]
@@ -235,7 +227,6 @@ def _row(
     figures = _load_figures(measured, first, scenario.connections)
     figures |= _answer_figures(measured)
     figures |= _host_figures(measured) | _generator_figures(measured) | _latency_figures(measured, histograms_of)
-    figures |= _published_figures(first, published, figures.get("requests_per_s"))
     return SummaryRow(
         variant=first.variant,
         stack=first.stack,
@@ -412,18 +403,6 @@ def _latency_figures(
     return {
         "latency": added_latency(kinds["observed"] for kinds in found if "observed" in kinds),
         "wrk_latency": added_latency(kinds["wrk"] for kinds in found if "wrk" in kinds),
-    }
-
-
-def _published_figures(
-    planned: PlannedCell | CellRecord, published: Mapping[str, PublishedRow], requests_per_s: float | None
-) -> dict[str, Any]:
-    row = published.get(planned.published_row) if planned.published_row else None
-    return {
-        "published_row": planned.published_row,
-        "published_requests_per_s": row.requests_per_s if row else None,
-        "published_duration_s": row.duration_s if row else None,
-        "published_ratio": _ratio(requests_per_s, row.requests_per_s) if row else None,
     }
 
 

@@ -362,11 +362,6 @@ def one_round(row: SummaryRow) -> bool:
     return row.rounds == 1 and row.rounds_planned == 1
 
 
-def shorter_than_published(row: SummaryRow) -> bool:
-    """The article measured longer."""
-    return _above(row.published_duration_s, row.duration_s) and row.rounds > 0
-
-
 def _has_starving(row: SummaryRow) -> bool:
     if row.busy_ratio is None or not row.requests:
         return False

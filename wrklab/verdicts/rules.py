@@ -613,14 +613,6 @@ RULES: tuple[Rule, ...] = (
         "how far rounds differ cannot be said",
         "Take differences below 10 % for nothing",
     ),
-    Rule(
-        "shorter_than_published",
-        "none",
-        conditions.shorter_than_published,
-        lambda row: f"{row.duration_s:g} s here, {row.published_duration_s:g} s there",
-        "the article's windows were longer",
-        "The scenario `article` measures as long as the article did",
-    ),
 )
 
 #: The rule of a row that none of the others decides.

@@ -55,7 +55,7 @@ def side(
     def no_histograms(_: str) -> Mapping[str, bytes]:
         return {}
 
-    rows = summarise(planned, cells, no_histograms, {})
+    rows = summarise(planned, cells, no_histograms)
     floor = None if floor_ratio is None else NoiseFloor(floor_ratio, ())
     return RunSide(planned, handmade_environment(), rows, floor)
 

@@ -92,7 +92,7 @@ def test_doubtful_rows_have_no_rank() -> None:
         )
         for number, rate in enumerate((first_per_s, first_per_s * 1.01), start=1)
     ]
-    rows = summarise(handmade_plan(cells), cells, lambda _: {}, {})
+    rows = summarise(handmade_plan(cells), cells, lambda _: {})
 
     assert rank_rows(rows) == {("standard", "sound"): Rank(2, is_shared=False)}
 
@@ -112,7 +112,7 @@ def test_generators_that_began_apart_beat_nobody(start_skew_s: float, number: in
         )
         for n in (1, 2)
     ]
-    rows = summarise(handmade_plan([*sound, *busy]), [*sound, *busy], lambda _: {}, {})
+    rows = summarise(handmade_plan([*sound, *busy]), [*sound, *busy], lambda _: {})
 
     assert rank_rows(rows) == {("standard", "sound"): Rank(number, is_shared=False)}
 

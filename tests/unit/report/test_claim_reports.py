@@ -22,21 +22,22 @@ from tests.unit.handmade_records import (
     handmade_scenario,
 )
 from wrklab.articles.claim_cards import METRICS
-from wrklab.articles.claim_lookup import Measured
-from wrklab.articles.claim_result import ClaimResult
-from wrklab.articles.claims import judge_articles, judge_claims
+from wrklab.articles.claims import judge_articles
 from wrklab.articles.consistency import find_inconsistencies
-from wrklab.articles.reference import read_articles
+from wrklab.articles.library import attachments, read_library
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.paths import PROJECT_DIR
 from wrklab.report.claims import article_data, render_articles, to_data
-from wrklab.report.probe import render, to_markdown, to_rows
+from wrklab.report.probe import read_findings, render, to_markdown, to_rows
 from wrklab.report.reports import render_terminal, report_data, write_report
 from wrklab.results.probe_folder import ProbeFolder
 from wrklab.results.probe_record import ProbePlan
 from wrklab.results.records import CellRecord, RunEnvironment
 from wrklab.results.run_folder import Run
 
+LIBRARY = read_library(read_catalogue())
+#: What a bench or a probe of this checkout stores.
+ARTICLES = attachments(LIBRARY)
 OBSERVED = {"observed": handmade_histogram({100_000: 50_000}), "wrk": handmade_histogram({100_000: 50_000})}
 
 
@@ -59,7 +60,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
         *cells_of("fastapi_uvicorn_async", (3000, 3100, 3200), "fastapi-uvicorn-async"),
     ]
     plan = handmade_plan(cells, scenarios=[handmade_scenario()], server_cpus_count=4)
-    with Run.create(tmp_path, plan, handmade_environment()) as created:
+    with Run.create(tmp_path, plan, handmade_environment(), ARTICLES) as created:
         for cell in cells:
             created.add_cell(cell, OBSERVED)
         created.end("finished")
@@ -120,19 +121,13 @@ def test_claims_of_the_suite_that_was_run_alone(run: Run, tmp_path: Path) -> Non
     """Another suite's claims about the same variants stay out."""
     cells = run.cells()
     plan = handmade_plan(cells, suite="gunicorn_fastapi_article", run_id=f"{RUN_ID[:-1]}3")
-    with Run.create(tmp_path, plan, handmade_environment()) as other:
+    with Run.create(tmp_path, plan, handmade_environment(), ARTICLES) as other:
         for cell in cells:
             other.add_cell(cell, OBSERVED)
         claims = report_data(other)["claims"]
 
     assert [claim["claim"] for claim in claims] == ["gunicorn_adds_120_percent"]
     assert claims[0]["verdict"] == "can't be said"
-
-
-def probed_claims() -> tuple[ClaimResult, ...]:
-    """Of one probe of FastAPI's sync views."""
-    probes = {"fastapi_uvicorn_sync": handmade_probe("fastapi_uvicorn_sync")}
-    return judge_claims(read_catalogue(), Measured(probes=probes))
 
 
 def test_a_probes_report_has_its_claims(tmp_path: Path) -> None:
@@ -145,12 +140,21 @@ def test_a_probes_report_has_its_claims(tmp_path: Path) -> None:
         command="invoke probe",
         variants=("fastapi_uvicorn_sync",),
     )
-    folder = ProbeFolder.create(tmp_path, plan, RunEnvironment())
+    folder = ProbeFolder.create(tmp_path, plan, RunEnvironment(), ARTICLES)
+    folder.add(record, {})
+    findings = read_findings(folder)
     stream = io.StringIO()
-    render([record], {}, Console(file=stream, width=120), probed_claims())
-    markdown = to_markdown(folder, [record], {}, probed_claims())
-    verdicts = {claim["claim"]: claim["verdict"] for claim in to_rows([record], probed_claims())[0]["claims"]}
+    render([record], Console(file=stream, width=120), findings)
+    markdown = to_markdown(folder, [record], findings)
+    verdicts = {claim["claim"]: claim["verdict"] for claim in to_rows([record], findings)[0]["claims"]}
+    [data] = to_rows([record], findings)
 
+    assert (data["published_row"], data["agrees"]) == ("fastapi-uvicorn-sync", "agrees")
+    assert (
+        "article (fastapi-uvicorn-sync): 40 at once of 1,000, 960 queued, beyond: queued, used again: yes: agrees"
+        in (markdown)
+    )
+    assert "To settle it: invoke probe --variant fastapi_uvicorn_sync_10000" in " ".join(stream.getvalue().split())
     assert verdicts == {
         "fastapi_sync_40_at_once": "can't be said",
         "fastapi_sync_queue_unbounded": "can't be said",
@@ -165,9 +169,8 @@ def test_a_probes_report_has_its_claims(tmp_path: Path) -> None:
 
 def test_claims_beside_the_articles_own_figures() -> None:
     """`invoke claims`: every claim, and everything that does not fit."""
-    catalogue = read_catalogue()
-    results = judge_articles(catalogue)
-    wrong = find_inconsistencies(catalogue, read_articles(PROJECT_DIR / "reference"))
+    results = judge_articles(LIBRARY)
+    wrong = find_inconsistencies(LIBRARY)
     stream = io.StringIO()
     render_articles(results, wrong, Console(file=stream, width=120))
 

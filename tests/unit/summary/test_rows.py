@@ -14,12 +14,9 @@ from tests.unit.handmade_records import (
     handmade_plan,
     handmade_scenario,
 )
-from wrklab.articles.published_rows import read_published
-from wrklab.paths import PROJECT_DIR
 from wrklab.results.records import CellRecord, Errors
 from wrklab.summary.rows import SummaryRow, summarise
 
-PUBLISHED = read_published(PROJECT_DIR / "reference")
 #: Three rounds of one variant: rates 14,000, 16,000 and 15,000.
 ROUNDS = [
     handmade_cell(
@@ -70,7 +67,7 @@ def no_histograms(_: str) -> Mapping[str, bytes]:
 
 def row_of(cells: list[CellRecord], planned: list[CellRecord] | None = None) -> SummaryRow:
     plan = handmade_plan(planned or cells)
-    [row] = summarise(plan, cells, no_histograms, PUBLISHED)
+    [row] = summarise(plan, cells, no_histograms)
     return row
 
 
@@ -145,7 +142,7 @@ def test_percentiles_come_from_histograms_added_over_rounds() -> None:
         },
     }
     plan = handmade_plan(ROUNDS[:2])
-    [row] = summarise(plan, ROUNDS[:2], lambda cell_id: stored[cell_id], PUBLISHED)
+    [row] = summarise(plan, ROUNDS[:2], lambda cell_id: stored[cell_id])
 
     assert row.latency is not None
     assert row.wrk_latency is not None
@@ -159,7 +156,7 @@ def test_percentiles_come_from_histograms_added_over_rounds() -> None:
 def test_without_an_answer_there_are_no_latencies() -> None:
     """Empty histograms give no percentiles at all."""
     cell = handmade_cell(measurement=handmade_measurement(requests=0, requests_per_s=0.0, latency=None))
-    [row] = summarise(handmade_plan([cell]), [cell], lambda _: {"observed": handmade_histogram({})}, PUBLISHED)
+    [row] = summarise(handmade_plan([cell]), [cell], lambda _: {"observed": handmade_histogram({})})
 
     assert row.latency is None
     assert (row.requests, row.requests_per_s) == (0, 0.0)
@@ -171,7 +168,7 @@ def test_a_failed_variant_has_its_row_with_the_reason() -> None:
     row = row_of(cells)
 
     assert (row.state, row.rounds, row.rounds_planned, row.rounds_failed) == ("failed", 0, 2, 2)
-    assert (row.requests, row.requests_per_s, row.latency, row.errors, row.published_ratio) == (None,) * 5
+    assert (row.requests, row.requests_per_s, row.latency, row.errors) == (None,) * 4
     assert row.failures == ("ready: no right answer in 20 s; found 500 Internal Server Error",)
     assert row.failure_expected
     assert row.connections_asked == 2000
@@ -189,7 +186,7 @@ def test_what_was_planned_and_not_reached_has_its_row() -> None:
     """After an interruption a variant without any round is `missing`, one with some is `partial`."""
     other = handmade_cell(variant="go_net_http")
     plan = handmade_plan([*ROUNDS, other])
-    rows = summarise(plan, ROUNDS[:1], no_histograms, PUBLISHED)
+    rows = summarise(plan, ROUNDS[:1], no_histograms)
 
     assert [(row.variant, row.state) for row in rows] == [
         ("flask_gunicorn_gevent", "partial"),
@@ -205,21 +202,13 @@ def test_rows_stand_in_the_plans_order_of_scenarios() -> None:
         handmade_cell("fastapi_uvicorn_async"),
     ]
     plan = handmade_plan(cells, scenarios=[handmade_scenario(), handmade_scenario(name="plain_100", path="/")])
-    rows = summarise(plan, cells, no_histograms, PUBLISHED)
+    rows = summarise(plan, cells, no_histograms)
 
     assert [(row.scenario, row.variant) for row in rows] == [
         ("standard", "fastapi_uvicorn_async"),
         ("standard", "go_net_http"),
         ("plain_100", "go_net_http"),
     ]
-
-
-def test_the_published_figure_stands_beside_ours() -> None:
-    """flask-gunicorn-gevent was published with 15,799.31 requests/s."""
-    row = row_of(ROUNDS)
-
-    assert (row.published_row, row.published_requests_per_s) == ("flask-gunicorn-gevent", 15_799.31)
-    assert row.published_ratio == pytest.approx(15_000 / 15_799.31)
 
 
 def test_a_unit_that_ended_and_a_wrong_answer_are_kept_once() -> None:
@@ -243,11 +232,11 @@ def test_rates_stand_against_the_baseline_of_the_same_scenario() -> None:
         handmade_cell("flask_gunicorn_sync", measurement=handmade_measurement(requests_per_s=400.0)),
     ]
     plan = handmade_plan(cells).model_copy(update={"baseline": "flask_gunicorn_sync_1", "server_cpus_count": 2})
-    rows = {row.variant: row for row in summarise(plan, cells, lambda _: {}, PUBLISHED)}
+    rows = {row.variant: row for row in summarise(plan, cells, lambda _: {})}
     assert rows["flask_gunicorn_sync"].baseline_ratio == 2
     assert rows["flask_gunicorn_sync"].baseline_cpus_ratio == 1
     assert rows["flask_gunicorn_sync_1"].baseline_cpus_ratio == pytest.approx(0.5)
-    without = summarise(handmade_plan(cells), cells, lambda _: {}, PUBLISHED)
+    without = summarise(handmade_plan(cells), cells, lambda _: {})
     assert all(row.baseline_ratio is None and row.baseline_cpus_ratio is None for row in without)
 
 
@@ -261,7 +250,7 @@ def test_errors_of_the_servers_logs_are_added_over_rounds() -> None:
         handmade_cell(round_number=number, measurement=handmade_measurement(server={"log_errors": found}))
         for number, found in enumerate(logs, start=1)
     ]
-    (row,) = summarise(handmade_plan(cells), cells, lambda _: {}, PUBLISHED)
+    (row,) = summarise(handmade_plan(cells), cells, lambda _: {})
     assert list(row.log_errors.items()) == [("RuntimeError: can't start new thread", 5), ("WORKER TIMEOUT (pid:1)", 3)]
 
 

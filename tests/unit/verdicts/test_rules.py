@@ -70,8 +70,6 @@ GOOD = SummaryRow(
     connections_silent=0,
     backlog=2048,
     listen_overflows=0,
-    published_row="flask-gunicorn-gevent",
-    published_duration_s=4.0,
 )
 
 TIMED_OUT = "timed out: connected, but no whole answer within 4 s"
@@ -375,11 +373,6 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
         {"in_flight_limit": 40, "ceiling_ratio": 0.9},
     ),
     "one_round": ({"rounds": 1, "rounds_planned": 1}, "one window of 4 s", {"rounds": 1, "rounds_planned": 3}),
-    "shorter_than_published": (
-        {"published_duration_s": 60.0},
-        "4 s here, 60 s there",
-        {"published_duration_s": None},
-    ),
 }
 
 

@@ -129,11 +129,11 @@ def test_a_cell_is_judged_by_itself_and_a_row_by_all_its_rounds() -> None:
     cells = [handmade_cell(round_number=1), handmade_cell(round_number=2, measurement=slow)]
 
     assert [cell_verdict(handmade_plan(cells), cell) for cell in cells] == [Verdict.SERVER_BOUND] * 2
-    [row] = summarise(handmade_plan(cells), cells, no_histograms, {})
+    [row] = summarise(handmade_plan(cells), cells, no_histograms)
     assert verdict_of(row) == Verdict.UNSTABLE
 
     cells.append(handmade_cell(round_number=3, measurement=disturbed))
-    [row] = summarise(handmade_plan(cells), cells, no_histograms, {})
+    [row] = summarise(handmade_plan(cells), cells, no_histograms)
     assert cell_verdict(handmade_plan(cells), cells[2]) == Verdict.DISTURBED
     assert verdict_of(row) == Verdict.DISTURBED
 
