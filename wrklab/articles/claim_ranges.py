@@ -124,11 +124,11 @@ def keeps(found: Estimate, low: float, high: float, *, inclusive: bool) -> bool 
     return False if is_below or is_above else None
 
 
-def open_because(found: Estimate, low: float, high: float) -> tuple[Reason, ...]:
+def open_because(found: Estimate, low: float, high: float, *, inclusive: bool) -> tuple[Reason, ...]:
     """Why a range that lies on both sides of a limit does: what keeps open the ends that cross it."""
-    if found.value < low:
+    if found.value < low or (found.value == low and not inclusive):
         return found.high_because
-    if found.value > high:
+    if found.value > high or (found.value == high and not inclusive):
         return found.low_because
     below = found.low_because if found.low <= low else ()
     above = found.high_because if found.high >= high and math.isfinite(high) else ()

@@ -167,7 +167,7 @@ def _compare(claim: Claim, pair: Pair, lookup: Lookup, noise_floor_ratio: float)
     result = estimate(parts[0], parts[1] if to is not None else None, noise_floor_ratio)
     low, high, inclusive = claim.bounds()
     answer = keeps(result, low, high, inclusive=inclusive)
-    why = open_because(result, low, high) if answer is None else ()
+    why = open_because(result, low, high, inclusive=inclusive) if answer is None else ()
     if answer is None and not why:
         text = f"{shown(claim, result.low)} to {shown(claim, result.high)} lies on both sides of the limit"
         why = (Reason(text, Need.ROUNDS),)
@@ -217,8 +217,9 @@ def _settling(compared: Sequence[_Compared], suite: str, library: ArticleLibrary
     """What would settle comparisons that are open: what to fix, then the command."""
     needs = {reason.need for found in compared for reason in found.why}
     operands = list(dict.fromkeys(operand for found in compared for operand in found.pair if operand is not None))
-    hints = dict.fromkeys(reason.hint for found in compared for reason in found.why if reason.hint)
-    yield from (f"first: {hint[0].lower()}{hint[1:]}" for hint in hints)
+    # Of several doubts the most severe comes first, and its next step is the one to take.
+    if hint := next((reason.hint for found in compared for reason in found.why if reason.hint), ""):
+        yield f"first: {hint[0].lower()}{hint[1:]}"
     if Need.PROBE in needs:
         yield f"invoke probe --variant {_names(operands)}"
     if needs & {Need.BENCH, Need.BENCH_AGAIN}:
