@@ -208,19 +208,17 @@ def _openings(figure: Figure, measured: MeasuredRow, metric: str) -> Iterator[_O
         if opening is not None:
             yield opening
     has_doubtful_rate = any(note.doubt == "rate" for note in doubting)
-    if kind in {"rate", "latency", "slowest"} and not has_doubtful_rate and _is_unsound(measured):
-        # Nothing is known to be wrong with it, but what set the rate is not known either: it may have been held back.
-        reason = _unsound_reason(measured)
+    if kind in {"rate", "latency", "slowest"} and not has_doubtful_rate and _is_unexplained(measured):
+        # Nothing is known to be wrong with it, but it is not known to be the server's limit either.
+        hint = next((note.next_step for note in measured.notes if note.rule == str(measured.verdict)), "")
+        reason = Reason(f"{measured.row.variant} is {measured.verdict}", Need.BENCH_AGAIN, hint)
         yield _Opening(reason, most=math.inf) if kind == "rate" else _Opening(reason, 0.0, math.inf)
 
 
-def _is_unsound(measured: MeasuredRow) -> bool:
-    return measured.verdict is not None and not measured.verdict.is_sound
-
-
-def _unsound_reason(measured: MeasuredRow) -> Reason:
-    hint = next((note.next_step for note in measured.notes if note.rule == str(measured.verdict)), "")
-    return Reason(f"{measured.row.variant} is {measured.verdict}", Need.BENCH_AGAIN, hint)
+def _is_unexplained(measured: MeasuredRow) -> bool:
+    """Whether what set its rate is not known, or a verdict doubts it without a note."""
+    verdict = measured.verdict
+    return verdict is not None and (verdict is Verdict.UNEXPLAINED or not verdict.is_sound)
 
 
 def _opening(figure: Figure, row: SummaryRow, note: Note, spec: LoadMetric) -> _Opening | None:

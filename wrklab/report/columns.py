@@ -90,7 +90,7 @@ def _command(row: SummaryRow) -> str:
 
 
 def _published_per_s(entry: ReportRow) -> Value:
-    return entry.published.published.requests_per_s if entry.published else None
+    return entry.printed.requests_per_s if entry.printed else None
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -101,7 +101,7 @@ COLUMNS: tuple[Column, ...] = (
     *map(_of_errors, ("connect", "read", "write", "status", "timeout", "body")),
     *map(_of_row, ("connections_asked", "connections_open", "server_cpu_percent", "generator_cpu_percent")),
     *map(_of_row, ("startup_s", "harness_s")),
-    Column("published_row", lambda entry: entry.published.published.row if entry.published else None),
+    Column("published_row", lambda entry: entry.printed.row if entry.printed else None),
     Column("published_requests_per_s", _published_per_s),
     Column("published_ratio", lambda entry: entry.published_ratio),
     Column("verdict", lambda entry: entry.verdict),

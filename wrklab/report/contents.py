@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from wrklab.articles.comparison import Comparison
 from wrklab.articles.findings import ArticleFindings, article_findings
 from wrklab.articles.library import SNAPSHOT_FILE, parse_snapshot
+from wrklab.articles.reference import PublishedRow
 from wrklab.compare.ranks import Rank, rank_rows
 from wrklab.results.records import CellRecord, RunEnvironment, RunPlan
 from wrklab.results.run_folder import Run, RunInfo
@@ -41,18 +42,14 @@ class ReportRow:
     numbers: tuple[int, ...]
     #: Within its scenario; None where nothing can be said of it (one round, a doubtful rate).
     rank: Rank | None = None
-    #: The article's row that it answers to.
-    published: Comparison | None = None
+    #: The article's row that it answers to, and its rate / the article's; None where there is none, or of another load.
+    printed: PublishedRow | None = None
+    published_ratio: float | None = None
 
     @property
     def verdict(self) -> Verdict | None:
         """What set its rate; None where no round of it ended."""
         return verdict_of(self.row)
-
-    @property
-    def published_ratio(self) -> float | None:
-        """Its rate / the article's; None where no row of an article answers, or of another load."""
-        return self.published.requests_per_s_ratio if self.published else None
 
     @property
     def is_grey(self) -> bool:
@@ -122,6 +119,7 @@ def read_contents(run: Run) -> Contents:
         cells,
         floor.ratio if floor else None,
     )
+    answered = [articles.comparison(row) for row in rows]
     ranks = rank_rows(rows, floor.ratio if floor else None)
     return Contents(
         info=run.info(),
@@ -133,9 +131,10 @@ def read_contents(run: Run) -> Contents:
                 found,
                 tuple(sorted({number[note.rule] for note in found})),
                 ranks.get((row.scenario, row.variant)),
-                articles.comparison(row),
+                one.published if one else None,
+                one.requests_per_s_ratio if one else None,
             )
-            for row, found in zip(rows, notes, strict=True)
+            for row, found, one in zip(rows, notes, answered, strict=True)
         ),
         run_notes=run_notes(run.plan, rows),
         groups=groups,

@@ -75,12 +75,7 @@ MAIN_COLUMNS: tuple[TableColumn, ...] = (
         lambda e: formats.rate_range(e.row.requests_per_s_low, e.row.requests_per_s_high),
     ),
     TableColumn("of ideal %", "rate", "rate", lambda e: _percent(e.row.ideal_ratio)),
-    TableColumn(
-        "ours / publ.",
-        "rate",
-        "rate",
-        lambda e: formats.times(e.published.requests_per_s_ratio if e.published else None),
-    ),
+    TableColumn("ours / publ.", "rate", "rate", lambda e: formats.times(e.published_ratio)),
     TableColumn("conn. open", "rate", "rate", lambda e: formats.count(e.row.connections_open)),
     TableColumn("errors", "rate", "rate", lambda e: _errors(e.row)),
     TableColumn("server CPU %", "rate", "rate", lambda e: formats.percent_number(e.row.server_cpu_percent)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,11 +23,14 @@ from tests.unit.handmade_records import (
     handmade_plan,
     handmade_scenario,
 )
+from wrklab.articles import library as library_module
 from wrklab.articles.claim_cards import METRICS
 from wrklab.articles.claims import judge_articles
 from wrklab.articles.consistency import find_inconsistencies
-from wrklab.articles.library import attachments, read_library
+from wrklab.articles.library import SNAPSHOT_FILE, attachments, read_library
+from wrklab.catalogue import catalogue as catalogue_module
 from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.errors import CardError
 from wrklab.paths import PROJECT_DIR
 from wrklab.report.claims import article_data, render_articles, to_data
 from wrklab.report.probe import read_findings, render, to_markdown, to_rows
@@ -65,6 +70,52 @@ def run(tmp_path: Path) -> Iterator[Run]:
             created.add_cell(cell, OBSERVED)
         created.end("finished")
         yield created
+
+
+def other_checkout(tmp_path: Path) -> Path:
+    """A copy of this checkout's cards and figures in which a card, a claim and a CSV are broken."""
+    project = tmp_path / "checkout"
+    for folder in ("servers", "scenarios", "suites", "reference"):
+        shutil.copytree(PROJECT_DIR / folder, project / folder)
+    (project / "servers/flask/stack.yml").write_text("variants: [")
+    (project / "suites/flask_gunicorn_article.yml").write_text("description: 1\nclaims: [{}]\n")
+    (project / "reference/wrk-flask-gunicorn.csv").write_text("row\nmine\n")
+    return project
+
+
+def test_an_old_run_is_reported_whatever_the_checkout_says(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder has all that a report needs: the report of a broken checkout is the same, byte for byte."""
+    before = write_report(run).markdown.read_bytes(), json.dumps(report_data(run)), printed(run, 120)
+    broken = other_checkout(tmp_path)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("wrklab.") and getattr(module, "PROJECT_DIR", None) == PROJECT_DIR:
+            monkeypatch.setattr(module, "PROJECT_DIR", broken)
+    monkeypatch.chdir(broken)
+    # Defaults of parameters were bound when the modules were loaded.
+    monkeypatch.setattr(catalogue_module.read_catalogue, "__defaults__", (broken,))
+    monkeypatch.setattr(library_module.read_library, "__defaults__", (broken,))
+    with pytest.raises(CardError):
+        read_catalogue()
+
+    with Run.open(run.path.parent, run.plan.run_id) as again:
+        after = write_report(again).markdown.read_bytes(), json.dumps(report_data(again)), printed(again, 120)
+
+    assert after == before
+
+
+def test_a_run_without_the_articles_has_no_section_on_them(run: Run) -> None:
+    """Everything else is reported."""
+    (run.path / SNAPSHOT_FILE).unlink()
+    data = report_data(run)
+    text = write_report(run).markdown.read_text(encoding="utf-8")
+
+    assert (data["claims"], data["rank_correlations"], data["article_inconsistencies"]) == ([], [], [])
+    assert len(data["rows"]) == 3
+    assert "## What the articles claim" not in text
+    assert "## The articles" not in text
+    assert "Claims of the articles" not in printed(run, 120)
 
 
 def printed(run: Run, width: int) -> str:
