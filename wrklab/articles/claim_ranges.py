@@ -25,8 +25,6 @@ class Need(StrEnum):
     #: More rounds.
     ROUNDS = "rounds"
     PROBE = "probe"
-    #: More CPUs for the server.
-    CPUS = "cpus"
     #: No run under this load can close it.
     NOTHING = "nothing"
 

@@ -77,6 +77,7 @@ def test_a_claim_is_read(suite: Path) -> None:
         ("    at_least: 2\n", "", "give one limit of at_least, .*; found none"),
         ("at_least: 2", "at_least: 2\n    at_most: 3", "found at_least and at_most"),
         ("at_least: 2", "at_least: __import__('os')", "claims.0.at_least: .*valid number"),
+        ("at_least: 2", "at_least: .inf", "claims.0.at_least: Input should be a finite number"),
         ("requests_per_s", "is_down_after", "is answered yes or no and has no ratio"),
         ("to: two,", "to: two, to_metric: capacity,", "is benched, the other probed"),
         ("One serves twice what two does.", "Twice", "claims.0.says"),

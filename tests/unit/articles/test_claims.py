@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.unit.handmade_claims import (
 )
 from tests.unit.handmade_records import handmade_cell, handmade_latency, handmade_plan, handmade_planned
 from wrklab.articles.claim_figures import MeasuredRow, of_row
-from wrklab.articles.claim_lookup import Measured
+from wrklab.articles.claim_lookup import COST_STANDS_RULES, FOREIGN_RULES, MADE_UP_RULE, SPREAD_RULE, Measured
 from wrklab.articles.claim_ranges import Figure, Need, Reason
 from wrklab.articles.claims import (
     FAILS,
@@ -36,6 +37,10 @@ from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.extract.cell import cell_outcome
 from wrklab.results.records import Errors
 from wrklab.summary.rows import summarise
+from wrklab.verdicts.doubt import Direction
+from wrklab.verdicts.notes import Note
+from wrklab.verdicts.rules import RULES
+from wrklab.verdicts.verdict import Verdict
 
 GEVENT, DEV, GO = "flask_gunicorn_gevent", "flask_dev_sync", "go_net_http"
 
@@ -175,6 +180,85 @@ def test_rates_at_the_loads_limit_bound_a_server_from_below_only(real: ArticleLi
         why = " ".join(result.why)
         assert ("go_net_http is hold-bound: at 98 %" in why) == ("about" in claimed)
         assert "sanic_fast is hold-bound: at 98 %" in why
+
+
+def test_the_rules_that_bounds_know_exist() -> None:
+    """A rule that is renamed must not turn a bound into no bound, or no bound into one."""
+    names = {rule.name for rule in RULES}
+
+    assert {SPREAD_RULE, MADE_UP_RULE} <= names
+    assert names >= COST_STANDS_RULES
+    assert names >= FOREIGN_RULES
+    assert not COST_STANDS_RULES & {"failed", "others_connected", "wrong_status", "wrong_body"}
+
+
+def doubted(found: MeasuredRow, direction: Direction) -> MeasuredRow:
+    """A row with one doubt on its rate, which moves it this way, and nothing that bounds it otherwise."""
+    note = Note("mine", "rate", "a doubt", next_step="Do something", direction=direction)
+    return replace(found, row=replace(found.row, server_cpu_percent=None), notes=(note,), verdict=Verdict.POLLUTED)
+
+
+@pytest.mark.parametrize(
+    ("direction", "at_least_7", "at_most_7", "text"),
+    [
+        (Direction.TOO_LOW, OPEN, OPEN, "at most 9.00x, doubtful"),
+        (Direction.TOO_HIGH, HOLDS, FAILS, "at least 9.00x, doubtful"),
+        (Direction.UNKNOWN, OPEN, OPEN, "9.00x, doubtful"),
+    ],
+)
+def test_a_doubt_on_what_a_figure_is_divided_by_opens_one_side(
+    real: ArticleLibrary, direction: Direction, at_least_7: str, at_most_7: str, text: str
+) -> None:
+    """A rate that is too low may be higher, and the ratio to it lower: the claim holds wherever that suffices."""
+    rows = handmade_row(GEVENT, [9000] * 3), doubted(handmade_row(DEV), direction)
+
+    assert judged(handmade_claim(), real, *rows).answer == at_least_7
+    assert judged(handmade_claim(at_most=7), real, *rows).answer == at_most_7
+    assert measured_text(judged(handmade_claim(), real, *rows)) == text
+
+
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({"server_cpu_percent": 97.0}, HOLDS),
+        ({"server_cpu_percent": 79.0}, OPEN),
+        ({"server_cpu_percent": 97.0, "errors": Errors(read=180_000)}, OPEN),
+        ({"server_cpu_percent": 97.0, "foreign_connections": {"10.0.0.9": 1}}, OPEN),
+        ({"server_cpu_percent": 20.0, "in_flight_limit": 110, "ceiling_per_s": 1100.0, "ceiling_ratio": 0.9}, HOLDS),
+    ],
+)
+def test_what_a_doubtful_server_can_give_at_most_is_bounded(
+    real: ArticleLibrary, changes: dict[str, Any], answer: str
+) -> None:
+    """By the CPU time that its answers and failures took, where it was busy with nothing else; by its own limit."""
+    note = Note("mine", "rate", "a doubt", direction=Direction.UNKNOWN)
+    dev = replace(handmade_row(DEV, **changes), notes=(note,), verdict=Verdict.POLLUTED)
+
+    assert judged(handmade_claim(), real, handmade_row(GEVENT, [9500] * 3), dev).answer == answer
+
+
+def test_rounds_that_do_not_agree_bound_the_rate(real: ArticleLibrary) -> None:
+    """800 to 1,200: 40 % apart, so 571 to 1,680. Ten times is surely 5 times, and not surely 7."""
+    unstable = handmade_row(DEV, [800, 1000, 1200], server_cpu_percent=60.0)
+    gevent = handmade_row(GEVENT, [10_000] * 3)
+
+    assert unstable.verdict == Verdict.UNSTABLE
+    assert judged(handmade_claim(at_least=5), real, gevent, unstable).answer == HOLDS
+    assert judged(handmade_claim(), real, gevent, unstable).answer == OPEN
+    assert measured_text(judged(handmade_claim(), real, gevent, unstable)) == "10.00x (5.95x-17.50x), doubtful"
+
+
+def test_a_doubt_that_decides_nothing_says_what_to_do(real: ArticleLibrary) -> None:
+    """The note's next step, then the command; and a doubt on the other side is no reason."""
+    low = doubted(handmade_row(DEV), Direction.TOO_LOW)
+    result = judged(handmade_claim(), real, handmade_row(GEVENT, [9000] * 3), low)
+
+    assert result.why == (f"{DEV} is doubtful, mine: a doubt",)
+    assert result.settled_by == (
+        "first: do something",
+        f"invoke bench --variant {GEVENT},{DEV} --scenario article",
+    )
+    assert judged(handmade_claim(at_most=10), real, handmade_row(GEVENT, [9000] * 3), low).answer == HOLDS
 
 
 def test_growth_with_connections_is_not_bound_by_the_hold(real: ArticleLibrary) -> None:
