@@ -157,7 +157,7 @@ def test_a_stopped_server_makes_a_void_probe(session: Session) -> None:
             timers.append(threading.Timer(0.8, lambda: session.server.run(command, limit_s=10, check=False)))
             timers[-1].start()
 
-    record = probe_variant(session, variant, None, stop_during_wave).record
+    record = probe_variant(session, variant, stop_during_wave).record
     for timer in timers:
         timer.join()
     assert record.state == "void"
@@ -178,7 +178,7 @@ def test_a_client_that_was_held_up_once_is_tried_again(session: Session) -> None
             timers.append(threading.Timer(1.2, lambda: generator.run(["sh", "-c", hold_up], limit_s=10, check=False)))
             timers[-1].start()
 
-    record = probe_variant(session, variant, None, hold_up_first_wave).record
+    record = probe_variant(session, variant, hold_up_first_wave).record
     for timer in timers:
         timer.join()
     assert "arrivals fell behind schedule" in record.void_reasons[0]
@@ -199,7 +199,7 @@ def test_a_server_without_a_cpu_makes_a_void_try(session: Session) -> None:
             timers[-1].start()
 
     with starved:
-        record = probe_variant(session, variant, None, starve_first_wave).record
+        record = probe_variant(session, variant, starve_first_wave).record
     for timer in timers:
         timer.join()
     assert record.void_reasons, record

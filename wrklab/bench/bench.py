@@ -6,9 +6,10 @@ import secrets
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.console import Console
 
@@ -36,8 +37,16 @@ from wrklab.results.records import PlannedCell, RunPlan
 from wrklab.results.run_folder import Run, check_room, new_run_id
 
 
-def run_bench(catalogue: Catalogue, request: BenchRequest, console: Console, describe: DescribeCell) -> BenchResult:
+def run_bench(
+    catalogue: Catalogue,
+    request: BenchRequest,
+    console: Console,
+    describe: DescribeCell,
+    attachments: Mapping[str, str] = MappingProxyType({}),
+) -> BenchResult:
     """Measure all that a request asks for; `describe` writes the line that a finished cell gets.
+
+    `attachments` are files that are stored with the run for its reports.
 
     Raises UsageError before anything is touched, LabError for unusable hosts.
     """
@@ -48,7 +57,8 @@ def run_bench(catalogue: Catalogue, request: BenchRequest, console: Console, des
     with ready_hosts(catalogue, request.lab, console, is_forced=request.is_forced) as ready:
         shares, notes = _share_loads(ready, cells)
         plan = _plan(ready, request, cells, seed, [*machine_notes(ready.session.hosts, ready.facts), *notes])
-        with Run.create(RESULTS_DIR, plan, ready.environment([variant for variant, _ in pairs])) as run:
+        environment = ready.environment([variant for variant, _ in pairs])
+        with Run.create(RESULTS_DIR, plan, environment, attachments) as run:
             scaled = with_scaled_timeouts(ready.session, cells)
             return run_cells(Bench(ready.session, ready.held, run, scaled, shares, describe), console)
 
@@ -131,7 +141,6 @@ def _plan(ready: ReadyHosts, request: BenchRequest, cells: Sequence[Cell], seed:
 
 def planned_cell(catalogue: Catalogue, cell: Cell, probed: int | None) -> PlannedCell:
     """A cell by names, as plan.json holds it; `probed` is its variant's limit as a probe found it."""
-    row = catalogue.published_row(cell.variant, cell.scenario)
     return PlannedCell(
         cell_id=cell.cell_id,
         variant=cell.variant.name,
@@ -144,5 +153,5 @@ def planned_cell(catalogue: Catalogue, cell: Cell, probed: int | None) -> Planne
         is_limit_probed=probed is not None,
         is_one_cpu_a_process=catalogue.stacks[cell.variant.stack].runtime in ONE_CPU_A_PROCESS,
         expect_failure=cell.variant.expect_failure,
-        published_row=row.row if row else None,
+        published_row=catalogue.published_key(cell.variant, cell.scenario),
     )

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from wrklab.articles.probes import compare
-from wrklab.articles.published_probes import PublishedProbe
 from wrklab.catalogue.deployment import variant_digest
 from wrklab.catalogue.stack import Variant
 from wrklab.errors import CellError, HostError, ParseError
@@ -65,9 +63,7 @@ class _Probe:
     unreached: str = ""
 
 
-def probe_variant(
-    session: Session, variant: Variant, published: PublishedProbe | None, on_step: OnStep
-) -> ProbeOutcome:
+def probe_variant(session: Session, variant: Variant, on_step: OnStep) -> ProbeOutcome:
     """Probe a variant. What goes wrong with it is in the record; only HostError and the like are raised."""
     started_at_s, began_mono_s = time.time(), time.monotonic()
     probe = _begin(session, variant, on_step)
@@ -82,7 +78,6 @@ def probe_variant(
     if seen is not None:
         record = record.model_copy(update=_measured(seen))
     record = record.model_copy(update=_failure(record, failure, seen.wave if seen else None))
-    record = record.model_copy(update=compare(record, published))
     return ProbeOutcome(record, probe.raw)
 
 

@@ -10,8 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from wrklab import formats
-from wrklab.articles.claim_result import ClaimResult
-from wrklab.articles.published_probes import PublishedProbe
+from wrklab.articles.comparison import ProbeComparison
+from wrklab.articles.findings import ProbeFindings, probe_findings
+from wrklab.articles.library import SNAPSHOT_FILE, parse_snapshot
+from wrklab.articles.reference import PublishedProbe
 from wrklab.report import claims
 from wrklab.results.probe_folder import ProbeFolder
 from wrklab.results.probe_record import ProbeRecord
@@ -34,18 +36,35 @@ _HEADINGS = (
 )
 
 
+#: Of a folder that was stored without the articles.
+_NO_FINDINGS = ProbeFindings()
+
+
+def read_findings(folder: ProbeFolder) -> ProbeFindings:
+    """What the folder's probes say about the articles, from the folder alone. Raises StoreError."""
+    library = parse_snapshot(folder.attachment(SNAPSHOT_FILE), folder.path)
+    return probe_findings(library, folder.records(), folder.plan.suite)
+
+
 def to_rows(
-    records: Sequence[ProbeRecord], results: Sequence[ClaimResult] = (), forced: Sequence[str] = ()
+    records: Sequence[ProbeRecord], findings: ProbeFindings = _NO_FINDINGS, forced: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """An object a variant, for `--json`; among its keys `claims`, those of the articles that are about it, and
-    `forced`, the reasons against probing that `--force` overrode.
+    """An object a variant, for `--json`.
+
+    Besides the record's own keys: `published_row` and `agrees` (the article's finding, null where there is none),
+    `claims` (those of the articles that are about it) and `forced` (reasons against probing that `--force` overrode).
     """
     return [
         record.model_dump(mode="json")
+        | _article_data(findings.compared.get(record.variant))
         | {"forced": list(forced)}
-        | {"claims": claims.to_data([result for result in results if record.variant in result.variants])}
+        | {"claims": claims.to_data([result for result in findings.claims if record.variant in result.variants])}
         for record in records
     ]
+
+
+def _article_data(found: ProbeComparison | None) -> dict[str, str | None]:
+    return {"published_row": found.published.row if found else None, "agrees": found.agrees if found else None}
 
 
 def cells(record: ProbeRecord) -> tuple[str, ...]:
@@ -77,7 +96,7 @@ def _kernel(record: ProbeRecord) -> str:
     return f"{found} (full)" if record.kernel_queue == "full" else f"at least {found}"
 
 
-def details(record: ProbeRecord, published: PublishedProbe | None) -> list[str]:
+def details(record: ProbeRecord, compared: ProbeComparison | None = None) -> list[str]:
     """What else there is to say of a probe, a line each."""
     lines = []
     if record.error and record.expected_failure and not record.is_expected_failure:
@@ -94,8 +113,9 @@ def details(record: ProbeRecord, published: PublishedProbe | None) -> list[str]:
         lines.append(f"at once: {record.capacity_setting}")
     if record.queue_setting:
         lines.append(f"queue: {record.queue_setting}")
-    if published is not None:
-        lines.append(f"article ({published.row}): {_published(published)}: {record.agrees or 'not compared'}")
+    if compared is not None:
+        row = compared.published
+        lines.append(f"article ({row.row}): {_published(row)}: {compared.agrees or 'not compared'}")
     if record.state == "measured" and record.void_reasons:
         lines.append(f"{formats.plural(len(record.void_reasons), 'void try')}: {'; '.join(record.void_reasons)}")
     return lines
@@ -105,15 +125,14 @@ def _published(row: PublishedProbe) -> str:
     in_flight = "unbounded" if row.in_flight is None else f"{row.in_flight:,}"
     sent = f" of {row.requests_count:,}" if row.requests_count else ""
     queued = "" if row.queued is None else f", {row.queued:,} queued"
-    reuse = f", used again: {row.worker_reuse}" if row.worker_reuse else ""
-    return f"{in_flight} at once{sent}{queued}, beyond: {row.overflow or 'not said'}{reuse}"
+    reuse = f", used again: {row.reuse_text}" if row.reuse_text else ""
+    return f"{in_flight} at once{sent}{queued}, beyond: {row.overflow_text}{reuse}"
 
 
 def render(
     records: Sequence[ProbeRecord],
-    published: dict[str, PublishedProbe],
     console: Console,
-    results: Sequence[ClaimResult] = (),
+    findings: ProbeFindings = _NO_FINDINGS,
     forced: Sequence[str] = (),
 ) -> None:
     """Print why it should not have been probed, the table, below it a paragraph a variant, and the claims."""
@@ -127,29 +146,24 @@ def render(
         table.add_row(*(Text(cell) for cell in cells(record)), style="" if record.state == "measured" else "dim")
     console.print(table)
     for record in records:
-        if lines := details(record, published.get(record.published_row or "")):
+        if lines := details(record, findings.compared.get(record.variant)):
             console.print(Text.assemble("\n", (record.variant, "bold")))
             for line in lines:
                 console.print(Text(f"  {line}"))
-    if results:
+    if findings.claims:
         console.print()
-    claims.render(results, console)
+    claims.render(findings.claims, console)
 
 
-def write_report(folder: ProbeFolder, published: dict[str, PublishedProbe], results: Sequence[ClaimResult] = ()) -> str:
+def write_report(folder: ProbeFolder, findings: ProbeFindings = _NO_FINDINGS) -> str:
     """Write probe.md into the folder; its path. Raises StoreError."""
     path = folder.path / "probe.md"
-    write_file(path, to_markdown(folder, folder.records(), published, results))
+    write_file(path, to_markdown(folder, folder.records(), findings))
     return str(path)
 
 
-def to_markdown(
-    folder: ProbeFolder,
-    records: Sequence[ProbeRecord],
-    published: dict[str, PublishedProbe],
-    results: Sequence[ClaimResult] = (),
-) -> str:
-    """The whole of probe.md."""
+def to_markdown(folder: ProbeFolder, records: Sequence[ProbeRecord], findings: ProbeFindings = _NO_FINDINGS) -> str:
+    """The complete text of probe.md."""
     plan = folder.plan
     lines = [
         f"# Probes {plan.probe_id}",
@@ -164,11 +178,11 @@ def to_markdown(
         "",
     ]
     for record in records:
-        if found := details(record, published.get(record.published_row or "")):
+        if found := details(record, findings.compared.get(record.variant)):
             lines += [f"## {record.variant}", "", *(f"- {_escaped(line)}" for line in found), ""]
             if record.log_tail and not record.capacity:
                 lines += ["```", *record.log_tail, "```", ""]
-    if results:
+    if results := findings.claims:
         lines += ["## What the articles claim", "", f"{claims.summary_line(results)} (docs/claims.md).", ""]
         lines += [f"| {' | '.join(claims.HEADERS)} |", f"|{'---|' * len(claims.HEADERS)}"]
         lines += [f"| {' | '.join(row)} |" for row in claims.markdown_rows(results, _escaped)]

@@ -54,9 +54,6 @@ class ProbeRecord(Record):
     descriptors: str = ""
     queue_setting: str | None = None
     capacity_setting: str | None = None
-    published_row: str | None = None
-    #: `agrees` or `differs, because …`; None where no article has this variant.
-    agrees: str | None = None
     #: What the failing variant says, or why there are no figures; that it did not fail although it should.
     error: str = ""
     #: A regular expression that the card expects the failure's text to match, and whether it failed so.
@@ -78,8 +75,6 @@ class ProbePlan(Record):
     command: str
     variants: tuple[Name, ...]
     suite: str | None = None
-    #: variant -> row of reference/probe-*.csv, where the suite says another than the card.
-    published: dict[Name, str] = Field(default_factory=dict)
     #: Sentences on the hosts' state before the first probe, and why they should not have been probed where `--force`
     #: overrode it.
     notes: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -69,12 +70,23 @@ class Run:
         self._held: int | None = None
 
     @classmethod
-    def create(cls, results_dir: Path, plan: RunPlan, environment: RunEnvironment) -> Self:
-        """A new folder named by plan.run_id (see new_run_id). Under that name it is there whole or not at all."""
+    def create(
+        cls,
+        results_dir: Path,
+        plan: RunPlan,
+        environment: RunEnvironment,
+        attachments: Mapping[str, str] = MappingProxyType({}),
+    ) -> Self:
+        """A new folder named by plan.run_id (see new_run_id). Under that name it is complete or not there at all.
+
+        `attachments` are further files, name -> text, that only their writer understands.
+        """
         path = results_dir / plan.run_id
         with whole_folder(path) as unfinished:
             (unfinished / "raw").mkdir()
             _fill(unfinished, plan, environment)
+            for name, text in attachments.items():
+                write_file(unfinished / name, text)
         run = cls(path, plan, environment, Store.open(path / "store.sqlite"))
         run.hold()
         return run
@@ -101,6 +113,10 @@ class Run:
         if self._held is not None:
             os.close(self._held)
             self._held = None
+
+    def attachment(self, name: str) -> str | None:
+        """The text of a file that the run was created with; None where it was created without it."""
+        return read_attachment(self.path / name)
 
     def hold(self) -> None:
         """This run for one writer alone, until it is closed or its process dies. Raises StoreError where one is."""
@@ -258,6 +274,16 @@ def check_room(results_dir: Path, cells_count: int) -> None:
             f"{results_dir}: {free_bytes / MIB:,.0f} MiB are free, {cells_count} cells need about "
             f"{needed_bytes / MIB:,.0f}: make room, or ask for fewer cells"
         )
+
+
+def read_attachment(path: Path) -> str | None:
+    """The text of a file that may not be there; None where it is not. Raises StoreError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} cannot be read: {error}; restore it, or remove it") from error
 
 
 def write_file(path: Path, text: str) -> None:

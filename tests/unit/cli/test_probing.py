@@ -51,7 +51,7 @@ class Rehearsal:
         session = SimpleNamespace(with_scaled_timeouts=lambda variant: variant, clean_up=self._clean_up)
         held = SimpleNamespace(check=lambda: None, are_ours=True)
         ready = cast("ReadyHosts", SimpleNamespace(session=session, held=held))
-        end = probing._probe_all(ready, self.folder, [(catalogue.variants[name], None) for name in VARIANTS])
+        end = probing._probe_all(ready, self.folder, [catalogue.variants[name] for name in VARIANTS])
         return self.folder.records(), end.is_interrupted, end.problem
 
 
@@ -135,8 +135,8 @@ def test_an_interrupt_and_a_full_disk_keep_what_was_probed(
 def test_forced_probes_say_so() -> None:
     """In each object, and above the table."""
     forced = ("server: others used 80 % of its CPUs",)
-    assert [found["forced"] for found in to_rows([record()], (), forced)] == [list(forced)]
+    assert [found["forced"] for found in to_rows([record()], forced=forced)] == [list(forced)]
     assert to_rows([record()])[0]["forced"] == []
     stream = io.StringIO()
-    render([record()], {}, Console(file=stream, width=200), (), forced)
+    render([record()], Console(file=stream, width=200), forced=forced)
     assert "Probed by --force although server: others used 80 % of its CPUs" in stream.getvalue()

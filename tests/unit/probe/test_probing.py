@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.probe_waves import first_wave, raw_waves, second_wave
-from wrklab.articles.published_probes import PublishedProbe
+from wrklab.articles.comparison import compare_probe
+from wrklab.articles.library import read_library
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.catalogue.deployment import variant_digest
 from wrklab.errors import CellError, HostError, ParseError
@@ -87,9 +88,7 @@ Probe = Callable[..., ProbeRecord]
 def probe(monkeypatch: pytest.MonkeyPatch, catalogue: Catalogue) -> Probe:
     """The record of a variant's probe by a script."""
 
-    def go(
-        name: str, script: Script, published: PublishedProbe | None = None, timeout_scale: float = 1.0
-    ) -> ProbeRecord:
+    def go(name: str, script: Script, timeout_scale: float = 1.0) -> ProbeRecord:
         monkeypatch.setattr(drive, "running_server", script.running_server)
         monkeypatch.setattr(drive, "run_wave", script.run_wave)
         monkeypatch.setattr(drive, "drain", lambda _: True)
@@ -97,7 +96,7 @@ def probe(monkeypatch: pytest.MonkeyPatch, catalogue: Catalogue) -> Probe:
         hosts = SimpleNamespace(server=SimpleNamespace(cpus=(0, 1)))
         session = Session(catalogue, cast("Any", hosts), cast("Any", None), (), timeout_scale)
         variant = session.with_scaled_timeouts(catalogue.variants[name])
-        record = probing.probe_variant(session, variant, published, lambda _: None).record
+        record = probing.probe_variant(session, variant, lambda _: None).record
         assert script.tries == []
         return record
 
@@ -199,15 +198,15 @@ def test_a_record_says_of_which_server_it_is(probe: Probe, catalogue: Catalogue,
 
 def test_a_variant_that_does_not_fail_as_its_card_expects_says_so(probe: Probe, catalogue: Catalogue) -> None:
     """It answers, or fails with another error; the article, which saw it fail, is not agreed with."""
-    row = catalogue.published_probe(catalogue.variants[TO_FAIL])
-    answers = probe(TO_FAIL, Script([POOL]), row)
+    row = read_library(catalogue).probe_of(TO_FAIL)
+    assert row is not None
+    answers = probe(TO_FAIL, Script([POOL]))
     assert (answers.state, answers.capacity, answers.is_expected_failure) == ("measured", 40, False)
     assert answers.error == f"did not fail as expected ({answers.expected_failure}): it answers"
-    assert str(answers.agrees).startswith("differs, because 40 are handled")
-    other = probe(TO_FAIL, Script([CellError("start", "SyntaxError")]), row)
+    assert str(compare_probe(answers, row).agrees).startswith("differs, because 40 are handled")
+    other = probe(TO_FAIL, Script([CellError("start", "SyntaxError")]))
     assert (other.state, other.is_expected_failure) == ("failed", False)
     assert other.error.endswith("): start: SyntaxError")
-    expected = probe(
-        TO_FAIL, Script([CellError("start", "TypeError: missing 1 required positional argument: 'send'")]), row
-    )
-    assert (expected.state, expected.is_expected_failure, expected.agrees) == ("failed", True, "agrees")
+    expected = probe(TO_FAIL, Script([CellError("start", "TypeError: missing 1 required positional argument: 'send'")]))
+    assert (expected.state, expected.is_expected_failure) == ("failed", True)
+    assert compare_probe(expected, row).agrees == "agrees"

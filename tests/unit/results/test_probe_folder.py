@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from wrklab.articles.probes import compare
-from wrklab.articles.published_probes import PublishedProbe, read_published_probes
+from wrklab.articles.comparison import compare_probe
+from wrklab.articles.findings import ProbeFindings
+from wrklab.articles.reference import PublishedProbe, read_articles
 from wrklab.errors import StoreError
 from wrklab.paths import PROJECT_DIR
 from wrklab.report.probe import details, to_markdown, to_rows
@@ -46,12 +47,12 @@ def folder(results_dir: Path, second: int, *variants: str) -> ProbeFolder:
 @pytest.fixture(scope="module")
 def published() -> dict[str, PublishedProbe]:
     """The articles' rows."""
-    return read_published_probes(PROJECT_DIR / "reference")
+    return read_articles(PROJECT_DIR / "reference").probes
 
 
 def agrees(found: ProbeRecord, row: PublishedProbe) -> str:
     """The verdict."""
-    return str(compare(found, row)["agrees"])
+    return str(compare_probe(found, row).agrees)
 
 
 def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,14 +197,14 @@ def test_a_variant_that_did_not_fail_is_told_so() -> None:
     """It answers, so what it says is no answer to the requests beyond."""
     text = "did not fail as expected (TypeError): it answers"
     found = failing(capacity=100, capacity_limited_by="no limit up to 100", is_expected_failure=False, error=text)
-    assert details(found, None) == [text]
-    assert details(failing(), None) == ["fails (as expected): TypeError: no send"]
+    assert details(found) == [text]
+    assert details(failing()) == ["fails (as expected): TypeError: no send"]
 
 
 def test_a_void_probe_is_not_compared(published: dict[str, PublishedProbe]) -> None:
     """It has no figures."""
-    found = compare(record(state="void", capacity=None), published["fastapi-uvicorn-sync"])
-    assert found == {"published_row": "fastapi-uvicorn-sync", "agrees": None}
+    found = compare_probe(record(state="void", capacity=None), published["fastapi-uvicorn-sync"])
+    assert (found.published.row, found.agrees) == ("fastapi-uvicorn-sync", None)
 
 
 def test_rows_for_programs_have_the_promised_keys() -> None:
@@ -219,7 +220,8 @@ def test_a_void_probe_shows_its_reason_and_no_figure(tmp_path: Path, published: 
         variant="fastapi_uvicorn_sync", stack="fastapi", state="void", started_at_s=1.0, seconds=30.0, tries=5,
         void_reasons=("arrivals fell behind schedule",),
     )  # fmt: skip
-    text = to_markdown(made, [void], published)
+    compared = {void.variant: compare_probe(void, published["fastapi-uvicorn-sync"])}
+    text = to_markdown(made, [void], ProbeFindings(compared=compared))
     assert "void" in text
     assert "arrivals fell behind schedule" in text
     assert "40" not in text.partition("| variant")[2].partition("arrivals")[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wrklab.articles.reference_csv import read_reference
+from wrklab.articles.reference import read_reference
 from wrklab.errors import CardError
 
 
@@ -21,7 +21,7 @@ def threads(_source: str, record: dict[str, str]) -> int:
         ("row,threads\na,4\nb,four\n", r"wrk-x\.csv:3: invalid literal .*'four'"),
         ("row,connections\na,4\n", r"wrk-x\.csv:2: no column 'threads'"),
         ("name,threads\na,4\n", r"wrk-x\.csv:2: no column 'row'"),
-        ("row,threads\na,4\na,4\n", r"wrk-x\.csv:3: row 'a' stands here a second time"),
+        ("row,threads\na,4\na,4\n", r"wrk-x\.csv:3: duplicate row 'a'"),
     ],
 )
 def test_a_wrong_row_is_told_with_its_line(tmp_path: Path, text: str, told: str) -> None:
