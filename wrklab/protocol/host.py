@@ -1,7 +1,5 @@
 """What a host is and does: its state, its environment, the text of its units."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The load of one cell on one generator: what load_cell.py is to do, and what it found."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated

@@ -1,7 +1,5 @@
 """The waves of a concurrency probe: the client's requests on a generator, and the snapshots on the server host."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated

@@ -1,7 +1,5 @@
 """A variant's server on its host: how it is started, and what was seen of it until it was stopped."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated

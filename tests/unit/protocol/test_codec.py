@@ -207,8 +207,10 @@ def test_every_message_can_be_decoded(kind: type[Message]) -> None:
     hints = codec._hints_of(kind)
 
     assert kind.__doc__
-    for name, hint in hints.items():
-        if not name.startswith("_") and hint is not object:
+    for name in kind._names:
+        hint = hints[name]
+        assert not isinstance(kind.__annotations__[name], str), "types as texts are slow: see codec._hints_of"
+        if hint is not object:
             with pytest.raises(ProtocolError):
                 codec._decoded(hint, _Nothing(), name)
 
