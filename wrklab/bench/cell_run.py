@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from wrklab.bench.deadlines import deadline_s
 from wrklab.bench.load import CellLoad, LoadOrder
@@ -19,13 +19,13 @@ from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.reconnect import retry_on_disconnect
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
+from wrklab.protocol.load import LoadResult
+from wrklab.protocol.server import ServerReport, ServerSpec
 
 Answer = TypeVar("Answer")
 
 #: Between two looks at the server's unit while the generator waits for it to be ready.
 STATE_POLL_S = 0.7
-
-_STATES_ALIVE = ("active", "activating", "reloading")
 
 
 @dataclass
@@ -41,10 +41,10 @@ class CellRaw:
     ended_mono_s: float = 0.0
     #: The server host's clock when its unit was started.
     server_started_s: float | None = None
-    #: What each generator told, by its name.
-    loads: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: By the generator's name.
+    loads: dict[str, LoadResult] = field(default_factory=dict)
     clocks: dict[str, Clock] = field(default_factory=dict)
-    server: dict[str, Any] = field(default_factory=dict)
+    server: ServerReport | None = None
     #: Why the load has no result; the cell has failed then.
     error: WrklabError | None = None
     #: What happened beside the plan, for the journal: (phase, text).
@@ -114,11 +114,11 @@ class _Drive:
         unit = self._cell.variant.unit
         while not self.load.is_past_ready.wait(STATE_POLL_S):
             state = self._on_server(lambda server: node_calls.server_state(server, unit))
-            if state["active_state"] not in _STATES_ALIVE and not self.load.is_past_ready.is_set():
+            if not state.is_up and not self.load.is_past_ready.is_set():
                 raise CellError(
                     "start",
-                    f"{unit} ended before it answered: {state['active_state']}, result {state['result']}, "
-                    f"exit status {state['exec_main_status']}",
+                    f"{unit} ended before it answered: {state.active_state}, result {state.result}, "
+                    f"exit status {state.exec_main_status}",
                 )
 
     def finish(self) -> None:
@@ -130,7 +130,7 @@ class _Drive:
             # An earlier failure is the better explanation.
             self.raw.error = self.raw.error or error
 
-    def _on_server(self, call: Callable[[RemoteHost], dict[str, Any]]) -> dict[str, Any]:
+    def _on_server(self, call: Callable[[RemoteHost], Answer]) -> Answer:
         return _again(self._session.server, call)
 
 
@@ -139,16 +139,16 @@ def _again(host: RemoteHost, call: Callable[[RemoteHost], Answer]) -> Answer:
     return retry_on_disconnect(host, lambda: call(host), lambda: call(host), lambda _: None)
 
 
-def server_spec(session: Session, cell: Cell, name: str) -> dict[str, object]:
-    """What server_ctl.py is told of a cell; `name` is its folder on the host."""
+def server_spec(session: Session, cell: Cell, name: str) -> ServerSpec:
+    """The server of a cell; `name` is its folder on the host."""
     hold_ms = cell.scenario.hold_ms
-    return {
-        "unit": cell.variant.unit,
-        "variant": cell.variant.name,
-        "cell": name,
-        "port": session.port_of(cell.variant),
-        "environment": {} if hold_ms is None else {"WRKLAB_HOLD_MS": str(hold_ms)},
-        "lease_s": deadline_s(cell, session.timeout_scale),
-        "sample_interval_s": cell.scenario.sample_interval_s,
-        "keep_log_lines": 40,
-    }
+    return ServerSpec(
+        unit=cell.variant.unit,
+        variant=cell.variant.name,
+        cell=name,
+        port=session.port_of(cell.variant),
+        environment={} if hold_ms is None else {"WRKLAB_HOLD_MS": str(hold_ms)},
+        lease_s=deadline_s(cell, session.timeout_scale),
+        sample_interval_s=cell.scenario.sample_interval_s,
+        keep_log_lines=40,
+    )

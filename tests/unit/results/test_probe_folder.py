@@ -12,7 +12,7 @@ from wrklab.articles.published_probes import PublishedProbe, read_published_prob
 from wrklab.results.records import RunEnvironment
 from wrklab.paths import PROJECT_DIR
 from wrklab.results import probe_folder
-from wrklab.results.probe_ceiling import probed_limit
+from wrklab.results.probe_record import probed_limit
 from wrklab.articles.probes import compare
 from wrklab.results.probe_record import ProbePlan, ProbeRecord
 from wrklab.report.probe import details, to_markdown, to_rows
