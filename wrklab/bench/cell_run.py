@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from wrklab.bench.deadlines import deadline_s
 from wrklab.bench.load import CellLoad, LoadOrder
+from wrklab.bench.plain_results import plain_load, plain_server
 from wrklab.bench.plan import Cell
 from wrklab.errors import CellError, WrklabError
 from wrklab.hosts import node_calls
@@ -19,8 +20,7 @@ from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.reconnect import retry_on_disconnect
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
-from wrklab.protocol.load import LoadResult
-from wrklab.protocol.server import ServerReport, ServerSpec
+from wrklab.protocol.server import ServerSpec
 
 Answer = TypeVar("Answer")
 
@@ -41,10 +41,10 @@ class CellRaw:
     ended_mono_s: float = 0.0
     #: The server host's clock when its unit was started.
     server_started_s: float | None = None
-    #: By the generator's name.
-    loads: dict[str, LoadResult] = field(default_factory=dict)
+    #: By the generator's name (plain_results.py).
+    loads: dict[str, dict[str, Any]] = field(default_factory=dict)
     clocks: dict[str, Clock] = field(default_factory=dict)
-    server: ServerReport | None = None
+    server: dict[str, Any] = field(default_factory=dict)
     #: Why the load has no result; the cell has failed then.
     error: WrklabError | None = None
     #: What happened beside the plan, for the journal: (phase, text).
@@ -78,6 +78,7 @@ def run_cell(
         finally:
             on_phase("stop")
             drive.finish()
+            raw.loads = {name: plain_load(load) for name, load in drive.load.results.items()}
     raw.ended_mono_s = time.monotonic()
     raw.took_s = raw.ended_mono_s - began_mono_s
     raw.finished_at_s = raw.started_at_s + raw.took_s
@@ -92,7 +93,7 @@ class _Drive:
         self._cell = order.cell
         self._name = order.name
         self.load = CellLoad(order, on_phase, lambda phase, text: self.raw.events.append((phase, text)))
-        self.raw = CellRaw(time.time(), order.cell.scenario.sample_interval_s, loads=self.load.results)
+        self.raw = CellRaw(time.time(), order.cell.scenario.sample_interval_s)
 
     def start(self) -> float:
         """Start the server; its host's clock then. A lost call is not repeated: it may have been carried out."""
@@ -125,7 +126,7 @@ class _Drive:
         """Stop the server and keep what was seen of it; without an answer the lease on the host ends it."""
         spec = server_spec(self._session, self._cell, self._name)
         try:
-            self.raw.server = self._on_server(lambda server: node_calls.finish_server(server, spec))
+            self.raw.server = plain_server(self._on_server(lambda server: node_calls.finish_server(server, spec)))
         except WrklabError as error:
             # An earlier failure is the better explanation.
             self.raw.error = self.raw.error or error

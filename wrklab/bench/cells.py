@@ -22,7 +22,6 @@ from wrklab.hosts.host_lock import HeldHosts
 from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.session import Session
 from wrklab.progress import BenchProgress
-from wrklab.protocol.codec import encode
 from wrklab.results.records import CellRecord, Failure, RunPlan
 from wrklab.results.run_folder import Run, write_file
 
@@ -152,8 +151,8 @@ class _CellTry:
         for phase, text in raw.events:
             run.journal(phase, text, cell.cell_id)
         folder = run.raw_dir(cell.cell_id)
-        said = {f"load.{name}": encode(load) for name, load in raw.loads.items()}
-        said |= {"server": encode(raw.server), "clocks": {name: asdict(clock) for name, clock in raw.clocks.items()}}
+        said = {f"load.{name}": load for name, load in raw.loads.items()}
+        said |= {"server": raw.server, "clocks": {name: asdict(clock) for name, clock in raw.clocks.items()}}
         for name, data in said.items():
             write_file(folder / f"{name}.json", json.dumps(data, separators=(",", ":")))
         outcome = cell_outcome(raw, run.plan.cells[self._position], self._position, self._session.hosts)
