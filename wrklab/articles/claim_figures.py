@@ -12,11 +12,10 @@ from typing import Literal, TypeAlias
 
 from wrklab import formats
 from wrklab.articles.claim_ranges import Figure, Need, Reason
-from wrklab.articles.comparison import WRK_DEFAULT_TIMEOUT_S, is_unlimited, overflow_kinds
+from wrklab.articles.comparison import WRK_DEFAULT_TIMEOUT_S
 from wrklab.articles.reference import PublishedProbe, PublishedRow
 from wrklab.extract.waits import SILENCE_LIMIT_S, SILENCE_P99_FACTOR, SILENCES_COUNTED_AT, UNANSWERED_SHARE
-from wrklab.probe.analysis import CLOSED, FAILS, REFUSED
-from wrklab.results.probe_record import ProbeRecord
+from wrklab.results.probe_record import OverflowKind, ProbeRecord
 from wrklab.results.records import Latency, Measurement
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts import answers, bounds, latencies
@@ -237,7 +236,7 @@ def of_probe(metric: str, record: ProbeRecord, published: PublishedProbe | None)
     if record.state == "void":
         why = "; ".join(record.void_reasons[-1:]) or "no reason stored"
         return Reason(f"{record.variant}: the probe was void ({why})", Need.PROBE)
-    is_failing = record.state == "failed" or record.capacity_limited_by == FAILS
+    is_failing = record.is_failing
     if metric == "is_failing":
         return Figure(float(is_failing))
     if is_failing:
@@ -253,20 +252,20 @@ def of_probe(metric: str, record: ProbeRecord, published: PublishedProbe | None)
 def _probed_values(record: ProbeRecord) -> dict[str, float | None]:
     waiting = [count for count in (record.queued_process, record.queued_kernel) if count is not None]
     return {
-        "capacity": math.inf if is_unlimited(record) else record.capacity,
+        "capacity": math.inf if record.is_unlimited else record.capacity,
         "queued": sum(waiting) if waiting else None,
         "processes": record.processes,
         "threads": record.threads,
-        "is_unbounded": is_unlimited(record),
+        "is_unbounded": record.is_unlimited,
         "is_all_queued": (record.capacity or 0) + sum(waiting) == record.requests_count,
-        "is_refused_beyond": bool(overflow_kinds(record) & {REFUSED, CLOSED}),
+        "is_refused_beyond": bool({OverflowKind.REFUSED, OverflowKind.CLOSED} & set(record.overflow)),
         "is_reused": record.reused,
     }
 
 
 def _unmet(metric: str, record: ProbeRecord) -> Reason | None:
     """Nothing is beyond a limit that was not met."""
-    if metric != "is_refused_beyond" or not is_unlimited(record):
+    if metric != "is_refused_beyond" or not record.is_unlimited:
         return None
     sent = formats.count(record.requests_count)
     return Reason(f"{record.variant}: no limit was met up to {sent} requests", Need.NOTHING)
@@ -275,7 +274,7 @@ def _unmet(metric: str, record: ProbeRecord) -> Reason | None:
 def _fewer(metric: str, record: ProbeRecord, published: PublishedProbe | None) -> Reason | None:
     """A yes to `no limit` and `all wait` says nothing of more requests than were sent."""
     sent, theirs = record.requests_count or 0, (published.requests_count if published else None) or 0
-    if metric not in {"is_unbounded", "is_all_queued"} or sent >= theirs or overflow_kinds(record):
+    if metric not in {"is_unbounded", "is_all_queued"} or sent >= theirs or record.overflow:
         return None
     hint = f"set probe_requests_count: {theirs} on its card"
     return Reason(f"{record.variant}: {sent:,} requests here, {theirs:,} there", Need.PROBE, hint)

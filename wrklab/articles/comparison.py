@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from wrklab import formats
 from wrklab.articles.library import ArticleLibrary
 from wrklab.articles.reference import PublishedOverflow, PublishedProbe, PublishedRow
-from wrklab.probe.analysis import CLOSED, FAILS, NONE_SEEN, REFUSED, SERVER_ERROR, SYN_PENDING
-from wrklab.results.probe_record import ProbeRecord
+from wrklab.results.probe_record import CapacityLimit, KernelQueue, OverflowKind, ProbeRecord
 from wrklab.summary.rows import SummaryRow
 
 NOT_MEASURED = "not measured in this run"
@@ -20,13 +19,13 @@ WRK_DEFAULT_TIMEOUT_S = 2
 _PAIRS_MIN = 3
 
 #: What a probe here may find where the article found this; nothing: requests wait, and none is turned away.
-_OVERFLOW_KINDS: Mapping[PublishedOverflow, frozenset[str]] = {
+_OVERFLOW_KINDS: Mapping[PublishedOverflow, frozenset[OverflowKind]] = {
     "queued": frozenset(),
     "blocked": frozenset(),
     "none seen": frozenset(),
-    "connect time-out": frozenset({SYN_PENDING}),
-    "closed": frozenset({CLOSED, REFUSED}),
-    "5xx": frozenset({SERVER_ERROR}),
+    "connect time-out": frozenset({OverflowKind.SYN_PENDING}),
+    "closed": frozenset({OverflowKind.CLOSED, OverflowKind.REFUSED}),
+    "5xx": frozenset({OverflowKind.SERVER_ERROR}),
 }
 
 
@@ -193,16 +192,6 @@ def compare_probe(record: ProbeRecord, published: PublishedProbe) -> ProbeCompar
     return ProbeComparison(published, _agreement(record, published))
 
 
-def is_unlimited(record: ProbeRecord) -> bool:
-    """Whether the probe met no limit: every request that was sent was handled at once."""
-    return record.capacity_limited_by.startswith("no limit")
-
-
-def overflow_kinds(record: ProbeRecord) -> frozenset[str]:
-    """What became of the requests beyond, by kind; empty where nothing was seen."""
-    return frozenset(filter(None, record.overflow.split(", "))) - {NONE_SEEN}
-
-
 def _agreement(record: ProbeRecord, published: PublishedProbe) -> str | None:
     if record.state == "void":
         return None
@@ -228,14 +217,14 @@ def _capacity(record: ProbeRecord, published: PublishedProbe) -> str:
     ours, theirs = record.capacity, published.in_flight
     # All that the article sent were handled: no limit was met there either.
     were_all_handled = theirs is None or theirs == published.requests_count
-    if ours == theirs or (is_unlimited(record) and were_all_handled):
+    if ours == theirs or (record.is_unlimited and were_all_handled):
         return ""
-    if is_unlimited(record):
+    if record.is_unlimited:
         text = f"the article met a limit of {theirs}, and here was none up to {record.requests_count}"
     else:
         said = "no limit" if theirs is None else f"{theirs}"
         text = f"{ours} are handled at once here ({record.capacity_limited_by}), {said} in the article"
-    if record.capacity_setting and not is_unlimited(record):
+    if record.capacity_setting and not record.is_unlimited:
         text += f" (what sets it here: {record.capacity_setting})"
     return f"{text} (article: {published.note})" if published.note else text
 
@@ -247,7 +236,7 @@ def _queue(record: ProbeRecord, published: PublishedProbe) -> str:
     """
     if published.queued is None or record.queued_process is None or record.queued_kernel is None:
         return ""
-    if record.kernel_queue == "full" and not record.queued_process:
+    if record.kernel_queue is KernelQueue.FULL and not record.queued_process:
         if published.queued in (record.kernel_limit, record.queued_kernel):
             return ""
         return (
@@ -262,7 +251,7 @@ def _queue(record: ProbeRecord, published: PublishedProbe) -> str:
 
 def _another_end(record: ProbeRecord, published: PublishedProbe) -> str:
     """Of a server that failed every request there, and not so here."""
-    if record.capacity is None or record.capacity_limited_by == FAILS:
+    if record.capacity is None or record.capacity_limited_by is CapacityLimit.FAILS:
         return f"the server fails otherwise here: {record.error or 'see its log'}"
     return f"{record.capacity} are handled at once here, and none was in the article ({published.overflow_text})"
 
@@ -274,10 +263,10 @@ def _overflow(record: ProbeRecord, published: PublishedProbe) -> str:
     and so is all else where more were sent here than there.
     """
     is_like = (record.requests_count or 0) <= (published.requests_count or 0)
-    ours = overflow_kinds(record) - {SYN_PENDING}
+    ours = set(record.overflow) - {OverflowKind.SYN_PENDING}
     if not is_like or not ours or ours & _OVERFLOW_KINDS[published.overflow]:
         return ""
-    return f"requests beyond: {record.overflow} here, {published.overflow_text} in the article"
+    return f"requests beyond: {', '.join(record.overflow)} here, {published.overflow_text} in the article"
 
 
 def _reuse(record: ProbeRecord, published: PublishedProbe) -> str:

@@ -9,6 +9,7 @@ from wrklab.articles.claim_figures import MeasuredRow
 from wrklab.articles.claim_lookup import Measured
 from wrklab.articles.claims import ClaimResult, judge_claims
 from wrklab.articles.comparison import (
+    NOT_MEASURED,
     Comparison,
     ProbeComparison,
     RankCorrelation,
@@ -46,7 +47,8 @@ class ArticleFindings:
         for one in all_of_them:
             if one.ours is not None and (one.ours.scenario, one.ours.variant) == (row.scenario, row.variant):
                 return one
-        return next((one for one in all_of_them if one.ours is None and one.published.row == row.published_row), None)
+        printed = next((one.published for one in all_of_them if one.published.row == row.published_row), None)
+        return Comparison(printed, None, remarks=(NOT_MEASURED,)) if printed else None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from wrklab.bench.deadlines import deadline_s
 from wrklab.bench.load import CellLoad, LoadOrder
+from wrklab.bench.plain_results import plain_load, plain_server
 from wrklab.bench.plan import Cell
 from wrklab.errors import CellError, WrklabError
 from wrklab.hosts import node_calls
@@ -19,13 +20,12 @@ from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.reconnect import retry_on_disconnect
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
+from wrklab.protocol.server import ServerSpec
 
 Answer = TypeVar("Answer")
 
 #: Between two looks at the server's unit while the generator waits for it to be ready.
 STATE_POLL_S = 0.7
-
-_STATES_ALIVE = ("active", "activating", "reloading")
 
 
 @dataclass
@@ -41,7 +41,7 @@ class CellRaw:
     ended_mono_s: float = 0.0
     #: The server host's clock when its unit was started.
     server_started_s: float | None = None
-    #: What each generator told, by its name.
+    #: By the generator's name (plain_results.py).
     loads: dict[str, dict[str, Any]] = field(default_factory=dict)
     clocks: dict[str, Clock] = field(default_factory=dict)
     server: dict[str, Any] = field(default_factory=dict)
@@ -78,6 +78,7 @@ def run_cell(
         finally:
             on_phase("stop")
             drive.finish()
+            raw.loads = {name: plain_load(load) for name, load in drive.load.results.items()}
     raw.ended_mono_s = time.monotonic()
     raw.took_s = raw.ended_mono_s - began_mono_s
     raw.finished_at_s = raw.started_at_s + raw.took_s
@@ -92,7 +93,7 @@ class _Drive:
         self._cell = order.cell
         self._name = order.name
         self.load = CellLoad(order, on_phase, lambda phase, text: self.raw.events.append((phase, text)))
-        self.raw = CellRaw(time.time(), order.cell.scenario.sample_interval_s, loads=self.load.results)
+        self.raw = CellRaw(time.time(), order.cell.scenario.sample_interval_s)
 
     def start(self) -> float:
         """Start the server; its host's clock then. A lost call is not repeated: it may have been carried out."""
@@ -114,23 +115,23 @@ class _Drive:
         unit = self._cell.variant.unit
         while not self.load.is_past_ready.wait(STATE_POLL_S):
             state = self._on_server(lambda server: node_calls.server_state(server, unit))
-            if state["active_state"] not in _STATES_ALIVE and not self.load.is_past_ready.is_set():
+            if not state.is_up and not self.load.is_past_ready.is_set():
                 raise CellError(
                     "start",
-                    f"{unit} ended before it answered: {state['active_state']}, result {state['result']}, "
-                    f"exit status {state['exec_main_status']}",
+                    f"{unit} ended before it answered: {state.active_state}, result {state.result}, "
+                    f"exit status {state.exec_main_status}",
                 )
 
     def finish(self) -> None:
         """Stop the server and keep what was seen of it; without an answer the lease on the host ends it."""
         spec = server_spec(self._session, self._cell, self._name)
         try:
-            self.raw.server = self._on_server(lambda server: node_calls.finish_server(server, spec))
+            self.raw.server = plain_server(self._on_server(lambda server: node_calls.finish_server(server, spec)))
         except WrklabError as error:
             # An earlier failure is the better explanation.
             self.raw.error = self.raw.error or error
 
-    def _on_server(self, call: Callable[[RemoteHost], dict[str, Any]]) -> dict[str, Any]:
+    def _on_server(self, call: Callable[[RemoteHost], Answer]) -> Answer:
         return _again(self._session.server, call)
 
 
@@ -139,16 +140,16 @@ def _again(host: RemoteHost, call: Callable[[RemoteHost], Answer]) -> Answer:
     return retry_on_disconnect(host, lambda: call(host), lambda: call(host), lambda _: None)
 
 
-def server_spec(session: Session, cell: Cell, name: str) -> dict[str, object]:
-    """What server_ctl.py is told of a cell; `name` is its folder on the host."""
+def server_spec(session: Session, cell: Cell, name: str) -> ServerSpec:
+    """The server of a cell; `name` is its folder on the host."""
     hold_ms = cell.scenario.hold_ms
-    return {
-        "unit": cell.variant.unit,
-        "variant": cell.variant.name,
-        "cell": name,
-        "port": session.port_of(cell.variant),
-        "environment": {} if hold_ms is None else {"WRKLAB_HOLD_MS": str(hold_ms)},
-        "lease_s": deadline_s(cell, session.timeout_scale),
-        "sample_interval_s": cell.scenario.sample_interval_s,
-        "keep_log_lines": 40,
-    }
+    return ServerSpec(
+        unit=cell.variant.unit,
+        variant=cell.variant.name,
+        cell=name,
+        port=session.port_of(cell.variant),
+        environment={} if hold_ms is None else {"WRKLAB_HOLD_MS": str(hold_ms)},
+        lease_s=deadline_s(cell, session.timeout_scale),
+        sample_interval_s=cell.scenario.sample_interval_s,
+        keep_log_lines=40,
+    )

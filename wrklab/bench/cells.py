@@ -156,9 +156,9 @@ class _CellTry:
         for phase, text in raw.events:
             run.journal(phase, text, cell.cell_id)
         folder = run.raw_dir(cell.cell_id)
-        told = {f"load.{name}": load for name, load in raw.loads.items()}
-        told |= {"server": raw.server, "clocks": {name: asdict(clock) for name, clock in raw.clocks.items()}}
-        for name, data in told.items():
+        said = {f"load.{name}": load for name, load in raw.loads.items()}
+        said |= {"server": raw.server, "clocks": {name: asdict(clock) for name, clock in raw.clocks.items()}}
+        for name, data in said.items():
             write_file(folder / f"{name}.json", json.dumps(data, separators=(",", ":")))
         outcome = cell_outcome(raw, run.plan.cells[self._position], self._position, self._session.hosts)
         for text in outcome.unread:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.extract.test_windows import lab
+from tests.unit.handmade_messages import handmade_cleaned_host
 from wrklab.cli import provisioning
 from wrklab.errors import HostError, ParseError, WrklabError
 from wrklab.hosts.inventory import LabHost
-from wrklab.hosts.node_calls import CleanedHost
+from wrklab.protocol.server import CleanedHost
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str],
         if host.name in problems:
             raise problems[host.name]
         done.append(host.name)
-        return CleanedHost(ended=("wrklab-x.service",))
+        return handmade_cleaned_host(ended=("wrklab-x.service",))
 
     monkeypatch.setattr(provisioning, "read_hosts", lambda _: lab(tmp_path, (1,), (2,)))
     monkeypatch.setattr(provisioning, "inventory_path", lambda _: None)
