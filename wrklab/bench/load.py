@@ -14,11 +14,12 @@ from wrklab.bench.deadlines import ATTEMPT_LIMIT_S, SETTLE_LIMIT_S, deadline_s
 from wrklab.bench.plan import Cell
 from wrklab.errors import CellError, HostError, ParseError, WrklabError
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import Clock
 from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.reconnect import retry_on_disconnect
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
+from wrklab.protocol.phases import Phase
+from wrklab.results.raw import Clock
 
 #: The server answers the first generator already: one that gets no answer for this long has no way to it.
 _ROUTE_LIMIT_S = 3 * ATTEMPT_LIMIT_S
@@ -59,6 +60,8 @@ class CellLoad:
         self._armed: set[str] = set()
         self._running: set[str] = set()
         self._is_ending = False
+        #: The first generator's.
+        self.phase = Phase.READY
 
     def run(self, clocks: Mapping[str, Clock]) -> None:
         """Follow the load to its end on every generator.
@@ -103,7 +106,7 @@ class CellLoad:
     def _begin(self, pool: ThreadPoolExecutor, host: RemoteHost) -> Future[None]:
         with self._changed:
             if self._is_ending:
-                raise CellError("start", "the cell was ended before its load began")
+                raise CellError(Phase.START, "the cell was ended before its load began")
             self._running.add(host.name)
         return pool.submit(self._follow, host)
 
@@ -160,6 +163,8 @@ class CellLoad:
         is_first = host is self._order.generators[0]
         if is_first:
             self._on_phase(phase)
+            # A name that is none of ours is shown as it came, and its part counts to the phase before.
+            self.phase = Phase(phase) if phase in set(Phase) else self.phase
         with self._changed:
             if phase == "armed":
                 self._armed.add(host.name)
@@ -168,15 +173,15 @@ class CellLoad:
             self._changed.notify_all()
 
 
-def read_failure(host: str, result: Mapping[str, Any]) -> tuple[str, str] | None:
+def read_failure(host: str, result: Mapping[str, Any]) -> tuple[Phase, str] | None:
     """Phase and text of what ended a generator's part early; None where nothing did.
 
     Raises ParseError where the result says neither: no window may be taken for whole on a guess.
     """
     try:
         failed = result["failed"]
-        return None if failed is None else (str(failed["phase"]), str(failed["text"]))
-    except (LookupError, TypeError) as error:
+        return None if failed is None else (Phase(failed["phase"]), str(failed["text"]))
+    except (LookupError, TypeError, ValueError) as error:
         found = repr(result.get("failed", "nothing"))[:200]
         raise ParseError(f"{host}: the generator's result says of its failure {found}: {error!r}") from error
 

@@ -78,7 +78,7 @@ def _digest_of(catalogue: Catalogue, name: str) -> str:
 
 def refuse_other_hosts(hosts: LabHosts, plan: RunPlan) -> None:
     """Raises UsageError where the lab has not the generators and CPUs that the run began with."""
-    now = _shape(len(hosts.server.cpus), hosts.generator_cpus_count, [host.name for host in hosts.generators])
+    now = _shape(len(hosts.server.cpus), hosts.described.generator_cpus_count, [host.name for host in hosts.generators])
     begun = _shape(plan.server_cpus_count, plan.generator_cpus_count, plan.generators or [hosts.generators[0].name])
     if now != begun:
         raise UsageError(

@@ -13,16 +13,17 @@ known, and must not be taken for nothing.
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from collectors import Sample, parse
 from collectors.base import SourceError
 from wrklab.errors import ParseError
+from wrklab.protocol.codec import ProtocolError, decode, parse_json
+from wrklab.protocol.server import SampleLine
 from wrklab.results.records import StoredSample
 
 _WORTH_OF_WINDOW = 0.5
@@ -36,14 +37,12 @@ _PROCESS_CPU = re.compile(r"process\.\d+\.cpu")
 
 @dataclass(frozen=True)
 class HostSample:
-    """All metrics of one moment."""
+    """All metrics of one sampling instant."""
 
     at_s: float
-    #: CPU seconds of the sampler itself until then.
-    cost_s: float
     by_metric: dict[str, Sample]
     #: What could not be read, by collector, as the host said it.
-    errors: dict[str, str]
+    errors: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -156,13 +155,6 @@ class HostSamples:
         percents = [100 * rate for metric in metrics if (rate := self._rate_inside(metric)) is not None]
         return _process_cpus(percents)
 
-    def sampler_cpu_percent(self) -> float | None:
-        """The sampler's own cost, percent of one CPU, from its first sample to its last."""
-        if len(self.samples) < 2:  # noqa: PLR2004  a difference needs two
-            return None
-        first, last = self.samples[0], self.samples[-1]
-        return 100 * (last.cost_s - first.cost_s) / (last.at_s - first.at_s)
-
     @property
     def window_s(self) -> float:
         """How long the window is."""
@@ -246,25 +238,20 @@ def read_samples(lines: Iterable[str], start_s: float, end_s: float) -> HostSamp
     samples: list[HostSample] = []
     for number, text in enumerate(texts, 1):
         try:
-            samples.append(_sample(text))
-        except ValueError as error:
+            value = parse_json(text)
+        except ProtocolError as error:
             if number == len(texts):
                 break
-            raise ParseError(f"samples, line {number}: {error}; it begins {text[:60]!r}") from error
-        except ParseError as error:
+            raise ParseError(f"samples, line {number}: {error}") from error
+        try:
+            samples.append(_sample(decode(SampleLine, value)))
+        except (ProtocolError, SourceError) as error:
             raise ParseError(f"samples, line {number}: {error}") from error
     return HostSamples(tuple(sorted(samples, key=lambda sample: sample.at_s)), start_s, end_s)
 
 
-def _sample(text: str) -> HostSample:
-    found = json.loads(text)
-    try:
-        at_s, cost_s, raw = float(found["at"]), float(found["cost_s"]), dict(found["raw"])
-        return HostSample(at_s, cost_s, parse(raw), dict(found.get("errors", {})))
-    except SourceError as error:
-        raise ParseError(str(error)) from error
-    except (KeyError, TypeError) as error:
-        raise ParseError(f"not a line of the sampler ({error!r}): {text[:60]!r}") from error
+def _sample(line: SampleLine) -> HostSample:
+    return HostSample(line.at_s, parse(line.raw), line.errors)
 
 
 def _interpolated(points: Sequence[tuple[float, float]], at_s: float) -> float:

@@ -13,11 +13,13 @@ from wrklab.catalogue.stack import Variant
 from wrklab.catalogue.unit import LOG_DIR
 from wrklab.errors import CellError, HostError, ParseError
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import Clock, clock_of
+from wrklab.hosts.clocks import clock_of
 from wrklab.hosts.reconnect import retry_on_disconnect
 from wrklab.hosts.remote import RemoteHost, failure_text
 from wrklab.hosts.session import Session
 from wrklab.probe.wave import Wave, WavePlan, parse_wave
+from wrklab.protocol.phases import Phase
+from wrklab.results.raw import Clock
 
 PATH = "/probe"
 _READY_PATH = "/"
@@ -106,7 +108,7 @@ def _start(server: Server, spec: Mapping[str, object]) -> None:
     try:
         node_calls.start_server(server.session.server, spec)
     except HostError as error:
-        raise CellError("start", str(error)) from error
+        raise CellError(Phase.START, str(error)) from error
 
 
 def backlog(server: Server) -> int:
@@ -148,7 +150,7 @@ def run_wave(server: Server, plan: WavePlan) -> tuple[Wave, dict[str, Any]]:
             raw |= {"client": sending.result(), "server": watching.result()}
         raw["notes"] = _snapshot(server, "notes", {"log": server.log, "from": 0})
     except HostError as error:
-        raise CellError("wave", str(error)) from error
+        raise CellError(Phase.WAVE, str(error)) from error
     return parse_wave(raw), raw
 
 
@@ -202,9 +204,9 @@ def _become_ready(server: Server) -> None:
             return
         state = node_calls.server_state(server.session.server, server.unit)
         if state["active_state"] not in ("active", "activating", "reloading"):
-            raise CellError("start", f"{server.unit} ended before it answered: {state['result']}: {found['found']}")
+            raise CellError(Phase.START, f"{server.unit} ended before it answered: {state['result']}: {found['found']}")
         if time.monotonic() > until:
-            raise CellError("ready", f"no right answer within {server.variant.start_limit_s:g} s: {found['found']}")
+            raise CellError(Phase.READY, f"no right answer within {server.variant.start_limit_s:g} s: {found['found']}")
 
 
 def _snapshot(server: Server, verb: str, spec: Mapping[str, object], limit_s: float | None = None) -> dict[str, Any]:

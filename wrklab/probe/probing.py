@@ -18,6 +18,7 @@ from wrklab.probe import drive, protocol
 from wrklab.probe.analysis import FAILS, OWN_LIMIT, Figures, figures, overflow_text, running, void_reasons
 from wrklab.probe.serving import displacement_mean, serving
 from wrklab.probe.wave import Wave
+from wrklab.protocol.phases import Phase
 from wrklab.results.probe_record import ProbeRecord
 from wrklab.results.records import LogError
 
@@ -176,7 +177,7 @@ def _choose_count(probe: _Probe, server: drive.Server) -> int:
     probe.on_step("scout")
     wave, probe.raw[f"scout{probe.tries}"] = drive.run_wave(server, protocol.plan_scout(limit))
     if not drive.drain(server):
-        raise CellError("wave", "what a scout of a few requests had asked for was not served in time")
+        raise CellError(Phase.WAVE, "what a scout of a few requests had asked for was not served in time")
     if void_reasons(wave):
         return usual
     return max(usual, protocol.next_count(figures(wave), probe.ceiling) or 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from wrklab.extract.samples import FULL_PERCENT
-from wrklab.extract.waits import SILENCE_P99_FACTOR, UNANSWERED_SHARE, are_latencies_cut, slow_answer_s
+from wrklab.extract.stalls import STALL_P99_FACTOR, UNANSWERED_SHARE, are_latencies_cut, slow_answer_s
 from wrklab.results.records import Errors
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts import contradictions
@@ -391,7 +391,7 @@ def _has_turns(row: SummaryRow) -> bool:
     slow_s = slow_answer_s(
         p99_s, row.requests, errors_of(row).timeout, row.requests_per_s or 0.0, row.connections_asked
     )
-    return SILENCE_P99_FACTOR * slow_s < UNANSWERED_SHARE * row.duration_s
+    return STALL_P99_FACTOR * slow_s < UNANSWERED_SHARE * row.duration_s
 
 
 def _reopening_ratio(row: SummaryRow) -> float:

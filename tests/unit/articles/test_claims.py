@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.unit.extract.test_damaged_answers import HOSTS
 from tests.unit.handmade_claims import (
     handmade_claim,
     handmade_probe,
@@ -15,6 +14,7 @@ from tests.unit.handmade_claims import (
     judged,
     published_as_measured,
 )
+from tests.unit.handmade_raw import ended_server, handmade_raw
 from tests.unit.handmade_records import handmade_cell, handmade_latency, handmade_plan, handmade_planned
 from wrklab.articles.claim_figures import ended_under_load, of_row
 from wrklab.articles.claim_lookup import Measured
@@ -28,7 +28,6 @@ from wrklab.articles.claim_result import (
     published_text,
 )
 from wrklab.articles.claims import judge_articles, judge_claims
-from wrklab.bench.cell_run import CellRaw
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.extract.cell import cell_outcome
 from wrklab.results.records import Errors
@@ -339,9 +338,7 @@ def test_a_claim_that_a_server_breaks_down_holds_where_it_did(
 def test_the_record_of_a_server_that_ended_says_so_in_these_words() -> None:
     """What extract/cell.py makes of such a cell is what the claim's figure looks for."""
     cell = handmade_cell(DEV)
-    state = {"active_state": "failed", "sub_state": "failed", "result": "oom-kill"}
-    raw = CellRaw(1000.0, server={"state": state})
-    failed = cell_outcome(raw, handmade_planned(cell), 0, HOSTS).record
+    failed = cell_outcome(handmade_raw(server=ended_server()), handmade_planned(cell), 0).record
     [row] = summarise(handmade_plan([cell]), [failed], lambda _: {}, {})
 
     assert (row.state, row.rounds_server_ended, ended_under_load(row)) == ("failed", 0, True)

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import base64
 import copy
-import gzip
 import json
 import re
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.handmade_raw import SAME_CLOCK, captured, handmade_raw
 from tests.unit.handmade_records import handmade_cell, handmade_planned
-from wrklab.bench.cell_run import CellRaw, run_cell
+from wrklab.bench.cell_run import run_cell
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.errors import ParseError, WrklabError
+from wrklab.errors import HostError, ParseError, WrklabError
 from wrklab.extract.cell import cell_outcome
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import Clock
 from wrklab.hosts.inventory import LabHost, LabHosts
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.node_calls import (
@@ -37,10 +35,13 @@ from wrklab.hosts.node_calls import (
 )
 from wrklab.hosts.remote import CommandResult, RemoteHost
 from wrklab.hosts.session import Session
+from wrklab.protocol.codec import MessageType, ProtocolError, decode
+from wrklab.protocol.load import LoadResult
+from wrklab.protocol.phases import Phase
+from wrklab.protocol.server import ServerReport
+from wrklab.results.raw import CellRaw, Clock, ErrorSource, RawError
 from wrklab.results.records import CellRecord
 
-CAPTURED = Path(__file__).parents[1] / "captured" / "cell" / "go_net_http.json.gz"
-SAME_CLOCK = Clock(0.0, 0.0, 0.0)
 JUNK: list[Any] = [
     None,
     "",
@@ -80,28 +81,16 @@ def lab_host(name: str, group: str) -> LabHost:
 HOSTS = LabHosts("container", "container", lab_host("server", "server"), (lab_host("loadgen", "loadgen"),))
 
 
-def captured() -> dict[str, Any]:
-    """A real cell: what loadgen and server said."""
-    found: dict[str, Any] = json.loads(gzip.decompress(CAPTURED.read_bytes()))
-    return found
-
-
 WHOLE = captured()
 
 
 def record_of(told: dict[str, Any]) -> CellRecord:
-    """The cell's record."""
-    raw = CellRaw(
-        1000.0,
-        sample_interval_s=0.5,
-        finished_at_s=1005.0,
-        took_s=5.0,
-        server_started_s=1000.0,
-        loads={"loadgen": told["load"]},
-        server=told["server"],
-        clocks={"server": SAME_CLOCK, "loadgen": SAME_CLOCK},
-    )
-    return cell_outcome(raw, handmade_planned(handmade_cell("go_net_http")), 0, HOSTS).record
+    """The cell's record, made as a bench does: what cannot be decoded ends the cell."""
+    try:
+        raw = handmade_raw(decode(LoadResult, told["load"]), server=decode(ServerReport, told["server"]))
+    except ProtocolError as error:
+        raw = handmade_raw(error=RawError(phase=Phase.STOP, text=str(error), source=ErrorSource.ANSWER))
+    return cell_outcome(raw, handmade_planned(handmade_cell("go_net_http")), 0).record
 
 
 def outcome_of(told: dict[str, Any]) -> str:
@@ -163,23 +152,53 @@ class SayingSession:
     timeout_scale = 1.0
     generators = (RemoteHost(HOSTS.generators[0]),)
 
+    def __init__(self, is_lost: bool) -> None:
+        self.is_lost = is_lost
+
     def on_all(self, _: object) -> dict[str, Clock]:
+        if self.is_lost:
+            raise HostError("clock_of: the connection ended")
         return {"server": SAME_CLOCK, "loadgen": SAME_CLOCK}
 
     def port_of(self, _: object) -> int:
         return 8080
 
 
-def said_in_a_cell(told: dict[str, Any]) -> CellRaw:
-    """What comes of a cell that is driven on hosts which say this."""
+def answer(kind: type[MessageType], host: str, value: Any) -> MessageType:  # noqa: ANN401  JSON
+    """As node_calls reads it. Raises ParseError."""
+    try:
+        return decode(kind, value)
+    except ProtocolError as error:
+        raise ParseError(f"{host}: {error}") from error
+
+
+#: The phase of a cell in which each of its calls is made; the load had entered its window.
+LOST_IN = {
+    "clock_of": Phase.CLOCKS,
+    "start_server": Phase.START,
+    "run_load": Phase.WINDOW,
+    "finish_server": Phase.STOP,
+}
+
+
+def said_in_a_cell(told: dict[str, Any], lost: str = "") -> CellRaw:
+    """What comes of a cell that is driven on hosts which say this; the call named `lost` loses its host."""
     catalogue = read_catalogue()
     cell = Cell(catalogue.variants["go_net_http"], catalogue.scenario("smoke"), round_number=1)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(node_calls, "start_server", lambda *_: 1000.0)
-        patched.setattr(node_calls, "run_load", lambda *_: told["load"])
+        patched.setattr(node_calls, "run_load", lambda *_: answer(LoadResult, "loadgen", told["load"]))
         patched.setattr(node_calls, "cancel_load", lambda *_: None)
-        patched.setattr(node_calls, "finish_server", lambda *_: told["server"])
-        session = cast("Session", SayingSession())
+        patched.setattr(node_calls, "finish_server", lambda *_: answer(ServerReport, "server", told["server"]))
+
+        def lose(*words: Any) -> None:  # noqa: ANN401  as the call takes
+            if lost == "run_load":
+                words[3]("window")
+            raise HostError(f"{lost}: the connection ended")
+
+        if lost in {"start_server", "run_load", "finish_server"}:
+            patched.setattr(node_calls, lost, lose)
+        session = cast("Session", SayingSession(lost == "clock_of"))
         return run_cell(session, cell, {"loadgen": [ProcessLoad(1, 10)]}, lambda _: None)
 
 
@@ -190,28 +209,54 @@ def said_in_a_cell(told: dict[str, Any]) -> CellRaw:
 def test_no_damage_goes_through_the_driving_of_a_cell(path: tuple[Any, ...], junk: Any) -> None:  # noqa: ANN401  JSON
     """Whatever the hosts said, it ends with an error of ours, if any: another would end the bench with a traceback."""
     raw = said_in_a_cell(damaged(path, junk))
-    assert raw.error is None or isinstance(raw.error, WrklabError)
+    assert raw.error is None or raw.error.source is ErrorSource.ANSWER or path == ("load", "failed")
 
 
 @pytest.mark.parametrize("failed", ["x", {}, [], 0, "", {"phase": "window"}, {"text": "?"}, [{}], True])
-def test_a_failure_that_cannot_be_read_is_told_as_such(failed: object) -> None:
+def test_a_failure_that_cannot_be_read_is_an_error(failed: object) -> None:
     """No window counts where its generator says that something failed, however it says so."""
     raw = said_in_a_cell(damaged(("load", "failed"), failed))
-    assert isinstance(raw.error, ParseError)
-    assert "loadgen: the generator's result says of its failure" in str(raw.error)
+    assert raw.error is not None
+    assert raw.error.source is ErrorSource.ANSWER
+    assert raw.error.text.startswith("loadgen: failed")
 
 
-def test_a_failure_is_told_with_its_phase() -> None:
+def test_a_failure_has_its_phase() -> None:
     """And none is none."""
-    raw = said_in_a_cell(damaged(("load", "failed"), {"phase": "settle", "text": "no answer"}))
-    assert str(raw.error) == "settle: no answer"
+    failed = {"phase": "settle", "kind": "answers", "text": "no answer"}
+    raw = said_in_a_cell(damaged(("load", "failed"), failed))
+    assert raw.error == RawError(phase=Phase.SETTLE, text="no answer", source=ErrorSource.CELL)
     assert said_in_a_cell(captured()).error is None
 
 
-@pytest.mark.parametrize("path", [("load", "window"), ("load", "wrk", 0, "report"), ("server", "observed")])
-def test_what_is_needed_and_damaged_fails_the_cell_with_the_reason(path: tuple[Any, ...]) -> None:
+def test_a_host_that_is_lost_is_to_blame_in_the_phase_in_which_it_was_lost() -> None:
+    """Each call of a cell in turn: the clocks, the start, the load, the end. The first reason stays."""
+    found = {call: said_in_a_cell(captured(), lost=call).error for call in LOST_IN}
+
+    assert {call: (error.phase, error.source) for call, error in found.items() if error} == {
+        call: (phase, ErrorSource.HOST) for call, phase in LOST_IN.items()
+    }
+    assert found["run_load"] is not None
+    assert found["run_load"].text == "run_load: the connection ended"
+
+
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [
+        (("load", "window"), "window: expected an object"),
+        (("load", "wrk", 0, "report"), r"wrk\[0\]\.report: expected an object"),
+        (("server", "observed"), "observed: expected an object"),
+    ],
+)
+def test_what_is_needed_and_damaged_fails_the_cell_with_the_reason(path: tuple[Any, ...], where: str) -> None:
     """Never a number of it."""
-    assert "cannot be read" in outcome_of(damaged(path, "junk"))
+    assert re.match(where, outcome_of(damaged(path, "junk")))
+
+
+def test_parts_that_do_not_fit_together_fail_the_cell_with_the_reason() -> None:
+    """Each is a message as it should be."""
+    assert "what the hosts said cannot be read" in outcome_of(damaged(("load", "window"), None))
+    assert "no -c in wrk's command line" in outcome_of(damaged(("load", "wrk", 0, "argv"), ["wrk"]))
 
 
 @pytest.mark.parametrize("kept", [slice(0), slice(1), slice(2), slice(-2, None)])
@@ -230,7 +275,7 @@ def test_samples_of_another_time_fail_the_cell() -> None:
     """The host's wall clock was stepped between the question for it and the sampler's start."""
     told = captured()
     lines = [json.loads(line) for line in told["server"]["samples"]]
-    told["server"]["samples"] = [json.dumps(line | {"at": line["at"] + 3600}) for line in lines]
+    told["server"]["samples"] = [json.dumps(line | {"at_s": line["at_s"] + 3600}) for line in lines]
     assert "the sampler on server saw only 0.0 of 3.0 s" in outcome_of(told)
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import node_io
 import pytest
+from wrklab.extract.waits import read_waits
 
 from tests.unit.node.conftest import PYTHON, CellFolder, cell_folder, target
 from tests.unit.node.toy_server import ToyServer
-from wrklab.extract.waits import read_waits
 from wrklab.extract.wrk_report import add_latencies, parse_wrk_report
 
 pytestmark = pytest.mark.usefixtures("wrk")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.unit.handmade_records import handmade_cell, handmade_histogram, handmade_measurement
+from tests.unit.handmade_records import handmade_cell, handmade_generator, handmade_histogram, handmade_measurement
 from wrklab.results.records import CellRecord, Errors, GeneratorRecord
 from wrklab.summary.generator_rows import generator_rows
 
 
 def part(host: str, **changes: object) -> GeneratorRecord:
     """One generator's window: half of 2,000 connections."""
-    values = {
+    values: dict[str, object] = {
         "host": host,
         "wrk_processes": 1,
         "requests": 30_000,
@@ -21,7 +21,7 @@ def part(host: str, **changes: object) -> GeneratorRecord:
         "cpu_percent": 40.0,
         "start_skew_s": 0.004,
     }
-    return GeneratorRecord.model_validate(values | changes)
+    return handmade_generator(**(values | changes))
 
 
 def cell(round_number: int, *parts: GeneratorRecord) -> CellRecord:

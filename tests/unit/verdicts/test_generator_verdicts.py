@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.handmade_records import handmade_cell, handmade_measurement, handmade_plan
-from wrklab.results.records import GeneratorRecord
+from tests.unit.handmade_records import handmade_cell, handmade_generator, handmade_measurement, handmade_plan
 from wrklab.summary.generator_rows import generator_rows
 from wrklab.summary.rows import cell_row
 from wrklab.verdicts.generator_verdicts import ASKED, generator_rules, generator_verdict
@@ -28,8 +27,8 @@ PART = {
 def judged(**changes: object) -> list[tuple[str, list[str]]]:
     """Verdict and rules of two generators, of which the second differs."""
     parts = (
-        GeneratorRecord.model_validate(PART | {"host": "loadgen"}),
-        GeneratorRecord.model_validate(PART | {"host": "loadgen_2"} | changes),
+        handmade_generator(**(PART | {"host": "loadgen"})),
+        handmade_generator(**(PART | {"host": "loadgen_2"} | changes)),
     )
     cell = handmade_cell(measurement=handmade_measurement(generators=parts))
     row = cell_row(handmade_plan([cell]), cell)
