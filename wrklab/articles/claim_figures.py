@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from wrklab import formats
 from wrklab.articles.published_probes import PublishedProbe
 from wrklab.articles.published_rows import PublishedRow
-from wrklab.results.probe_record import ProbeRecord
+from wrklab.results.probe_record import OverflowKind, ProbeRecord
 from wrklab.results.records import Latency, Measurement
 from wrklab.summary.estimate import Figure
 from wrklab.summary.rows import SummaryRow
@@ -203,7 +203,7 @@ def of_probe(metric: str, record: ProbeRecord, published: PublishedProbe | None)
     """A metric of a probe."""
     if record.state == "void":
         return f"{record.variant}: the probe was void ({'; '.join(record.void_reasons[-1:]) or 'no reason told'})"
-    is_failing = record.state == "failed" or record.capacity_limited_by == "fails"
+    is_failing = record.is_failing
     if metric == "is_failing":
         return Figure(float(is_failing))
     if is_failing:
@@ -214,27 +214,23 @@ def of_probe(metric: str, record: ProbeRecord, published: PublishedProbe | None)
     return f"{record.variant}: the probe did not find {metric}" if value is None else Figure(float(value))
 
 
-def _is_unbounded(record: ProbeRecord) -> bool:
-    return record.capacity_limited_by.startswith("no limit")
-
-
 def _probed_values(record: ProbeRecord) -> dict[str, float | None]:
     waiting = [count for count in (record.queued_process, record.queued_kernel) if count is not None]
     return {
-        "capacity": math.inf if _is_unbounded(record) else record.capacity,
+        "capacity": math.inf if record.is_unlimited else record.capacity,
         "queued": sum(waiting) if waiting else None,
         "processes": record.processes,
         "threads": record.threads,
-        "is_unbounded": _is_unbounded(record),
+        "is_unbounded": record.is_unlimited,
         "is_all_queued": (record.capacity or 0) + sum(waiting) == record.requests_count,
-        "is_refused_beyond": any(word in record.overflow for word in ("refused", "closed")),
+        "is_refused_beyond": bool({OverflowKind.REFUSED, OverflowKind.CLOSED} & set(record.overflow)),
         "is_reused": record.reused,
     }
 
 
 def _unmet_text(metric: str, record: ProbeRecord) -> str:
     """Nothing is beyond a limit that was not met."""
-    if metric != "is_refused_beyond" or not _is_unbounded(record):
+    if metric != "is_refused_beyond" or not record.is_unlimited:
         return ""
     return f"{record.variant}: no limit was met up to {formats.count(record.requests_count)} requests"
 
@@ -242,7 +238,7 @@ def _unmet_text(metric: str, record: ProbeRecord) -> str:
 def _fewer_text(metric: str, record: ProbeRecord, published: PublishedProbe | None) -> str:
     """A yes to `no limit` and `all wait` says nothing of more requests than were sent."""
     sent, theirs = record.requests_count or 0, (published.requests_count if published else None) or 0
-    if metric not in {"is_unbounded", "is_all_queued"} or sent >= theirs or record.overflow != "none seen":
+    if metric not in {"is_unbounded", "is_all_queued"} or sent >= theirs or record.overflow:
         return ""
     return f"{record.variant}: {sent:,} requests here, {theirs:,} there"
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from wrklab.articles.published_probes import PublishedProbe
-from wrklab.probe.analysis import CLOSED, FAILS, NONE_SEEN, REFUSED, SERVER_ERROR, SYN_PENDING
-from wrklab.results.probe_record import ProbeRecord
+from wrklab.results.probe_record import CapacityLimit, KernelQueue, OverflowKind, ProbeRecord
 
 AGREES = "agrees"
 
 #: What an article's words for the requests beyond are in ours; nothing: they wait, and none is turned away.
-_OVERFLOW_WORDS: dict[str, frozenset[str]] = {
+_OVERFLOW_WORDS: dict[str, frozenset[OverflowKind]] = {
     "queued": frozenset(),
     "blocked": frozenset(),
     "none seen": frozenset(),
-    "time-out": frozenset({SYN_PENDING}),
-    "reset": frozenset({CLOSED, REFUSED}),
-    "500": frozenset({SERVER_ERROR}),
+    "time-out": frozenset({OverflowKind.SYN_PENDING}),
+    "reset": frozenset({OverflowKind.CLOSED, OverflowKind.REFUSED}),
+    "500": frozenset({OverflowKind.SERVER_ERROR}),
 }
 
 
@@ -49,7 +48,7 @@ def _verdict(record: ProbeRecord, published: PublishedProbe) -> str | None:
 def _capacity(record: ProbeRecord, published: PublishedProbe) -> str:
     """Empty where both found the same number, or no limit."""
     ours, theirs = record.capacity, published.in_flight
-    is_unlimited = record.capacity_limited_by.startswith("no limit")
+    is_unlimited = record.is_unlimited
     # All that the article sent were handled: no limit was met there either.
     were_all_handled = theirs is None or theirs == published.requests_count
     if ours == theirs or (is_unlimited and were_all_handled):
@@ -71,7 +70,7 @@ def _queue(record: ProbeRecord, published: PublishedProbe) -> str:
     """
     if published.queued is None or record.queued_process is None or record.queued_kernel is None:
         return ""
-    if record.kernel_queue == "full" and not record.queued_process:
+    if record.kernel_queue is KernelQueue.FULL and not record.queued_process:
         if published.queued in (record.kernel_limit, record.queued_kernel):
             return ""
         return (
@@ -86,7 +85,7 @@ def _queue(record: ProbeRecord, published: PublishedProbe) -> str:
 
 def _another_end(record: ProbeRecord, published: PublishedProbe) -> str:
     """Of a server that failed every request there, and not so here."""
-    if record.capacity is None or record.capacity_limited_by == FAILS:
+    if record.capacity is None or record.capacity_limited_by is CapacityLimit.FAILS:
         return f"the server fails otherwise here: {record.error or 'see its log'}"
     return f"{record.capacity} are handled at once here, and none was in the article ({published.overflow})"
 
@@ -99,10 +98,10 @@ def _overflow(record: ProbeRecord, published: PublishedProbe) -> str:
     """
     is_like = (record.requests_count or 0) <= (published.requests_count or 0)
     theirs = [kinds for word, kinds in _OVERFLOW_WORDS.items() if word in published.overflow]
-    ours = set(filter(None, record.overflow.split(", "))) - {SYN_PENDING, NONE_SEEN}
+    ours = set(record.overflow) - {OverflowKind.SYN_PENDING}
     if not is_like or not theirs or not ours or ours & frozenset().union(*theirs):
         return ""
-    return f"requests beyond: {record.overflow} here, {published.overflow} in the article"
+    return f"requests beyond: {', '.join(record.overflow)} here, {published.overflow} in the article"
 
 
 def _reuse(record: ProbeRecord, published: PublishedProbe) -> str:

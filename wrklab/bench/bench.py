@@ -30,8 +30,8 @@ from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes
 from wrklab.hosts.machines import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
-from wrklab.results.probe_ceiling import probed_limit
 from wrklab.results.probe_folder import newest_probe
+from wrklab.results.probe_record import probed_limit
 from wrklab.results.records import PlannedCell, RunPlan
 from wrklab.results.run_folder import Run, check_room, new_run_id
 

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from wrklab.bench.deadlines import deadline_s
 from wrklab.bench.load import CellLoad, LoadOrder
@@ -19,14 +19,13 @@ from wrklab.hosts.reconnect import retry_on_disconnect
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
 from wrklab.protocol.phases import Phase
+from wrklab.protocol.server import ServerReport, ServerSpec
 from wrklab.results.raw import CellConditions, CellEvent, CellRaw, Clock, RawError
 
 Answer = TypeVar("Answer")
 
 #: Between two looks at the server's unit while the generator waits for it to be ready.
 STATE_POLL_S = 0.7
-
-_STATES_ALIVE = ("active", "activating", "reloading")
 
 
 def run_cell(
@@ -69,7 +68,7 @@ class _Drive:
         self._phase = Phase.CLOCKS
         self._events: list[CellEvent] = []
         self._clocks: dict[str, Clock] = {}
-        self._server: dict[str, Any] = {}
+        self._server: ServerReport | None = None
         self._server_started_s: float | None = None
         self._error: RawError | None = None
         self.load = CellLoad(order, on_phase, self._note)
@@ -124,11 +123,11 @@ class _Drive:
         unit = self._cell.variant.unit
         while not self.load.is_past_ready.wait(STATE_POLL_S):
             state = self._on_server(lambda server: node_calls.server_state(server, unit))
-            if state["active_state"] not in _STATES_ALIVE and not self.load.is_past_ready.is_set():
+            if not state.is_up and not self.load.is_past_ready.is_set():
                 raise CellError(
                     Phase.START,
-                    f"{unit} ended before it answered: {state['active_state']}, result {state['result']}, "
-                    f"exit status {state['exec_main_status']}",
+                    f"{unit} ended before it answered: {state.active_state}, result {state.result}, "
+                    f"exit status {state.exec_main_status}",
                 )
 
     def finish(self) -> None:
@@ -140,7 +139,7 @@ class _Drive:
             self._phase = Phase.STOP
             self.fail(error)
 
-    def _on_server(self, call: Callable[[RemoteHost], dict[str, Any]]) -> dict[str, Any]:
+    def _on_server(self, call: Callable[[RemoteHost], Answer]) -> Answer:
         return _again(self._session.server, call)
 
 
@@ -149,16 +148,16 @@ def _again(host: RemoteHost, call: Callable[[RemoteHost], Answer]) -> Answer:
     return retry_on_disconnect(host, lambda: call(host), lambda: call(host), lambda _: None)
 
 
-def server_spec(session: Session, cell: Cell, name: str) -> dict[str, object]:
-    """What server_ctl.py is told of a cell; `name` is its folder on the host."""
+def server_spec(session: Session, cell: Cell, name: str) -> ServerSpec:
+    """The server of a cell; `name` is its folder on the host."""
     hold_ms = cell.scenario.hold_ms
-    return {
-        "unit": cell.variant.unit,
-        "variant": cell.variant.name,
-        "cell": name,
-        "port": session.port_of(cell.variant),
-        "environment": {} if hold_ms is None else {"WRKLAB_HOLD_MS": str(hold_ms)},
-        "lease_s": deadline_s(cell, session.timeout_scale),
-        "sample_interval_s": cell.scenario.sample_interval_s,
-        "keep_log_lines": 40,
-    }
+    return ServerSpec(
+        unit=cell.variant.unit,
+        variant=cell.variant.name,
+        cell=name,
+        port=session.port_of(cell.variant),
+        environment={} if hold_ms is None else {"WRKLAB_HOLD_MS": str(hold_ms)},
+        lease_s=deadline_s(cell, session.timeout_scale),
+        sample_interval_s=cell.scenario.sample_interval_s,
+        keep_log_lines=40,
+    )

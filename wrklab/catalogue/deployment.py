@@ -15,7 +15,7 @@ from wrklab.catalogue.unit import HostGrant, unit_text
 from wrklab.errors import CardError
 from wrklab.paths import PROJECT_DIR
 
-#: The lock of the Go toolchain that a go stack is built with; stands beside its stack.yml.
+#: The lock of the Go toolchain that a go stack is built with; stands next to its stack.yml.
 TOOLCHAIN_LOCK = "toolchain.txt"
 #: Keys of a variant's card that change nothing of its server.
 _NOT_THE_SERVER = {
@@ -27,6 +27,9 @@ _NOT_THE_SERVER = {
     "published_probe",
     "queue_setting",
 }
+#: Of the package `wrklab`, what hosts have, and where (playbooks/roles/base/tasks/scripts.yml).
+NODE_PACKAGES = ("node", "protocol")
+NODE_ROOT = "/opt/wrklab"
 _NODE_SUFFIXES = (".py", ".lua")
 
 
@@ -70,13 +73,19 @@ def deployment(project: Path, words: Iterable[str], grant: HostGrant) -> dict[st
 
 
 def node_files(project: Path) -> list[dict[str, str]]:
-    """The scripts that run on hosts, and what the sampler is to read, as path and content."""
+    """The scripts that run on hosts and the protocol they speak, as path below NODE_ROOT and content.
+
+    They lie there as in the checkout, so that both sides import `wrklab.protocol`. With them comes what the sampler is
+    to read.
+    """
+    package = project / "wrklab"
+    paths = [package / "__init__.py", *(path for name in NODE_PACKAGES for path in sorted((package / name).iterdir()))]
     found = [
-        {"path": path.name, "content": path.read_text(encoding="utf-8")}
-        for path in sorted((project / "wrklab/node").iterdir())
-        if path.suffix in _NODE_SUFFIXES and path.name != "__init__.py"
+        {"path": path.relative_to(package).as_posix(), "content": path.read_text(encoding="utf-8")}
+        for path in paths
+        if path.suffix in _NODE_SUFFIXES
     ]
-    return [*found, {"path": "sources.json", "content": sources_json()}]
+    return [*found, {"path": "node/sources.json", "content": sources_json()}]
 
 
 def variant_digest(stack: Stack, variant: Variant, project: Path = PROJECT_DIR) -> str:

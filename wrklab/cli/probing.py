@@ -24,12 +24,11 @@ from wrklab.errors import UNREADABLE, StoreError, UsageError, WrklabError
 from wrklab.hosts.preflight import Readiness
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
-from wrklab.probe.analysis import FAILS
 from wrklab.probe.probing import ProbeOutcome, failed_probe, probe_variant
 from wrklab.progress import doing
-from wrklab.report.probe import render, to_rows, write_report
+from wrklab.report.probe import limited_by, render, serving, to_rows, write_report
 from wrklab.results.probe_folder import ProbeFolder, new_probe_id
-from wrklab.results.probe_record import ProbePlan, ProbeRecord
+from wrklab.results.probe_record import CapacityLimit, ProbePlan, ProbeRecord
 
 #: What is probed, and the article's row that it answers to.
 Target = tuple[Variant, PublishedProbe | None]
@@ -157,8 +156,8 @@ def one_line(record: ProbeRecord) -> str:
     if record.state != "measured":
         return f"{record.state}: {record.error or '; '.join(record.void_reasons[-1:])}"
     return (
-        f"{record.capacity} at once ({record.capacity_limited_by}), {record.queued_process} wait in the process, "
-        f"{record.queued_kernel} in the kernel ({record.kernel_queue}), {record.serving}"
+        f"{record.capacity} at once ({limited_by(record)}), {record.queued_process} wait in the process, "
+        f"{record.queued_kernel} in the kernel ({record.kernel_queue}), {serving(record)}"
     )
 
 
@@ -170,4 +169,4 @@ def _problem(record: ProbeRecord) -> str:
         return record.state
     if record.expected_failure:
         return "did not fail as expected"
-    return FAILS if record.capacity_limited_by == FAILS else ""
+    return CapacityLimit.FAILS if record.is_failing else ""

@@ -16,10 +16,10 @@ from wrklab.hosts.controller import controller_name
 from wrklab.hosts.host_checks import require_usable
 from wrklab.hosts.host_lock import hold_hosts
 from wrklab.hosts.inventory import LabHost, read_hosts
-from wrklab.hosts.node_calls import CleanedHost
 from wrklab.hosts.prepare import ensure_lab, play
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import open_session
+from wrklab.protocol.server import CleanedHost
 
 
 def provision(lab: str) -> None:

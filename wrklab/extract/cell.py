@@ -95,7 +95,7 @@ def _server(raw: CellRaw) -> ServerReport:
 
 
 def _require_seen(host: str, samples: HostSamples, interval_s: float, stderr: str = "") -> None:
-    """Raises CellError where a host was not sampled over the complete window: its CPU, steal, neighbours are unknown."""
+    """Raises CellError where a host was not sampled from edge to edge: its CPU, steal, neighbours are unknown."""
     if samples.reach_both_edges(interval_s):
         return
     said = [

@@ -75,7 +75,7 @@ def read_wrk_report(report: WrkReport, connections: int) -> ProcessReport:
 
 
 def add_latencies(reports: Sequence[ProcessReport]) -> Latencies:
-    """All processes' histograms, observed and as wrk reported them. One that cannot be undone leaves all as reported."""
+    """All processes' histograms, observed and as wrk reported them. If one cannot be undone, none is."""
     corrected = _sum([report.corrected for report in reports])
     try:
         return Latencies(_sum([report.observed() for report in reports]), corrected, "")

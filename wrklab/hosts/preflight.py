@@ -111,8 +111,8 @@ def _look(host: RemoteHost, cpus: Sequence[int], look_s: float) -> HostState:
 
 def _seen_from_here(lab_kind: str) -> Iterator[str]:
     """Who uses the CPUs of a lab that is a part of this machine: its hosts do not see each other's neighbours."""
-    told = local_state(LOOK_S) if lab_kind == "container" else None
-    if told and (busiest := read_state("this machine", told, ()).busiest):
+    report = local_state(LOOK_S) if lab_kind == "container" else None
+    if report and (busiest := read_state("this machine", report, ()).busiest):
         yield f"This machine, which the hosts are a part of, is used most by {', '.join(busiest)}."
 
 

@@ -7,14 +7,14 @@ from hashlib import sha256
 
 from rich.console import Console
 
+from wrklab.catalogue.deployment import NODE_ROOT, node_files
 from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.hosts import container_lab, vagrant
 from wrklab.hosts.ansible import PlaybookResult, run_playbook
 from wrklab.hosts.inventory import read_hosts
-from wrklab.hosts.node_calls import NODE_DIR
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
-from wrklab.paths import SCRIPTS_DIR
+from wrklab.paths import PROJECT_DIR
 from wrklab.progress import doing
 
 DEPLOYED_FILE = "/opt/wrklab/deployed.json"
@@ -52,13 +52,14 @@ def ensure_deployed(session: Session, console: Console) -> None:
 
 
 def _scripts_are_everywhere(session: Session) -> bool:
-    """Whether every host has our scripts as they are here: a generator may have been made anew since the deploy."""
-    wanted = {path.name: sha256(path.read_bytes()).hexdigest() for path in sorted(SCRIPTS_DIR.glob("*.[pl]*"))}
+    """Whether every host has our scripts as they are here: a generator may have been made again since the deploy."""
+    files = node_files(PROJECT_DIR)
+    wanted = [sha256(file["content"].encode()).hexdigest() for file in files]
 
     def has_all(host: RemoteHost) -> bool:
-        paths = [f"{NODE_DIR}/{name}" for name in wanted]
-        told = host.run(["sha256sum", *paths], limit_s=_READ_LIMIT_S, check=False)
-        return told.exit_code == 0 and [line.split()[0] for line in told.stdout.splitlines()] == list(wanted.values())
+        paths = [f"{NODE_ROOT}/{file['path']}" for file in files]
+        found = host.run(["sha256sum", *paths], limit_s=_READ_LIMIT_S, check=False)
+        return found.exit_code == 0 and [line.split()[0] for line in found.stdout.splitlines()] == wanted
 
     return all(session.on_all(has_all).values())
 

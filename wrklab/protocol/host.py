@@ -1,4 +1,4 @@
-"""What a host is and does: its state, its environment, the text of its units."""
+"""What a host is and does: its state and its environment; and how a script refuses."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -118,19 +118,3 @@ class Environment(Message):
     """A host's environment: all its facts, as reports show them."""
 
     facts: Annotated[Mapping[str, Json], Limits(1, 1000)]
-
-
-# --- unit_files ---
-
-
-class UnitText(Message):
-    """One file of a unit, without secrets."""
-
-    path: Word
-    text: Annotated[str, Limits(0, 1 << 20)]
-
-
-class UnitTexts(Message):
-    """By unit its own file first, then drop-ins; units that systemd does not know are left out."""
-
-    units: Annotated[Mapping[str, Annotated[tuple[UnitText, ...], Limits(0, 1000)]], Limits(0, 10_000)]

@@ -306,10 +306,8 @@ class PhaseStarted(Message):
 
 
 class LoadLine(Message):
-    """One line of load_ctl.py's: just one of these is given."""
+    """One line of load_ctl.py's: a phase that begins, or last the result."""
 
     phase: PhaseStarted | None = None
-    #: A LoadResult, packed: the last line.
+    #: A packed LoadResult.
     packed: Annotated[str, Limits(0, 1 << 28)] | None = None
-    #: Why there is no result: the last line.
-    error: Text | None = None

@@ -136,6 +136,19 @@ class CleanedHost(Message):
     free_bytes: Annotated[Mapping[str, Count], Limits(0, 100)]
 
 
+class UnitText(Message):
+    """One file of a unit, without secrets."""
+
+    path: Word
+    text: Annotated[str, Limits(0, 1 << 20)]
+
+
+class UnitTexts(Message):
+    """By unit its own file first, then drop-ins; units that systemd does not know are left out."""
+
+    units: Annotated[Mapping[str, Annotated[tuple[UnitText, ...], Limits(0, 1000)]], Limits(0, 10_000)]
+
+
 # --- Sampling ---
 
 
@@ -176,10 +189,10 @@ class SamplerSpec(Message):
 
 
 class SampleLine(Message):
-    """One sample: the raw text of every source."""
+    """One sample: the raw text of every source, with the host's wall clock and its monotonic one, seconds."""
 
-    at_s: float
-    mono_s: float
+    at: float
+    mono: float
     #: CPU seconds of the sampler up to this line.
     cost_s: Seconds
     #: By collector; a source that is not there (yet) is left out.

@@ -14,7 +14,7 @@ from wrklab.articles.claim_result import ClaimResult
 from wrklab.articles.published_probes import PublishedProbe
 from wrklab.report import claims
 from wrklab.results.probe_folder import ProbeFolder
-from wrklab.results.probe_record import ProbeRecord
+from wrklab.results.probe_record import CapacityLimit, KernelQueue, ProbeRecord, ServingKind
 from wrklab.results.run_folder import write_file
 
 _HEADINGS = (
@@ -52,29 +52,63 @@ def cells(record: ProbeRecord) -> tuple[str, ...]:
     """One line of the table, by its headings."""
     if record.state != "measured":
         why = record.error or "; ".join(record.void_reasons[-1:])
-        return (record.variant, record.state, why, *([formats.NONE] * (len(_HEADINGS) - 4)), f"{record.seconds:.1f}")
+        found = {"variant": record.variant, "at once": record.state, "limited by": why, "s": f"{record.seconds:.1f}"}
+        return tuple(found.get(heading, formats.NONE) for heading in _HEADINGS)
     return (
         record.variant,
         formats.count(record.capacity),
-        record.capacity_limited_by,
+        limited_by(record),
         formats.count(record.queued_process),
         _kernel(record),
         formats.count(record.kernel_limit),
-        record.overflow,
+        overflow(record),
         formats.count(record.processes),
         formats.count(record.threads),
-        f"{record.serving} ({record.serving_detail})",
+        f"{serving(record)} ({_serving_detail(record)})",
         {True: "yes", False: "no", None: formats.NONE}[record.reused],
         formats.NONE if record.displacement_mean is None else f"{record.displacement_mean:g}",
         f"{record.seconds:.1f}",
     )
 
 
+def limited_by(record: ProbeRecord) -> str:
+    """What limits the requests handled at once, in words."""
+    if record.capacity_limited_by is CapacityLimit.NO_LIMIT:
+        return f"no limit up to {record.requests_count}"
+    return record.capacity_limited_by or formats.NONE
+
+
+def overflow(record: ProbeRecord) -> str:
+    """What becomes of requests beyond, in words."""
+    return ", ".join(record.overflow) or "none seen"
+
+
+def serving(record: ProbeRecord) -> str:
+    """What runs the handlers, in a word."""
+    return record.serving or formats.NONE
+
+
+def _serving_detail(record: ProbeRecord) -> str:
+    """How many of them there are."""
+    processes = record.serving_processes or 0
+    if record.serving in (ServingKind.PROCESS_PER_REQUEST, ServingKind.THREAD_PER_REQUEST):
+        return "a new one for each request"
+    if record.serving is ServingKind.NOTHING:
+        return "no handler ran"
+    if record.serving is ServingKind.EVENT_LOOP:
+        return "1 loop" if processes == 1 else f"{processes} processes, a loop each"
+    of_processes = "1 process" if processes == 1 else f"{processes} processes"
+    if record.serving is ServingKind.RUNTIME_SCHEDULER:
+        return f"many requests on each of several threads in {of_processes}"
+    each = "/".join(map(str, record.threads_each)) or formats.NONE
+    return f"{of_processes} of {each} thread{'' if each == '1' else 's'}"
+
+
 def _kernel(record: ProbeRecord) -> str:
-    if record.kernel_queue == "empty":
+    if record.kernel_queue is KernelQueue.EMPTY:
         return "0"
     found = formats.count(record.queued_kernel)
-    return f"{found} (full)" if record.kernel_queue == "full" else f"at least {found}"
+    return f"{found} (full)" if record.kernel_queue is KernelQueue.FULL else f"at least {found}"
 
 
 def details(record: ProbeRecord, published: PublishedProbe | None) -> list[str]:

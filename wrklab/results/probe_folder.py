@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from wrklab.results.run_folder import new_run_id, whole_folder, write_file
 from wrklab.errors import StoreError
-from wrklab.results.records import RunEnvironment
 from wrklab.results.probe_record import ProbePlan, ProbeRecord
+from wrklab.results.records import RunEnvironment
+from wrklab.results.run_folder import new_run_id, whole_folder, write_file
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -28,7 +28,7 @@ def new_probe_id() -> str:
 
 
 class ProbeFolder:
-    """One folder of probes. A probe is in it whole or not at all. Every method raises StoreError."""
+    """One folder of probes. A probe is in it completely or not at all. Every method raises StoreError."""
 
     def __init__(self, path: Path, plan: ProbePlan) -> None:
         """Use create or open."""
@@ -37,7 +37,7 @@ class ProbeFolder:
 
     @classmethod
     def create(cls, results_dir: Path, plan: ProbePlan, environment: RunEnvironment) -> ProbeFolder:
-        """A new folder named by plan.probe_id. Under that name it is there whole or not at all."""
+        """A new folder named by plan.probe_id. Under that name it is there completely or not at all."""
         path = results_dir / plan.probe_id
         with whole_folder(path) as unfinished:
             (unfinished / "raw").mkdir()
@@ -73,10 +73,7 @@ def newest_probe(
     """The newest probe of a variant that was measured on a lab; None where there is none.
 
     Another lab's hosts may have other CPUs, and other limits with them. Folders that cannot be read are passed over.
-    With a digest (model.deployment.variant_digest) and a number of CPUs, so are probes of another server than that one,
-    among them those of before these were stored.
-
-    Its capacity over a scenario's hold is the most requests/s that the variant can answer (Little's law).
+    With a digest (catalogue.deployment.variant_digest) and a number of CPUs, so are probes of another server than that.
     """
     for path in probe_folders(results_dir):
         found = path / "probes" / f"{variant}.json"

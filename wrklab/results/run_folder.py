@@ -18,9 +18,9 @@ from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from wrklab.results.store import Store
 from wrklab.errors import StoreError, UnknownNameError
 from wrklab.results.records import CellRecord, JournalEntry, RunEnvironment, RunPlan, StoredSample
+from wrklab.results.store import Store
 
 #: 20261121T003012Z_ab12: names sort by time.
 RUN_ID = re.compile(r"\d{8}T\d{6}Z_[0-9a-f]{4}")

@@ -71,7 +71,7 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, *, accepts_older: bool = False) -> Store:
-        """The store of an earlier or a running bench, checked for its format; an older one for plain_records() alone."""
+        """The store of an earlier or a running bench, checked for its format: of an older one only plain_records()."""
         if not path.is_file():
             raise StoreError(f"{path} is not there: this folder holds no run that was begun properly; remove it")
         store = cls(path, _connect(path))

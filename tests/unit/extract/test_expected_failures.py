@@ -39,7 +39,7 @@ def failure_of(
     raw = handmade_raw(
         *loads,
         server=server(log_tail=["Traceback:", log]),
-        error=error and RawError.of(error, Phase.WINDOW),
+        error=None if error is None else RawError.of(error, Phase.WINDOW),
         hosts=TWO,
     )
     planned = handmade_planned(handmade_cell()).model_copy(update={"expect_failure": "TypeError: .*send"})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from wrklab.probe.serving import Serving, displacement_mean, serving
 
 from tests.unit.probe_waves import first_wave, raw_waves, second_wave
 from wrklab.errors import ParseError
 from wrklab.probe.analysis import Figures, figures, overflow_text, running, void_reasons
-from wrklab.probe.serving import Serving, displacement_mean, serving
 from wrklab.probe.wave import Note, parse_notes, parse_wave
 
 

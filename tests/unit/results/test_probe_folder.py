@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from wrklab.errors import StoreError
-from wrklab.articles.published_probes import PublishedProbe, read_published_probes
-from wrklab.results.records import RunEnvironment
-from wrklab.paths import PROJECT_DIR
-from wrklab.results import probe_folder
-from wrklab.results.probe_ceiling import probed_limit
 from wrklab.articles.probes import compare
-from wrklab.results.probe_record import ProbePlan, ProbeRecord
+from wrklab.articles.published_probes import PublishedProbe, read_published_probes
+from wrklab.errors import StoreError
+from wrklab.paths import PROJECT_DIR
 from wrklab.report.probe import details, to_markdown, to_rows
+from wrklab.results import probe_folder
 from wrklab.results.probe_folder import ProbeFolder, newest_probe
+from wrklab.results.probe_record import ProbePlan, ProbeRecord, probed_limit
+from wrklab.results.records import RunEnvironment
 
 #: What `invoke probe --json` promises of each variant.
 PROMISED = [

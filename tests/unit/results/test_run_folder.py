@@ -22,12 +22,12 @@ from tests.unit.handmade_records import (
     handmade_measurement,
     handmade_plan,
 )
+from wrklab.errors import StoreError, UnknownNameError
+from wrklab.paths import PROJECT_DIR
 from wrklab.results import run_folder
+from wrklab.results.records import StoredSample
 from wrklab.results.run_folder import Run, check_room, list_runs, new_run_id, resolve_run_id, run_ids, write_file
 from wrklab.results.store import SCHEMA_VERSION, Store
-from wrklab.errors import StoreError, UnknownNameError
-from wrklab.results.records import StoredSample
-from wrklab.paths import PROJECT_DIR
 
 #: Writes cells without end: prints each cell's id once it is committed.
 WRITER = textwrap.dedent("""

@@ -7,8 +7,9 @@ from typing import Literal
 
 from wrklab.probe.analysis import Figures
 from wrklab.probe.wave import WavePlan
+from wrklab.results.probe_record import KernelQueue, OverflowKind
 
-#: Requests of the first whole wave, as many as the articles sent.
+#: Requests of the first complete wave, as many as the articles sent.
 USUAL_COUNT = 1000
 #: The most that a wave is raised to in order to see a queue full, unless a card or a suite asks for more.
 CEILING_COUNT = 5000
@@ -99,7 +100,7 @@ class Opening:
 
 
 def opening(asked_count: int | None, *, is_to_fail: bool = False, timeout_scale: float = 1.0) -> Opening:
-    """How a probe begins whose card asks for a number of requests, or for none, or expects them all to fail."""
+    """How a probe begins: by the number of requests that its card asks for, and whether all are to fail."""
     count = _FAILING_COUNT if is_to_fail else asked_count
     pace = Pace(rate_per_s=_FAST_RATE_PER_S) if (count or 0) > _FAST_ABOVE_COUNT else Pace()
     return Opening(count, max(CEILING_COUNT, count or 0), pace.with_scaled_timeouts(timeout_scale))
@@ -175,7 +176,7 @@ def wants_scout(backlog: int, ceiling_count: int) -> bool:
 
 
 def first_count(in_flight_limit: int | None, ceiling_count: int) -> int:
-    """N of the first whole wave where nothing is known of the queues: beyond a limit that can be exceeded, or usual."""
+    """N of the first complete wave, when nothing is known of the queues: beyond a known limit, or the usual number."""
     known = int((in_flight_limit or 0) * _KNOWN_LIMIT_FACTOR)
     return known if USUAL_COUNT < known < ceiling_count else USUAL_COUNT
 
@@ -203,7 +204,7 @@ def unreached(figures: Figures, in_flight_limit: int | None, most_before: int | 
 def needed_count(figures: Figures) -> int:
     """N that fills the kernel's queue behind what this wave showed."""
     counts = figures.counts
-    answered = sum(number for kind, number in figures.overflow.items() if kind != "SYN pending")
+    answered = sum(each.count for each in figures.overflow if each.kind is not OverflowKind.SYN_PENDING)
     return counts.in_flight + counts.queued_process + counts.backlog + 1 + answered + _MARGIN_COUNT
 
 
@@ -212,7 +213,7 @@ def next_count(figures: Figures, ceiling_count: int) -> int | None:
 
     Only a queue that is used can be filled: a process that takes every connection itself leaves the kernel's empty.
     """
-    if figures.kernel_queue != "at least":
+    if figures.kernel_queue is not KernelQueue.AT_LEAST:
         return None
     wanted = needed_count(figures)
     return wanted if figures.requests_count < wanted <= ceiling_count else None
