@@ -62,10 +62,9 @@ def reparse(run: Run) -> Reparsed:
     """
     run.hold()
     old = run.store.plain_records()
-    if run.store.version == raw_format_1.FORMAT:
-        run_format_1.add_conditions(run.path, run.plan, old)
+    is_old = run.store.version == raw_format_1.FORMAT
+    problems = run_format_1.add_conditions(run.path, run.plan, old) if is_old else {}
     changes: list[FigureChange] = []
-    problems: dict[str, str] = {}
     lost: list[str] = []
     former = run.store
     with run.replaced_store() as new:
@@ -76,8 +75,8 @@ def reparse(run: Run) -> Reparsed:
             try:
                 outcome = _outcome(run.path / "raw" / planned.cell_id, planned, position, record)
             except StoreError as error:
-                problems[planned.cell_id] = str(error)
-                outcome = _stored(run, record) or _unreadable(planned, position, record, str(error))
+                why = problems.setdefault(planned.cell_id, str(error))
+                outcome = _stored(run, record) or _unreadable(planned, position, record, why)
                 lost += [planned.cell_id] if outcome.record.failure and not record.get("failure") else []
             new.add_cell(outcome.record, outcome.histograms, outcome.samples)
             changes += _changes(run, planned.cell_id, record, outcome)

@@ -251,7 +251,7 @@ def read_samples(lines: Iterable[str], start_s: float, end_s: float) -> HostSamp
 
 
 def _sample(line: SampleLine) -> HostSample:
-    return HostSample(line.at_s, parse(line.raw), line.errors)
+    return HostSample(line.at, parse(line.raw), line.errors)
 
 
 def _interpolated(points: Sequence[tuple[float, float]], at_s: float) -> float:

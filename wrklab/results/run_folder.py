@@ -118,6 +118,8 @@ class Run:
 
     def hold(self) -> None:
         """This run for one writer alone, until it is closed or its process dies. Raises StoreError where one is."""
+        if self._held is not None:
+            return
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -33,11 +33,12 @@ _Object: TypeAlias = Mapping[str, Any]
 _OF_READING = (Phase.STOP, Phase.PULL)
 
 
-def add_conditions(run_path: Path, plan: RunPlan, records: Mapping[str, _Object]) -> None:
+def add_conditions(run_path: Path, plan: RunPlan, records: Mapping[str, _Object]) -> dict[str, str]:
     """Adds cell.json to each cell of a run; `records` are the old store's, by cell. Cells that have one keep it.
 
-    A cell of whose raw files one is damaged gets none. Raises StoreError for what concerns the complete run.
+    Returns why raw files could not be read, by cell: such a cell gets none. Raises StoreError for what concerns all.
     """
+    problems: dict[str, str] = {}
     environments = _environments(run_path)
     kind = _lab_kind(plan, records.values())
     for planned in plan.cells:
@@ -47,9 +48,11 @@ def add_conditions(run_path: Path, plan: RunPlan, records: Mapping[str, _Object]
         hosts = _hosts(kind, _environment_at(environments, float(record["started_at_s"])))
         try:
             conditions = _conditions(folder, record, hosts, plan.scenarios[planned.scenario].sample_interval_s)
-        except StoreError:
-            continue  # reading the cell says what is wrong with it
-        write_conditions(folder, conditions)
+        except StoreError as error:
+            problems[planned.cell_id] = str(error)
+        else:
+            write_conditions(folder, conditions)
+    return problems
 
 
 def _conditions(folder: Path, record: _Object, hosts: RunHosts, sample_interval_s: float) -> CellConditions:

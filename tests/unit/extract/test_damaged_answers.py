@@ -275,7 +275,7 @@ def test_samples_of_another_time_fail_the_cell() -> None:
     """The host's wall clock was stepped between the question for it and the sampler's start."""
     told = captured()
     lines = [json.loads(line) for line in told["server"]["samples"]]
-    told["server"]["samples"] = [json.dumps(line | {"at_s": line["at_s"] + 3600}) for line in lines]
+    told["server"]["samples"] = [json.dumps(line | {"at": line["at"] + 3600}) for line in lines]
     assert "the sampler on server saw only 0.0 of 3.0 s" in outcome_of(told)
 
 

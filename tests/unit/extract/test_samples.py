@@ -28,7 +28,7 @@ def _line(at_s: float, *, cpu_s: float = 0.0, node_s: float = 0.0, threads: int 
 
 def _sample(at_s: float, raw: dict[str, str], errors: dict[str, str] | None = None) -> str:
     """A line of the sampler."""
-    return json.dumps({"at_s": at_s, "mono_s": at_s, "cost_s": 0.0, "raw": raw, "errors": errors or {}})
+    return json.dumps({"at": at_s, "mono": at_s, "cost_s": 0.0, "raw": raw, "errors": errors or {}})
 
 
 def _steady(start_s: float, end_s: float, window: tuple[float, float]) -> HostSamples:
@@ -137,8 +137,8 @@ def test_a_last_line_that_was_cut_off_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ('{"at_s": 1', "line 1: the message: expected JSON"),
-        ("{}", "line 1: at_s: expected a value, found .nothing"),
+        ('{"at": 1', "line 1: the message: expected JSON"),
+        ("{}", "line 1: at: expected a value, found .nothing"),
         ("[]", "line 1: the message: expected an object"),
     ],
 )
