@@ -3,7 +3,7 @@
 A cell's folder, raw/<cell_id>/, holds
 
     load.<HOST>.json   a generator's result
-    server.json        what was seen of the server
+    server.json        what was seen of the server; null where its host could not be asked
     clocks.json        every host's clock against the controller's
     cell.json          on which hosts and when the cell ran, and why its load has no result; written last
     attempt_1/         the files of the first attempt, where there were two
@@ -205,8 +205,7 @@ def write_raw(folder: Path, raw: CellRaw) -> None:
     """Writes a cell's files. Raises StoreError."""
     for name, load in raw.loads.items():
         write_file(folder / f"load.{name}.json", encode_json(load))
-    if raw.server is not None:
-        write_file(folder / _SERVER, encode_json(raw.server))
+    write_file(folder / _SERVER, "null" if raw.server is None else encode_json(raw.server))
     write_file(folder / _CLOCKS, _CLOCKS_TYPE.dump_json(dict(raw.clocks)).decode())
     write_conditions(folder, raw.conditions)
 
@@ -238,9 +237,9 @@ def _load(path: Path, raw_format: int) -> LoadResult:
 
 
 def _server(path: Path, raw_format: int) -> ServerReport | None:
-    """None where the server's host could not be asked: then there is no file (in format 1 an empty object)."""
-    value = _json_of(path) if path.is_file() else None
-    if not value:
+    """None where the server's host could not be asked: null, in format 1 an empty object."""
+    value = _json_of(path)
+    if value is None or (value == {} and raw_format == raw_format_1.FORMAT):
         return None
     try:
         return decode(ServerReport, raw_format_1.upgraded_server(value) if raw_format == raw_format_1.FORMAT else value)
