@@ -35,6 +35,9 @@ from wrklab.results.raw_format_1 import upgraded_load
 ERROR = RawError(phase=Phase.STOP, text="server: the connection ended", source=ErrorSource.HOST)
 
 
+FILES = ("cell.json", "clocks.json", "load.loadgen.json", "server.json")
+
+
 def caused(error: WrklabError, cause: Exception) -> WrklabError:
     """An error that was raised from another."""
     error.__cause__ = cause
@@ -76,8 +79,13 @@ def test_the_first_attempt_is_out_of_the_seconds_way(tmp_path: Path) -> None:
     assert list(read_raw(tmp_path / "attempt_1").loads) == ["loadgen"]
 
 
-@pytest.mark.parametrize("name", ["cell.json", "clocks.json", "load.loadgen.json", "server.json"])
-@pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"server": 1}'])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *((name, text) for name in FILES for text in ("", "[]", "{", '{"server": 1}')),
+        *((name, "{}") for name in FILES if name != "clocks.json"),
+    ],
+)
 def test_a_damaged_file_is_named(tmp_path: Path, name: str, text: str) -> None:
     """None of them is taken for empty."""
     write_raw(tmp_path, handmade_raw(captured_load(), server=captured_server()))
