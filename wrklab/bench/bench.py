@@ -1,4 +1,4 @@
-"""A whole bench: plan, prepare, and every cell in turn; or what an earlier one still lacks."""
+"""A complete bench: plan, prepare, and every cell in turn; or what an earlier one still lacks."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def run_cell(
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="load") as pool:
         try:
             clocks = drive.read_clocks()
-            # The first generator begins to knock while the server starts: what ssh costs is then no part of either.
+            # The first generator begins to ask while the server starts: what ssh costs is then no part of either.
             load = pool.submit(drive.load.run, clocks)
             drive.start()
             drive.watch_until_ready()
@@ -48,7 +48,7 @@ def run_cell(
             drive.fail(error)
             drive.load.cancel()
         except KeyboardInterrupt:
-            # The pool waits for the load's thread: without this, for the whole window.
+            # The pool waits for the load's thread: without this, for the complete window.
             drive.load.cancel()
             raise
         finally:
@@ -118,7 +118,7 @@ class _Drive:
         self._server_started_s = node_calls.start_server(self._session.server, spec)
 
     def watch_until_ready(self) -> None:
-        """A server that dies while it starts costs a second, not its whole start limit."""
+        """A server that dies while it starts costs a second, not all of its start limit."""
         self._phase = Phase.READY
         unit = self._cell.variant.unit
         while not self.load.is_past_ready.wait(STATE_POLL_S):

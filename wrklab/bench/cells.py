@@ -48,7 +48,7 @@ class BenchResult:
 
 @dataclass(frozen=True)
 class Bench:
-    """A run about to be measured: hosts that are ours, and all cells of its plan."""
+    """A run about to be measured: hosts that this controller holds, and all cells of its plan."""
 
     session: Session
     held: HeldHosts
@@ -62,7 +62,7 @@ class Bench:
 def run_cells(bench: Bench, console: Console) -> BenchResult:
     """Measure those of the plan's cells that are not in the run yet.
 
-    Whatever ends it early is in the result; nothing of ours runs on the hosts then.
+    Whatever ends it early is in the result; nothing of the run is left on the hosts then.
     """
     run = bench.run
     bench.held.note_run(run.plan.run_id)
@@ -87,7 +87,7 @@ def run_cells(bench: Bench, console: Console) -> BenchResult:
 
 
 def _end(bench: Bench, state: Literal["finished", "interrupted"], problem: str) -> None:
-    """Notes how the run ended; where it did early, nothing is left running. What fails here is told by `problem`."""
+    """Notes how the run ended; where it did early, nothing is left running. `problem` says what failed."""
     if state != "finished" and bench.held.are_ours:
         with contextlib.suppress(WrklabError):
             bench.session.clean_up()

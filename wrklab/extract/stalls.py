@@ -1,5 +1,5 @@
 """What stood still within a window: wrk's threads without a CPU, answers that wrk did not read, connections without an
-answer, wrk as a whole.
+answer, and all of wrk.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class CellWindow:
                 for each in self.generators
             ]
             raise ParseError(
-                f"the generators' windows have no moment in common (controller's clock, s): {', '.join(windows)}"
+                f"the generators' windows have no time in common (controller's clock, s): {', '.join(windows)}"
             )
 
     @property

@@ -25,8 +25,6 @@ class ProcessReport:
     errors: Errors
     corrected: Histogram
     bodies_checked: bool
-    #: Bodies with bytes of a cut-off answer in front, which are wrk's doing, not the server's.
-    bodies_stale: int
 
     @property
     def duration_s(self) -> float:
@@ -70,7 +68,6 @@ def read_wrk_report(report: WrkReport, connections: int) -> ProcessReport:
         errors=Errors(**encode(report.errors)),
         corrected=corrected,
         bodies_checked=report.bodies_checked,
-        bodies_stale=report.bodies_stale,
     )
 
 

@@ -21,11 +21,11 @@ def clock_of(host: RemoteHost) -> Clock:
         try:
             return read_clock(lambda: float(ask("")))
         except ValueError as error:
-            raise HostError(f"{host.name}: asked for its clock, it gave no number: {error}") from error
+            raise HostError(f"{host.name}: its clock gave no number: {error}") from error
 
 
 def read_clock(ask: Callable[[], float], now: Callable[[], float] = time.time) -> Clock:
-    """The clock behind `ask`, epoch seconds, against ours.
+    """The clock behind `ask`, epoch seconds, against the controller's.
 
     The answer is taken for the middle of its round trip (Cristian, Probabilistic clock synchronization, 1989): of the
     quickest, since whatever delayed the others need not have been the same in both directions.

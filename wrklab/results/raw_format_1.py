@@ -73,7 +73,7 @@ def _if_any(value: _Object | None, **names: str) -> dict[str, Any] | None:
 
 def _wrk(wrk: _Object) -> dict[str, Any]:
     report = wrk["report"]
-    problem = "" if report else "it left no whole report"
+    problem = "" if report else "it left no complete report"
     if report:
         report = {"started_at": None, **report, "latency": {**dict.fromkeys(_LATENCY_KEYS), **report["latency"]}}
     return {**_renamed(wrk, exit="exit_code"), "report": report, "report_problem": problem}

@@ -89,7 +89,7 @@ class GeneratorRecord(Record):
     cpu_percent: float
     #: wrk of this generator and of those that are given the same CPUs; None where it has them for itself.
     shared_cpu_percent: float | None = None
-    #: Of the CPUs given to the host (0-100), everything on it; None where it cannot be told.
+    #: Of the CPUs given to the host (0-100), everything on it; None where it was not sampled.
     host_cpu_percent: float | None = None
     errors: Errors
     #: Of this generator alone, observed; None: no answer was timed.
@@ -159,7 +159,7 @@ class ServerRecord(Record):
     #: Of the CPUs given to the host (0-100), the unit's cgroup alone.
     cpu_percent: float | None
     host_cpu_percent: float | None = None
-    #: CPU time that others than the host took on its CPUs, percent of them; None where it cannot be told.
+    #: CPU time that others than the host took on its CPUs, percent of them; None where it was not sampled.
     neighbours_cpu_percent: float | None = None
     #: CPU time of the host itself, but of others than the unit and than the kernel's softirq.
     others_cpu_percent: float | None = None
@@ -405,7 +405,7 @@ class HostEnvironment(Record):
 
     host: str
     group: Literal["server", "loadgen"]
-    #: What node/environment.py printed there, whole; under MOMENT what was seen just before the first cell.
+    #: What node/environment.py printed there; under MOMENT what was seen just before the first cell.
     facts: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -36,7 +36,7 @@ _NEW_STORE = "store.sqlite.new"
 _FORMER_STORE = "store.sqlite.before"
 
 MIB = 1024 * 1024
-#: What a run takes beside its cells (environments, reports), and a cell on average (raw files, samples, histograms).
+#: What a run takes besides its cells (environments, reports), and a cell on average (raw files, samples, histograms).
 RUN_BYTES = 8 * MIB
 CELL_BYTES = MIB
 
@@ -74,7 +74,7 @@ class Run:
 
     @classmethod
     def create(cls, results_dir: Path, plan: RunPlan, environment: RunEnvironment) -> Self:
-        """A new folder named by plan.run_id (see new_run_id). Under that name it is there whole or not at all."""
+        """A new folder named by plan.run_id (see new_run_id). Under that name it is complete or not there at all."""
         path = results_dir / plan.run_id
         with whole_folder(path) as unfinished:
             (unfinished / "raw").mkdir()
@@ -272,7 +272,7 @@ def list_runs(results_dir: Path) -> list[RunInfo]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A new folder to be filled within the block. Under its own name it is there whole or not at all.
+    """A new folder to be filled within the block. Under its own name it is complete or not there at all.
 
     Raises StoreError where that name is taken or the folder cannot be made.
     """
@@ -307,7 +307,7 @@ def check_room(results_dir: Path, cells_count: int) -> None:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Replaces a file as a whole: a reader sees the old one or the new one. Raises StoreError."""
+    """Replaces a file in one step: a reader sees the old one or the new one. Raises StoreError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as stream:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from wrklab.errors import StoreError
+from wrklab.errors import UNREADABLE, StoreError
 from wrklab.protocol.phases import Phase
 from wrklab.results.raw import (
     CellConditions,
@@ -40,16 +40,24 @@ def add_conditions(run_path: Path, plan: RunPlan, records: Mapping[str, _Object]
     """
     problems: dict[str, str] = {}
     environments = _environments(run_path)
-    kind = _lab_kind(plan, records.values())
+    try:
+        kind = _lab_kind(plan, records.values())
+    except UNREADABLE as error:
+        raise StoreError(
+            f"{run_path}: its records are older than those of format {FORMAT} that can be read again ({error!r}): "
+            "read the run with the checkout that wrote it (environment.json names its commit)"
+        ) from error
     for planned in plan.cells:
         folder, record = run_path / "raw" / planned.cell_id, records.get(planned.cell_id)
         if record is None or not folder.is_dir() or has_conditions(folder):
             continue
-        hosts = _hosts(kind, _environment_at(environments, float(record["started_at_s"])))
         try:
+            hosts = _hosts(kind, _environment_at(environments, float(record["started_at_s"])))
             conditions = _conditions(folder, record, hosts, plan.scenarios[planned.scenario].sample_interval_s)
         except StoreError as error:
             problems[planned.cell_id] = str(error)
+        except UNREADABLE as error:
+            problems[planned.cell_id] = f"{folder}, or what is stored of the cell, lacks a part: {error!r}"
         else:
             write_conditions(folder, conditions)
     return problems

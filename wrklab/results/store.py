@@ -196,12 +196,12 @@ class Store:
         return [JournalEntry(*row) for row in found]
 
     def set_meta(self, key: str, value: str) -> None:
-        """Notes one fact about the run as a whole."""
+        """Notes one fact about the run."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def meta(self) -> dict[str, str]:
-        """The facts about the run as a whole."""
+        """The facts about the run."""
         with self._reading() as connection:
             return dict(connection.execute("SELECT key, value FROM meta").fetchall())
 
@@ -246,7 +246,7 @@ def _next_step(text: str) -> str:
     if "locked" in text:
         return f"another process has held it for {BUSY_LIMIT_S:.0f} s: end that one, then try again"
     if "full" in text:
-        return "make room on its disk; the cells that were committed are whole"
+        return "make room on its disk; the cells that were committed are complete"
     if "readonly" in text or "unable to open" in text:
         return "try again as the user who ran the bench"
     return "the file is damaged or no store: the raw files next to it are untouched; put back a copy or remove the run"
