@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wrklab.bench.answer_checks import process_specs
+from wrklab.bench.answer_checks import wrk_specs
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
@@ -88,7 +88,7 @@ def wait_until(condition: Callable[[], object], limit_s: float, what: str) -> No
 
 def window_pids(session: Session) -> list[str]:
     """wrk's processes while the measured window runs: those with the many connections, less what compares answers."""
-    most = process_specs([ProcessLoad(THREADS, CONNECTIONS)], are_all_checked=False)[0]["connections"]
+    most = wrk_specs([ProcessLoad(THREADS, CONNECTIONS)], are_all_checked=False)[0].connections
     pattern = ["pgrep", "--full", "--exact", f"/usr/bin/wrk .* -c{most} .*"]
     return session.generators[0].run(pattern, limit_s=10, check=False).stdout.split()
 

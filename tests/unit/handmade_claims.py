@@ -81,7 +81,7 @@ def handmade_probe(variant: str, **changes: Any) -> ProbeRecord:  # noqa: ANN401
         "capacity_limited_by": "the server's own limit",
         "queued_process": 960,
         "queued_kernel": 0,
-        "overflow": "none seen",
+        "overflow": (),
         "processes": 1,
         "threads": 45,
         "reused": True,
@@ -141,17 +141,13 @@ def _probe_of(probe: PublishedProbe, variant: str) -> ProbeRecord:
     # What the article cannot account for is another matter (test_consistency.py).
     waiting = sent - (capacity or 0) if probe.overflow == "queued" else probe.queued or 0
     if probe.in_flight == 0:
-        return handmade_probe(variant, capacity=0, capacity_limited_by="fails", overflow="5xx", reused=None)
+        return handmade_probe(variant, capacity=0, capacity_limited_by="fails", overflow=("5xx",), reused=None)
     return handmade_probe(
         variant,
         requests_count=sent,
         capacity=capacity,
-        capacity_limited_by=f"no limit up to {sent}" if is_unbounded else "the server's own limit",
+        capacity_limited_by="no limit" if is_unbounded else "the server's own limit",
         queued_process=0 if is_unbounded else waiting,
-        overflow="closed"
-        if "reset" in probe.overflow
-        else "none seen"
-        if probe.overflow == "queued"
-        else "SYN pending",
+        overflow=("closed",) if "reset" in probe.overflow else () if probe.overflow == "queued" else ("SYN pending",),
         reused=probe.reused,
     )

@@ -347,7 +347,7 @@ def _shape(notes: Sequence[Note], *, by_worker: bool) -> tuple[int, tuple[int, .
     Where handlers share a native thread, that thread is what serves: a thread-local serial is a greenlet's there.
     """
     threads = Counter(pid for pid, *_ in {note.worker if by_worker else (note.pid, note.native_tid) for note in notes})
-    are_known = all(note.native_tid for note in notes)
+    are_known = all(note.knows_thread for note in notes)
     return len(threads), tuple(sorted(set(threads.values()))) if are_known else ()
 
 

@@ -79,7 +79,7 @@ class Note:
     is_start: bool
     request_id: int
     pid: int
-    #: 0 where the language has no such number.
+    #: 0, with the serial 0, where the language has no such number.
     native_tid: int
     serial: str
     at_s: float
@@ -91,6 +91,11 @@ class Note:
     def worker(self) -> tuple[int, int, str]:
         """The thread that ran it; the serial distinguishes it from a later thread of the same number."""
         return (self.pid, self.native_tid, self.serial)
+
+    @property
+    def knows_thread(self) -> bool:
+        """Whether its handler could say on which thread it runs."""
+        return (self.native_tid, self.serial) != (0, "0")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ import json
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
-from math import isfinite
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -260,7 +259,8 @@ def _number(kind: type, value: Json, path: str, limits: Limits | None) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and not isinstance(value, int)):
         raise ProtocolError(path, "a whole number" if kind is int else "a number", value)
     least, most = (limits.least, limits.most) if limits else (-NUMBER_MAX, NUMBER_MAX)
-    if not isfinite(value) or not least <= value <= most:
+    # No infinity and no NaN is within any limits.
+    if not least <= value <= most:
         raise ProtocolError(path, f"a number from {least:g} to {most:g}", value)
     return value if kind is int else float(value)
 

@@ -125,13 +125,13 @@ class CleanedHost(Message):
     """A host on which nothing of the project runs any more."""
 
     #: Units that were ended, by name.
-    ended: Annotated[tuple[Word, ...], Limits(0, 10_000)] = ()
+    ended: Annotated[tuple[Word, ...], Limits(0, 10_000)]
     #: What systemctl said of it.
-    output: Text = ""
+    output: Text
     #: Files and folders of cells that nobody will ask for.
-    removed: Annotated[tuple[Word, ...], Limits(0, 100_000)] = ()
+    removed: Annotated[tuple[Word, ...], Limits(0, 100_000)]
     #: Drop-ins of the project's units below /run, which no bench makes.
-    left_alone: Annotated[tuple[Word, ...], Limits(0, 10_000)] = ()
+    left_alone: Annotated[tuple[Word, ...], Limits(0, 10_000)]
     #: Room in the folders that a cell needs, by folder.
     free_bytes: Annotated[Mapping[str, Count], Limits(0, 100)]
 

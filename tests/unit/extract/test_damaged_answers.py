@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import json
 import re
-import zlib
-from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -19,21 +16,12 @@ from tests.unit.handmade_records import handmade_cell, handmade_planned
 from wrklab.bench.cell_run import run_cell
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.errors import HostError, ParseError, WrklabError
+from wrklab.errors import HostError, ParseError
 from wrklab.extract.cell import cell_outcome
 from wrklab.hosts import node_calls
 from wrklab.hosts.inventory import LabHost, LabHosts
 from wrklab.hosts.limits import ProcessLoad
-from wrklab.hosts.node_calls import (
-    clean_up,
-    environment,
-    run_load,
-    server_state,
-    start_server,
-    unit_files,
-    unpack_result,
-)
-from wrklab.hosts.remote import CommandResult, RemoteHost
+from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
 from wrklab.protocol.codec import MessageType, ProtocolError, decode
 from wrklab.protocol.load import LoadResult
@@ -277,76 +265,3 @@ def test_samples_of_another_time_fail_the_cell() -> None:
     lines = [json.loads(line) for line in told["server"]["samples"]]
     told["server"]["samples"] = [json.dumps(line | {"at": line["at"] + 3600}) for line in lines]
     assert "the sampler on server saw only 0.0 of 3.0 s" in outcome_of(told)
-
-
-class SayingHost:
-    """A host whose commands say what they are told to."""
-
-    name = "server"
-    host = HOSTS.server
-    timeout_scale = 1.0
-
-    def __init__(self, said: str) -> None:
-        self.said = said
-
-    def run(self, *_: Any, on_line: Any = None, **__: Any) -> CommandResult:  # noqa: ANN401  as RemoteHost.run takes
-        for line in self.said.splitlines() if on_line else []:
-            on_line(line)
-        return CommandResult("server", "x", 0, self.said, "", 0.0)
-
-
-@pytest.mark.parametrize(
-    "said", ["", "null", "[]", "{}", '{"started_at": "soon"}', '{"phase"', '{"phase": 1}\n!', "\x00\xff"]
-)
-@pytest.mark.parametrize("call", ["start", "state", "load", "environment", "units"])
-def test_an_answer_that_is_none_is_an_error_of_ours(said: str, call: str) -> None:
-    """With the host's name in it; no traceback of a parser."""
-    host: RemoteHost = SayingHost(said)  # type: ignore[assignment]
-    calls: dict[str, Callable[[], object]] = {
-        "start": lambda: start_server(host, {}),
-        "state": lambda: server_state(host, "x"),
-        "load": lambda: run_load(host, {}, 1.0, lambda _: None),
-        "environment": lambda: environment(host),
-        "units": lambda: unit_files(host, ["x"]),
-    }
-    with pytest.raises(WrklabError, match="server") as told:
-        calls[call]()
-    assert isinstance(told.value, ParseError)
-
-
-def test_half_a_character_is_read_as_a_question_mark() -> None:
-    """A lone surrogate is valid JSON and no text: no file and no store would take it."""
-    host: RemoteHost = SayingHost(r'{"active_state": "\ud800", "result": "\ud83d\ude00", "exec_main_status": 0}')  # type: ignore[assignment]
-    assert server_state(host, "x") == {"active_state": "?", "result": "\U0001f600", "exec_main_status": 0}
-    packed = base64.b64encode(zlib.compress(rb'{"failed": "\udcff"}')).decode()
-    assert unpack_result("loadgen", packed) == {"failed": "?"}
-
-
-@pytest.mark.parametrize(
-    ("said", "where"),
-    [
-        ({"cpu": {"allowed": "junk"}}, "cpu.allowed"),
-        ({"cpu": {"allowed": [0], "governors": 5}}, "cpu.governors"),
-        ({"cpu": {"allowed": [0], "siblings": []}}, "cpu.siblings"),
-        ({"cpu": {"allowed": [0]}, "moment": []}, "moment"),
-        ({"cpu": {"allowed": [0]}, "moment": {"pace_s": "fast"}}, "moment.pace_s"),
-        ({"cpu": {"allowed": [0]}, "cgroup_limits": {"cpus_count": []}}, "cgroup_limits.cpus_count"),
-    ],
-)
-def test_an_environment_that_cannot_be_computed_with_is_told_with_its_key(said: object, where: str) -> None:
-    """Before a run begins."""
-    host: RemoteHost = SayingHost(json.dumps(said))  # type: ignore[assignment]
-    with pytest.raises(ParseError, match=rf"server: environment\.py: {re.escape(where)}: "):
-        environment(host)
-
-
-@pytest.mark.parametrize(
-    "said", [{"ended": None}, {"removed": 5}, {"free_bytes": {"/run/wrklab": "some"}}, {"free_bytes": {"/run": None}}]
-)
-def test_a_clean_up_that_cannot_be_read_is_told(said: object) -> None:
-    """An older deploy may tell less, not something else."""
-    host: RemoteHost = SayingHost(json.dumps(said))  # type: ignore[assignment]
-    with pytest.raises(ParseError, match=r"server: server_ctl\.py cleanup: "):
-        clean_up(host)
-    empty: RemoteHost = SayingHost("{}")  # type: ignore[assignment]
-    assert clean_up(empty).free_bytes == {}

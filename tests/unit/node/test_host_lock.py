@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import host_lock
+from wrklab.node import host_lock
 
 
 def spec_of(folder: Path, token: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401  JSON

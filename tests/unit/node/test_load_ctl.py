@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import load_ctl
-import node_io
+from pathlib import Path
+
 import pytest
 
+from tests.unit.node.conftest import cell_folder
 from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.node_calls import call_limit_s
 from wrklab.hosts.remote import RemoteHost
+from wrklab.node import load_ctl, node_io
+from wrklab.protocol.codec import decode_json
+from wrklab.protocol.load import LoadSpec
 
 
 @pytest.mark.parametrize(("cpus", "affinity"), [([2, 3], ["CPUAffinity=2 3"]), ([], [])])
-def test_a_load_keeps_to_the_cpus_of_its_generator(cpus: list[int], affinity: list[str]) -> None:
+def test_a_load_keeps_to_the_cpus_of_its_generator(tmp_path: Path, cpus: list[int], affinity: list[str]) -> None:
     """To those that the inventory gives it; without any, to none in particular."""
-    properties = load_ctl.unit_properties("/var/lib/wrklab/cells/c1", {"deadline_s": 61.5, "cpus": cpus})
+    cell_folder(tmp_path, 8080, deadline_s=61.5, cpus=cpus)
+    spec = decode_json(LoadSpec, (tmp_path / "spec.json").read_text())
+    properties = load_ctl.unit_properties("/var/lib/wrklab/cells/c1", spec)
 
     assert [item for item in properties if item.startswith("CPUAffinity")] == affinity
     assert "RuntimeMaxSec=61.5" in properties

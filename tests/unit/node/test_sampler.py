@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import os
@@ -10,16 +9,17 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-import sampler
 
 from collectors import sources_json
 from tests.unit.node.conftest import NODE_DIR, PYTHON
 from wrklab.extract.samples import read_samples
+from wrklab.node import sampler
+from wrklab.protocol.codec import decode_json, to_word
+from wrklab.protocol.server import SamplerSpec, Source, SourceKind, Sources
 
-_SOURCES: list[dict[str, Any]] = json.loads(sources_json())["sources"]
+_SOURCES = decode_json(Sources, sources_json()).sources
 
 
 def _fake_cgroup(folder: Path) -> str:
@@ -59,14 +59,14 @@ def test_a_source_that_is_not_there_is_left_out(tmp_path: Path) -> None:
     thread.stop()
     line = json.loads(_lines(out)[0])
     assert "unit_cpu" not in line["raw"]
-    assert "errors" not in line
+    assert line["errors"] == {}
     assert "cpu" in line["raw"]
 
 
 def test_a_source_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     """A folder instead of a file."""
     out = tmp_path / "samples.jsonl"
-    source = {"name": "odd", "kind": "file", "path": str(tmp_path), "prefixes": [], "file": ""}
+    source = Source(name="odd", kind=SourceKind.FILE, path=str(tmp_path), prefixes=(), file="")
     thread = sampler.Sampler([source], "", str(out), 1.0)
     thread.start()
     thread.stop()
@@ -87,14 +87,13 @@ def test_the_sampler_is_cheap(tmp_path: Path) -> None:
 def test_as_a_program_it_writes_whole_lines_until_it_is_killed(tmp_path: Path) -> None:
     """wrklab-sampler.service is ended by SIGKILL."""
     (tmp_path / "sources.json").write_text(sources_json())
-    spec = {
-        "out": str(tmp_path / "cell" / "samples.jsonl"),
-        "interval_s": 0.05,
-        "sources": str(tmp_path / "sources.json"),
-        "cgroup": str(tmp_path),
-    }
-    word = base64.b64encode(json.dumps(spec).encode()).decode()
-    process = subprocess.Popen([PYTHON, "-I", "-S", str(NODE_DIR / "sampler.py"), word])
+    spec = SamplerSpec(
+        out=str(tmp_path / "cell" / "samples.jsonl"),
+        interval_s=0.05,
+        sources=str(tmp_path / "sources.json"),
+        cgroup=str(tmp_path),
+    )
+    process = subprocess.Popen([PYTHON, "-I", "-S", str(NODE_DIR / "sampler.py"), to_word(spec)])
     threading.Event().wait(0.5)
     process.kill()
     process.wait()

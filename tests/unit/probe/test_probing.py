@@ -10,14 +10,15 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.probe_waves import first_wave, raw_waves, second_wave
+from tests.unit.probe_waves import raw_waves
 from wrklab.articles.published_probes import PublishedProbe
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.catalogue.deployment import variant_digest
 from wrklab.errors import CellError, HostError, ParseError
 from wrklab.hosts.session import Session
-from wrklab.probe import drive, probing, protocol
-from wrklab.probe.wave import Wave, WavePlan, parse_wave
+from wrklab.probe import drive, planning, probing
+from wrklab.probe.wave import WavePlan, WaveRaw
+from wrklab.protocol.codec import decode
 from wrklab.protocol.phases import Phase
 from wrklab.results.probe_record import ProbeRecord
 
@@ -26,11 +27,11 @@ KNOWN, OF_TWO, UNKNOWN = "fastapi_uvicorn_sync", "fastapi_uvicorn_sync_workers_2
 TO_FAIL = "fastapi_gunicorn_sync_worker"
 
 
-def changed(change: Callable[[dict[str, Any]], object]) -> Wave:
-    """The captured wave of the pool, changed in what the hosts told."""
-    raw = raw_waves("pool")["first"]
+def changed(change: Callable[[dict[str, Any]], object], which: str = "first") -> WaveRaw:
+    """A captured wave of the pool, changed in what the hosts reported."""
+    raw = raw_waves("pool")[which]
     change(raw)
-    return parse_wave(raw)
+    return decode(WaveRaw, raw)
 
 
 def to_kernel(raw: dict[str, Any]) -> None:
@@ -39,21 +40,21 @@ def to_kernel(raw: dict[str, Any]) -> None:
         look["listeners"] = [[960, 2048]]
 
 
-POOL = first_wave("pool")
+POOL = changed(lambda _: None)
 IN_KERNEL = changed(to_kernel)
 LATE = changed(lambda raw: raw["client"]["requests"][412].__setitem__(1, raw["client"]["requests"][412][1] + 0.9))
 TWO_IDLE = changed(lambda raw: [look["pids"].extend([1, 2]) for look in raw["server"]["looks"]])
 
 #: What becomes of a start: its wave, that it fails, or (a text) that the server does not become idle.
-Try = Wave | CellError | str
+Try = WaveRaw | CellError | str
 
 
 @dataclass
 class Script:
-    """Tries as they are told, in place of a server and hosts."""
+    """Tries as they are listed, in place of a server and hosts."""
 
     tries: list[Try]
-    second: Wave | Exception = field(default_factory=lambda: second_wave("pool"))
+    second: WaveRaw | Exception = field(default_factory=lambda: changed(lambda _: None, "second"))
     plans: list[WavePlan] = field(default_factory=list)
 
     @contextmanager
@@ -62,17 +63,17 @@ class Script:
         now = self.tries.pop(0)
         if isinstance(now, CellError):
             raise now
-        self.wave = now if isinstance(now, Wave) else None
-        yield SimpleNamespace(unrest=now if isinstance(now, str) else "")
+        self.wave = now if isinstance(now, WaveRaw) else None
+        yield SimpleNamespace(instability=now if isinstance(now, str) else "")
 
-    def run_wave(self, _: object, plan: WavePlan) -> tuple[Wave, dict[str, Any]]:
+    def run_wave(self, _: object, plan: WavePlan) -> WaveRaw:
         """The wave of the start, or the second one."""
         self.plans.append(plan)
-        found = self.second if plan.first_id == protocol.SECOND_WAVE_ID else self.wave
+        found = self.second if plan.first_id == planning.SECOND_WAVE_ID else self.wave
         if isinstance(found, Exception):
             raise found
         assert found is not None
-        return found, {}
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def probe(monkeypatch: pytest.MonkeyPatch, catalogue: Catalogue) -> Probe:
 
 def is_without_figures(record: ProbeRecord) -> bool:
     """Neither a capacity nor a queue nor who served."""
-    return (record.requests_count, record.capacity, record.kernel_queue, record.serving) == (None, None, None, "")
+    return (record.requests_count, record.capacity, record.kernel_queue, record.serving) == (None, None, None, None)
 
 
 def test_a_wave_that_shows_all_is_reported_with_its_second_one(probe: Probe) -> None:
@@ -154,7 +155,7 @@ def test_a_larger_wave_is_reported_instead_of_the_one_that_asked_for_it(probe: P
     script = Script([IN_KERNEL, POOL])
     record = probe(KNOWN, script)
     assert (record.queued_process, record.queued_kernel, record.tries) == (960, 0, 2)
-    assert [plan.first_id for plan in script.plans] == [0, 0, protocol.SECOND_WAVE_ID]
+    assert [plan.first_id for plan in script.plans] == [0, 0, planning.SECOND_WAVE_ID]
     assert script.plans[1].requests_count == 40 + 2048 + 1 + 60
 
 
