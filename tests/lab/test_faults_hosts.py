@@ -112,5 +112,5 @@ def test_an_answer_that_is_cut_off_costs_that_attempt(session: Session) -> None:
 
     cells = cells_of(run_id)
     assert [(cell.state, cell.attempts) for cell in cells] == [("measured", 1), ("measured", 2)], output
-    assert "not whole" in first_failures(cells)[0]
+    assert "not complete" in first_failures(cells)[0]
     assert_nothing_runs(session)

@@ -179,7 +179,7 @@ def test_a_wrk_killed_on_one_generator_ends_the_load_on_both(session: Session) -
 
     assert isinstance(raw.error, CellError)
     assert raw.error.phase == "window"
-    assert raw.error.text.startswith("loadgen_2: wrk process 1 of 2 left no whole report (exit -9)")
+    assert raw.error.text.startswith("loadgen_2: wrk process 1 of 2 left no complete report (exit -9)")
     assert raw.took_s < 10
     assert "cancelled" in raw.loads["loadgen"]["failed"]["text"]
     assert_nothing_runs(session)

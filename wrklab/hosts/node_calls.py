@@ -164,6 +164,9 @@ def _load(host: RemoteHost, words: tuple[str, ...], limit_s: float, on_phase: On
 
     result = host.run([*PYTHON, f"{NODE_DIR}/load_ctl.py", *words], limit_s=limit_s, check=False, on_line=hear)
     _require_success(host, result)
+    if not packed:
+        end = result.stdout.strip()[-80:]
+        raise ParseError(f"{host.name}: load_ctl.py: its answer is not complete: no result in it; it ends {end!r}")
     return _read(host, "load_ctl.py", lambda: decode_json(LoadResult, unpack(packed)))
 
 

@@ -16,7 +16,7 @@ from tests.unit.handmade_records import handmade_cell, handmade_planned
 from wrklab.bench.cell_run import run_cell
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.errors import HostError, ParseError
+from wrklab.errors import ParseError
 from wrklab.extract.cell import cell_outcome
 from wrklab.hosts import node_calls
 from wrklab.hosts.inventory import LabHost, LabHosts
@@ -140,12 +140,7 @@ class SayingSession:
     timeout_scale = 1.0
     generators = (RemoteHost(HOSTS.generators[0]),)
 
-    def __init__(self, is_lost: bool) -> None:
-        self.is_lost = is_lost
-
     def on_all(self, _: object) -> dict[str, Clock]:
-        if self.is_lost:
-            raise HostError("clock_of: the connection ended")
         return {"server": SAME_CLOCK, "loadgen": SAME_CLOCK}
 
     def port_of(self, _: object) -> int:
@@ -160,17 +155,8 @@ def answer(kind: type[MessageType], host: str, value: Any) -> MessageType:  # no
         raise ParseError(f"{host}: {error}") from error
 
 
-#: The phase of a cell in which each of its calls is made; the load had entered its window.
-LOST_IN = {
-    "clock_of": Phase.CLOCKS,
-    "start_server": Phase.START,
-    "run_load": Phase.WINDOW,
-    "finish_server": Phase.STOP,
-}
-
-
-def said_in_a_cell(told: dict[str, Any], lost: str = "") -> CellRaw:
-    """What comes of a cell that is driven on hosts which say this; the call named `lost` loses its host."""
+def said_in_a_cell(told: dict[str, Any]) -> CellRaw:
+    """What comes of a cell that is driven on hosts which say this."""
     catalogue = read_catalogue()
     cell = Cell(catalogue.variants["go_net_http"], catalogue.scenario("smoke"), round_number=1)
     with pytest.MonkeyPatch.context() as patched:
@@ -178,15 +164,7 @@ def said_in_a_cell(told: dict[str, Any], lost: str = "") -> CellRaw:
         patched.setattr(node_calls, "run_load", lambda *_: answer(LoadResult, "loadgen", told["load"]))
         patched.setattr(node_calls, "cancel_load", lambda *_: None)
         patched.setattr(node_calls, "finish_server", lambda *_: answer(ServerReport, "server", told["server"]))
-
-        def lose(*words: Any) -> None:  # noqa: ANN401  as the call takes
-            if lost == "run_load":
-                words[3]("window")
-            raise HostError(f"{lost}: the connection ended")
-
-        if lost in {"start_server", "run_load", "finish_server"}:
-            patched.setattr(node_calls, lost, lose)
-        session = cast("Session", SayingSession(lost == "clock_of"))
+        session = cast("Session", SayingSession())
         return run_cell(session, cell, {"loadgen": [ProcessLoad(1, 10)]}, lambda _: None)
 
 
@@ -207,25 +185,6 @@ def test_a_failure_that_cannot_be_read_is_an_error(failed: object) -> None:
     assert raw.error is not None
     assert raw.error.source is ErrorSource.ANSWER
     assert raw.error.text.startswith("loadgen: failed")
-
-
-def test_a_failure_has_its_phase() -> None:
-    """And none is none."""
-    failed = {"phase": "settle", "kind": "answers", "text": "no answer"}
-    raw = said_in_a_cell(damaged(("load", "failed"), failed))
-    assert raw.error == RawError(phase=Phase.SETTLE, text="no answer", source=ErrorSource.CELL)
-    assert said_in_a_cell(captured()).error is None
-
-
-def test_a_host_that_is_lost_is_to_blame_in_the_phase_in_which_it_was_lost() -> None:
-    """Each call of a cell in turn: the clocks, the start, the load, the end. The first reason stays."""
-    found = {call: said_in_a_cell(captured(), lost=call).error for call in LOST_IN}
-
-    assert {call: (error.phase, error.source) for call, error in found.items() if error} == {
-        call: (phase, ErrorSource.HOST) for call, phase in LOST_IN.items()
-    }
-    assert found["run_load"] is not None
-    assert found["run_load"].text == "run_load: the connection ended"
 
 
 @pytest.mark.parametrize(
