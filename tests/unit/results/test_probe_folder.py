@@ -152,8 +152,8 @@ def failing(**changes: object) -> ProbeRecord:
     """A probe of gunicorn's sync worker with an ASGI application, which fails every request."""
     usual = {
         "variant": "fastapi_gunicorn_sync_worker", "requests_count": 100, "capacity": 0, "capacity_limited_by": "fails",
-        "queued_process": 0, "overflow": ("5xx",), "serving": "nothing", "reused": None, "expected_failure": "TypeError",
-        "is_expected_failure": True, "error": "TypeError: no send",
+        "queued_process": 0, "overflow": ("5xx",), "serving": "nothing", "reused": None,
+        "expected_failure": "TypeError", "is_expected_failure": True, "error": "TypeError: no send",
     }  # fmt: skip
     return record(**(usual | changes))
 
