@@ -70,6 +70,7 @@ HOSTS = LabHosts("container", "container", lab_host("server", "server"), (lab_ho
 
 
 WHOLE = captured()
+CATALOGUE = read_catalogue()
 
 
 def record_of(told: dict[str, Any]) -> CellRecord:
@@ -157,8 +158,7 @@ def answer(kind: type[MessageType], host: str, value: Any) -> MessageType:  # no
 
 def said_in_a_cell(told: dict[str, Any]) -> CellRaw:
     """What comes of a cell that is driven on hosts which say this."""
-    catalogue = read_catalogue()
-    cell = Cell(catalogue.variants["go_net_http"], catalogue.scenario("smoke"), round_number=1)
+    cell = Cell(CATALOGUE.variants["go_net_http"], CATALOGUE.scenario("smoke"), round_number=1)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(node_calls, "start_server", lambda *_: 1000.0)
         patched.setattr(node_calls, "run_load", lambda *_: answer(LoadResult, "loadgen", told["load"]))
