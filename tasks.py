@@ -183,6 +183,18 @@ def report(c: Context, run: str, verbose: bool = False, json: bool = False) -> N
     reporting.report(run, as_json=json, is_verbose=verbose)
 
 
+@task(help={"run": "a run's id, or `latest`", "json": "print what changed as JSON"})
+@verb
+def reparse(c: Context, run: str, json: bool = False) -> None:
+    """Read a run's raw files again with today's code, into its store and its reports, and show what changed.
+
+    Runs that an older wrklab stored can be reported after it. Raw files, journal and attempts stay.
+    """
+    from wrklab.cli import reparsing
+
+    reparsing.reparse_run(run, as_json=json)
+
+
 @task(
     auto_shortflags=False,
     help={
@@ -334,6 +346,7 @@ ns = Collection(
     claims,
     runs,
     report,
+    reparse,
     compare,
     export,
     provision,

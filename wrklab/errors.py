@@ -23,6 +23,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from wrklab.protocol.phases import Phase
+
 #: A list longer than this is cut to the nearest names, where a verb shows the whole list.
 _NAMES_SHOWN = 12
 _LISTED_BY = {
@@ -105,8 +107,8 @@ class ParseError(WrklabError):
 class CellError(WrklabError):
     """One cell could not be measured."""
 
-    def __init__(self, phase: str, text: str) -> None:
-        """`phase` is where the cell stopped: start, ready, warmup, settle, window, verify_after, pull."""
+    def __init__(self, phase: Phase, text: str) -> None:
+        """`phase` is where the cell stopped."""
         self.phase = phase
         self.text = text
         super().__init__(f"{phase}: {text}")

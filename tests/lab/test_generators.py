@@ -27,7 +27,7 @@ from tests.lab.benches import (
 )
 from tests.lab.conftest import invoke
 from wrklab.bench.bench import planned_cell
-from wrklab.bench.cell_run import CellRaw, run_cell
+from wrklab.bench.cell_run import run_cell
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.scenario import override
@@ -39,6 +39,7 @@ from wrklab.hosts.limits import HostLimits, share_load
 from wrklab.hosts.prepare import ensure_deployed
 from wrklab.hosts.session import Session, open_session
 from wrklab.paths import RESULTS_DIR
+from wrklab.results.raw import CellRaw
 from wrklab.results.records import Measurement
 from wrklab.results.run_folder import Run
 
@@ -73,7 +74,7 @@ def measure(session: Session, cell: Cell, generators_count: int = 2) -> tuple[Ce
     """What the hosts said of a cell, and what that comes to."""
     raw = drive(session, cell, generators_count, lambda _: None)
     assert raw.error is None, raw.error
-    outcome = cell_outcome(raw, planned_cell(session.catalogue, cell, None), 0, session.hosts)
+    outcome = cell_outcome(raw, planned_cell(session.catalogue, cell, None), 0)
     assert outcome.record.measurement is not None, outcome.record.failure
     return raw, outcome, outcome.record.measurement
 
@@ -81,12 +82,13 @@ def measure(session: Session, cell: Cell, generators_count: int = 2) -> tuple[Ce
 def pooled_us(raw: CellRaw) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Every latency that any wrk process on any generator observed, in order."""
     parts = []
-    for process in [process for load in raw.loads.values() for process in load["wrk"]]:
-        report = process["report"]
-        connections = int(next(word for word in process["argv"] if word.startswith("-c")).removeprefix("-c"))
-        told = dict(zip(np.cumsum(report["histogram"]["values"]).tolist(), report["histogram"]["counts"], strict=True))
+    for process in [process for load in raw.loads.values() for process in load.wrk]:
+        report = process.report
+        assert report is not None
+        connections = int(next(word for word in process.argv if word.startswith("-c")).removeprefix("-c"))
+        told = dict(zip(np.cumsum(report.histogram.values).tolist(), report.histogram.counts, strict=True))
         # With fewer answers than connections wrk adds none of its own.
-        interval_us = report["duration_us"] // max(1, report["requests"] // connections)
+        interval_us = report.duration_us // max(1, report.requests // connections)
         observed = {us: told[us] - (told.get(us + interval_us, 0) if us > interval_us else 0) for us in told}
         parts.append(np.repeat(list(observed), list(observed.values())))
     return np.sort(np.concatenate(parts))

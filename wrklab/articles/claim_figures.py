@@ -14,7 +14,7 @@ from wrklab import formats
 from wrklab.articles.claim_ranges import Figure, Need, Reason
 from wrklab.articles.comparison import WRK_DEFAULT_TIMEOUT_S
 from wrklab.articles.reference import PublishedProbe, PublishedRow
-from wrklab.extract.waits import SILENCE_LIMIT_S, SILENCE_P99_FACTOR, SILENCES_COUNTED_AT, UNANSWERED_SHARE
+from wrklab.extract.stalls import STALL_LIMIT_S, STALL_P99_FACTOR, STALLS_COUNTED_AT, UNANSWERED_SHARE
 from wrklab.results.probe_record import OverflowKind, ProbeRecord
 from wrklab.results.records import Latency, Measurement
 from wrklab.summary.rows import SummaryRow
@@ -182,9 +182,9 @@ def _queued_s(row: SummaryRow) -> float:
     """
     if not row.connections_not_let_in:
         return 0.0
-    counted_at_s = SILENCES_COUNTED_AT * row.duration_s
+    counted_at_s = STALLS_COUNTED_AT * row.duration_s
     p99_s = row.latency.p99_us / 1e6 if row.latency else 0.0
-    counted_from_s = min(max(SILENCE_LIMIT_S, SILENCE_P99_FACTOR * p99_s), UNANSWERED_SHARE * counted_at_s)
+    counted_from_s = min(max(STALL_LIMIT_S, STALL_P99_FACTOR * p99_s), UNANSWERED_SHARE * counted_at_s)
     # Where the accept queue never overflowed, the kernel took every connection as soon as wrk opened it.
     return max(counted_from_s, counted_at_s - _OPENING_S) if row.listen_overflows == 0 else counted_from_s
 

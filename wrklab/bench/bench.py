@@ -1,4 +1,4 @@
-"""A whole bench: plan, prepare, and every cell in turn; or what an earlier one still lacks."""
+"""A complete bench: plan, prepare, and every cell in turn; or what an earlier one still lacks."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _plan(ready: ReadyHosts, request: BenchRequest, cells: Sequence[Cell], seed:
         notes=(*ready.readiness.sentences(), *notes),
         forced=ready.readiness.forced,
         server_cpus_count=cpus_count,
-        generator_cpus_count=session.hosts.generator_cpus_count,
+        generator_cpus_count=session.hosts.described.generator_cpus_count,
         generators=tuple(host.name for host in session.generators),
         cpus_shared=is_a_cpu_shared(session.hosts, ready.facts),
         one_machine=bool(generators_on_the_servers_machine(session.hosts, ready.facts)),

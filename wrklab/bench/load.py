@@ -13,12 +13,13 @@ from wrklab.bench.deadlines import ATTEMPT_LIMIT_S, SETTLE_LIMIT_S, deadline_s
 from wrklab.bench.plan import Cell
 from wrklab.errors import CellError, HostError, WrklabError
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import Clock
 from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.reconnect import retry_on_disconnect
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
 from wrklab.protocol.load import ExpectedAnswer, LoadPhase, LoadResult, LoadSpec, Target, WarmupSpec
+from wrklab.protocol.phases import Phase
+from wrklab.results.raw import Clock
 
 #: The server answers the first generator already: one that gets no answer for this long has no way to it.
 _ROUTE_LIMIT_S = 3 * ATTEMPT_LIMIT_S
@@ -59,6 +60,8 @@ class CellLoad:
         self._armed: set[str] = set()
         self._running: set[str] = set()
         self._is_ending = False
+        #: The first generator's.
+        self.phase = Phase.READY
 
     def run(self, clocks: Mapping[str, Clock]) -> None:
         """Follow the load to its end on every generator.
@@ -103,7 +106,7 @@ class CellLoad:
     def _begin(self, pool: ThreadPoolExecutor, host: RemoteHost) -> Future[None]:
         with self._changed:
             if self._is_ending:
-                raise CellError("start", "the cell was ended before its load began")
+                raise CellError(Phase.START, "the cell was ended before its load began")
             self._running.add(host.name)
         return pool.submit(self._follow, host)
 
@@ -133,7 +136,8 @@ class CellLoad:
                 self._running.discard(host.name)
                 self._changed.notify_all()
         if failed := result.failed:
-            raise CellError(failed.phase, f"{host.name}: {failed.text}" if len(self._order.shares) > 1 else failed.text)
+            text = f"{host.name}: {failed.text}" if len(self._order.shares) > 1 else failed.text
+            raise CellError(Phase(failed.phase), text)
 
     def _result_of(self, host: RemoteHost) -> LoadResult:
         """The generator's complete part; a lost connection is made again and the load followed from there."""
@@ -159,6 +163,7 @@ class CellLoad:
         is_first = host is self._order.generators[0]
         if is_first:
             self._on_phase(phase)
+            self.phase = Phase(phase)
         with self._changed:
             if phase is LoadPhase.ARMED:
                 self._armed.add(host.name)

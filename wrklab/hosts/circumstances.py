@@ -17,7 +17,7 @@ def circumstances(hosts: LabHosts, facts: Mapping[str, Mapping[str, Any]]) -> li
     `facts` are what environment.py told, by host.
     """
     found = [text for host in hosts.all for text in _of_host(host, facts[host.name])]
-    if hosts.kind == "container" and not hosts.cpus_shared:
+    if hosts.kind == "container" and not hosts.described.are_cpus_shared:
         found += _shared_cores(hosts, facts)
     return found
 

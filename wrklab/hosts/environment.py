@@ -7,10 +7,11 @@ from typing import Any
 
 from wrklab.catalogue.stack import Variant
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import Clock, clock_of
+from wrklab.hosts.clocks import clock_of
 from wrklab.hosts.controller import controller_environment
 from wrklab.hosts.preflight import Readiness
 from wrklab.hosts.session import Session
+from wrklab.results.raw import Clock
 from wrklab.results.records import MOMENT, HostEnvironment, RunEnvironment, UnitFile
 
 

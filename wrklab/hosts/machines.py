@@ -33,7 +33,7 @@ def _moment(environments: Environments, name: str) -> Mapping[str, Any]:
 def is_a_cpu_shared(hosts: LabHosts, environments: Environments) -> bool:
     """Whether the server and a generator take CPU from each other."""
     there = generators_on_the_servers_machine(hosts, environments)
-    return hosts.cpus_shared or any(
+    return hosts.described.are_cpus_shared or any(
         are_cpus_shared(host.cpus, hosts.server.cpus) for host in hosts.generators if host.name in there
     )
 

@@ -12,11 +12,12 @@ from wrklab.catalogue.stack import Variant
 from wrklab.catalogue.unit import LOG_DIR
 from wrklab.errors import CellError, HostError
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import Clock, clock_of
+from wrklab.hosts.clocks import clock_of
 from wrklab.hosts.reconnect import retry_on_disconnect
 from wrklab.hosts.session import Session
 from wrklab.probe.wave import WavePlan, WaveRaw
 from wrklab.protocol.codec import Message, MessageType
+from wrklab.protocol.phases import Phase
 from wrklab.protocol.probe import (
     NotesResult,
     NotesSpec,
@@ -30,6 +31,7 @@ from wrklab.protocol.probe import (
     WaveSpec,
 )
 from wrklab.protocol.server import ServerReport, ServerSpec
+from wrklab.results.raw import Clock
 
 PATH = "/probe"
 _READY_PATH = "/"
@@ -117,7 +119,7 @@ def _start(server: Server, spec: ServerSpec) -> None:
     try:
         node_calls.start_server(server.session.server, spec)
     except HostError as error:
-        raise CellError("start", str(error)) from error
+        raise CellError(Phase.START, str(error)) from error
 
 
 def backlog(server: Server) -> int:
@@ -156,7 +158,7 @@ def run_wave(server: Server, plan: WavePlan) -> WaveRaw:
             sent, watched = sending.result(), watching.result()
         notes = _snapshot(server, NotesResult, "notes", NotesSpec(log=server.log, from_bytes=0))
     except HostError as error:
-        raise CellError("wave", str(error)) from error
+        raise CellError(Phase.WAVE, str(error)) from error
     return WaveRaw(
         plan=plan,
         server_start_s=server_start_s,
@@ -213,9 +215,9 @@ def _become_ready(server: Server) -> None:
             return
         state = node_calls.server_state(server.session.server, server.unit)
         if not state.is_up:
-            raise CellError("start", f"{server.unit} ended before it answered: {state.result}: {answer.found}")
+            raise CellError(Phase.START, f"{server.unit} ended before it answered: {state.result}: {answer.found}")
         if time.monotonic() > until:
-            raise CellError("ready", f"no right answer within {server.variant.start_limit_s:g} s: {answer.found}")
+            raise CellError(Phase.READY, f"no right answer within {server.variant.start_limit_s:g} s: {answer.found}")
 
 
 def _snapshot(

@@ -16,6 +16,7 @@ from wrklab.probe import drive, planning
 from wrklab.probe.analysis import Figures, displacement_mean, figures, overflow_kinds, serving, void_reasons
 from wrklab.probe.wave import Wave, WavePlan, read_wave
 from wrklab.protocol.codec import encode
+from wrklab.protocol.phases import Phase
 from wrklab.results.probe_record import CapacityLimit, ProbeRecord
 from wrklab.results.records import LogError
 
@@ -178,7 +179,7 @@ def _choose_count(probe: _Probe, server: drive.Server) -> int:
     probe.on_step("scout")
     wave = _run_wave(probe, server, f"scout{probe.tries}", planning.plan_scout(limit))
     if not drive.drain(server):
-        raise CellError("wave", "the few requests of a scout were not served in time")
+        raise CellError(Phase.WAVE, "the few requests of a scout were not served in time")
     if void_reasons(wave):
         return usual
     return max(usual, planning.next_count(figures(wave), probe.ceiling) or 0)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.unit.extract.test_damaged_answers import HOSTS
 from tests.unit.handmade_claims import (
     handmade_claim,
     handmade_probe,
@@ -16,6 +15,8 @@ from tests.unit.handmade_claims import (
     judged,
     published_as_measured,
 )
+from tests.unit.handmade_messages import handmade_complete_load
+from tests.unit.handmade_raw import ended_server, handmade_raw
 from tests.unit.handmade_records import changed, handmade_cell, handmade_latency, handmade_plan, handmade_planned
 from wrklab.articles.claim_figures import MeasuredRow, of_row
 from wrklab.articles.claim_lookup import COST_STANDS_RULES, FOREIGN_RULES, MADE_UP_RULE, SPREAD_RULE, Measured
@@ -32,7 +33,6 @@ from wrklab.articles.claims import (
     published_text,
 )
 from wrklab.articles.library import ArticleLibrary, read_library
-from wrklab.bench.cell_run import CellRaw
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.extract.cell import cell_outcome
 from wrklab.results.records import Errors
@@ -447,9 +447,9 @@ def test_a_claim_that_a_server_breaks_down_holds_where_it_did(
 def test_the_record_of_a_server_that_ended_counts_its_round() -> None:
     """What extract/cell.py makes of such a cell is what the claim's figure looks for; the text is for readers."""
     cell = handmade_cell(DEV)
-    state = {"active_state": "failed", "sub_state": "failed", "result": "oom-kill"}
-    raw = CellRaw(1000.0, server={"state": state}, loads={"loadgen": {"ready": {"seconds": 0.5}}})
-    failed = cell_outcome(raw, handmade_planned(cell), 0, HOSTS).record
+    failed = cell_outcome(
+        handmade_raw(handmade_complete_load(), server=ended_server()), handmade_planned(cell), 0
+    ).record
     [row] = summarise(handmade_plan([cell]), [failed], lambda _: {})
 
     assert (row.state, row.rounds_server_ended) == ("failed", 1)

@@ -14,7 +14,6 @@ from wrklab.bench.load import LoadOrder, load_spec
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import Clock
 from wrklab.hosts.inventory import LabHost, LabHosts
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.reconnect import retry_on_disconnect
@@ -23,6 +22,7 @@ from wrklab.hosts.session import Session, with_known_machines
 from wrklab.probe import drive
 from wrklab.protocol.load import LoadSpec
 from wrklab.protocol.server import ServerSpec
+from wrklab.results.raw import Clock
 
 SERVER = LabHost("server", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (0,), "own", "ssh")
 LOADGENS = tuple(replace(SERVER, name=name, group="loadgen") for name in ("loadgen", "loadgen_2"))

@@ -18,12 +18,12 @@ from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.catalogue.scenario import override
 from wrklab.errors import CellError, HostError
 from wrklab.hosts import node_calls, reconnect
-from wrklab.hosts.clocks import Clock
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.node_calls import OnPhase
 from wrklab.hosts.remote import ConnectionLostError, RemoteHost
 from wrklab.hosts.session import Session
 from wrklab.protocol.load import LoadPhase, LoadResult, LoadSpec
+from wrklab.results.raw import Clock
 
 CLOCKS = {"loadgen": Clock(3600.0, 0.001, 0.01), "loadgen_2": Clock(-5.0, 0.001, 0.02)}
 HOST = SimpleNamespace(cpus=(2, 3))

@@ -17,6 +17,7 @@ from wrklab.cli import probing
 from wrklab.errors import CellError, HostError, ParseError, StoreError
 from wrklab.hosts.ready import ReadyHosts
 from wrklab.probe.probing import ProbeOutcome
+from wrklab.protocol.phases import Phase
 from wrklab.report.probe import render, to_rows
 from wrklab.results.probe_folder import ProbeFolder
 from wrklab.results.probe_record import ProbeRecord
@@ -71,7 +72,7 @@ def states(records: Sequence[ProbeRecord]) -> list[str]:
     [
         (ParseError("server: answered no JSON"), "server: answered no JSON"),
         (HostError("server: cut"), "server: cut"),
-        (CellError("start", "not started"), "start: not started"),
+        (CellError(Phase.START, "not started"), "start: not started"),
         (KeyError("looks"), "what the hosts said cannot be read: KeyError('looks')"),
     ],
 )

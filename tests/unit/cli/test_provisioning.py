@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.unit.extract.test_windows import lab
 from tests.unit.handmade_messages import handmade_cleaned_host
+from tests.unit.hosts.test_remote import host_at
 from wrklab.cli import provisioning
 from wrklab.errors import HostError, ParseError, WrklabError
-from wrklab.hosts.inventory import LabHost
+from wrklab.hosts.inventory import LabHost, LabHosts
 from wrklab.protocol.server import CleanedHost
 
 
@@ -27,7 +28,10 @@ def cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str],
         done.append(host.name)
         return handmade_cleaned_host(ended=("wrklab-x.service",))
 
-    monkeypatch.setattr(provisioning, "read_hosts", lambda _: lab(tmp_path, (1,), (2,)))
+    server = host_at(22, tmp_path)
+    generators = tuple(replace(server, name=name, group="loadgen") for name in ("loadgen_1", "loadgen_2"))
+    lab = LabHosts(lab="mylab", kind="container", server=server, generators=generators)
+    monkeypatch.setattr(provisioning, "read_hosts", lambda _: lab)
     monkeypatch.setattr(provisioning, "inventory_path", lambda _: None)
     monkeypatch.setattr(provisioning, "_clean_up_on", clean_up_on)
     return done, problems

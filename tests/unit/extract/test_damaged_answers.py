@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import copy
-import gzip
 import json
 import re
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.handmade_raw import SAME_CLOCK, captured, handmade_raw
 from tests.unit.handmade_records import handmade_cell, handmade_planned
-from wrklab.bench.cell_run import CellRaw
+from wrklab.bench.cell_run import run_cell
+from wrklab.bench.plan import Cell
+from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.errors import ParseError
 from wrklab.extract.cell import cell_outcome
-from wrklab.hosts.clocks import Clock
+from wrklab.hosts import node_calls
 from wrklab.hosts.inventory import LabHost, LabHosts
+from wrklab.hosts.limits import ProcessLoad
+from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.session import Session
+from wrklab.protocol.codec import MessageType, ProtocolError, decode
+from wrklab.protocol.load import LoadResult
+from wrklab.protocol.phases import Phase
+from wrklab.protocol.server import ServerReport
+from wrklab.results.raw import CellRaw, Clock, ErrorSource, RawError
 from wrklab.results.records import CellRecord
 
-CAPTURED = Path(__file__).parents[1] / "captured" / "cell" / "go_net_http.json.gz"
-SAME_CLOCK = Clock(0.0, 0.0, 0.0)
 JUNK: list[Any] = [
     None,
     "",
@@ -61,28 +69,17 @@ def lab_host(name: str, group: str) -> LabHost:
 HOSTS = LabHosts("container", "container", lab_host("server", "server"), (lab_host("loadgen", "loadgen"),))
 
 
-def captured() -> dict[str, Any]:
-    """A real cell: what loadgen and server said."""
-    found: dict[str, Any] = json.loads(gzip.decompress(CAPTURED.read_bytes()))
-    return found
-
-
 WHOLE = captured()
+CATALOGUE = read_catalogue()
 
 
 def record_of(told: dict[str, Any]) -> CellRecord:
-    """The cell's record."""
-    raw = CellRaw(
-        1000.0,
-        sample_interval_s=0.5,
-        finished_at_s=1005.0,
-        took_s=5.0,
-        server_started_s=1000.0,
-        loads={"loadgen": told["load"]},
-        server=told["server"],
-        clocks={"server": SAME_CLOCK, "loadgen": SAME_CLOCK},
-    )
-    return cell_outcome(raw, handmade_planned(handmade_cell("go_net_http")), 0, HOSTS).record
+    """The cell's record, made as a bench does: what cannot be decoded ends the cell."""
+    try:
+        raw = handmade_raw(decode(LoadResult, told["load"]), server=decode(ServerReport, told["server"]))
+    except ProtocolError as error:
+        raw = handmade_raw(error=RawError(phase=Phase.STOP, text=str(error), source=ErrorSource.ANSWER))
+    return cell_outcome(raw, handmade_planned(handmade_cell("go_net_http")), 0).record
 
 
 def outcome_of(told: dict[str, Any]) -> str:
@@ -136,10 +133,77 @@ def test_no_damage_to_a_cell_ends_the_run(path: tuple[Any, ...], junk: Any) -> N
     assert outcome_of(damaged(path, junk))
 
 
-@pytest.mark.parametrize("path", [("load", "window"), ("load", "wrk", 0, "report"), ("server", "observed")])
-def test_what_is_needed_and_damaged_fails_the_cell_with_the_reason(path: tuple[Any, ...]) -> None:
+class SayingSession:
+    """A server and a generator that say what they are told to, at once."""
+
+    hosts = HOSTS
+    server = RemoteHost(HOSTS.server)  # never connected: the calls are rehearsed
+    timeout_scale = 1.0
+    generators = (RemoteHost(HOSTS.generators[0]),)
+
+    def on_all(self, _: object) -> dict[str, Clock]:
+        return {"server": SAME_CLOCK, "loadgen": SAME_CLOCK}
+
+    def port_of(self, _: object) -> int:
+        return 8080
+
+
+def answer(kind: type[MessageType], host: str, value: Any) -> MessageType:  # noqa: ANN401  JSON
+    """As node_calls reads it. Raises ParseError."""
+    try:
+        return decode(kind, value)
+    except ProtocolError as error:
+        raise ParseError(f"{host}: {error}") from error
+
+
+def said_in_a_cell(told: dict[str, Any]) -> CellRaw:
+    """What comes of a cell that is driven on hosts which say this."""
+    cell = Cell(CATALOGUE.variants["go_net_http"], CATALOGUE.scenario("smoke"), round_number=1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(node_calls, "start_server", lambda *_: 1000.0)
+        patched.setattr(node_calls, "run_load", lambda *_: answer(LoadResult, "loadgen", told["load"]))
+        patched.setattr(node_calls, "cancel_load", lambda *_: None)
+        patched.setattr(node_calls, "finish_server", lambda *_: answer(ServerReport, "server", told["server"]))
+        session = cast("Session", SayingSession())
+        return run_cell(session, cell, {"loadgen": [ProcessLoad(1, 10)]}, lambda _: None)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from([("load", "failed"), *(path for path in places(WHOLE) if len(path) == 2)]), st.sampled_from(JUNK)
+)
+def test_no_damage_goes_through_the_driving_of_a_cell(path: tuple[Any, ...], junk: Any) -> None:  # noqa: ANN401  JSON
+    """Whatever the hosts said, it ends with an error of ours, if any: another would end the bench with a traceback."""
+    raw = said_in_a_cell(damaged(path, junk))
+    assert raw.error is None or raw.error.source is ErrorSource.ANSWER or path == ("load", "failed")
+
+
+@pytest.mark.parametrize("failed", ["x", {}, [], 0, "", {"phase": "window"}, {"text": "?"}, [{}], True])
+def test_a_failure_that_cannot_be_read_is_an_error(failed: object) -> None:
+    """No window counts where its generator says that something failed, however it says so."""
+    raw = said_in_a_cell(damaged(("load", "failed"), failed))
+    assert raw.error is not None
+    assert raw.error.source is ErrorSource.ANSWER
+    assert raw.error.text.startswith("loadgen: failed")
+
+
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [
+        (("load", "window"), "window: expected an object"),
+        (("load", "wrk", 0, "report"), r"wrk\[0\]\.report: expected an object"),
+        (("server", "observed"), "observed: expected an object"),
+    ],
+)
+def test_what_is_needed_and_damaged_fails_the_cell_with_the_reason(path: tuple[Any, ...], where: str) -> None:
     """Never a number of it."""
-    assert "cannot be read" in outcome_of(damaged(path, "junk"))
+    assert re.match(where, outcome_of(damaged(path, "junk")))
+
+
+def test_parts_that_do_not_fit_together_fail_the_cell_with_the_reason() -> None:
+    """Each is a message as it should be."""
+    assert "what the hosts said cannot be read" in outcome_of(damaged(("load", "window"), None))
+    assert "no -c in wrk's command line" in outcome_of(damaged(("load", "wrk", 0, "argv"), ["wrk"]))
 
 
 @pytest.mark.parametrize("kept", [slice(0), slice(1), slice(2), slice(-2, None)])

@@ -16,9 +16,8 @@ import pytest
 
 from tests.unit.node.conftest import PYTHON, CellFolder, cell_folder, target
 from tests.unit.node.toy_server import ToyServer
-from wrklab.bench.plain_results import plain_load
-from wrklab.extract.waits import read_waits
-from wrklab.extract.wrk_report import add_latencies, parse_wrk_report
+from wrklab.extract.stalls import read_stalls
+from wrklab.extract.wrk_report import add_latencies, read_wrk_report
 from wrklab.node import node_io
 from wrklab.protocol import codec
 from wrklab.protocol.load import AnswerKind, FailureKind, LoadFailure, LoadResult, WrkReport
@@ -102,8 +101,8 @@ def test_connections_that_only_drip_are_counted(server: ToyServer, tmp_path: Pat
     result = cell_folder(tmp_path, server.port, target=target(server, "/once_then/drip"), duration_s=3.0).run()
     assert there(result.silences).trickling.count == 20
     assert 1.0 < there(result.silences).trickling.seen_s < 1.6
-    waits = read_waits(plain_load(result)).figures(None)
-    assert (waits["connections_unanswered"], waits["connections_silent"]) == (20, 0)
+    figures = read_stalls(result).figures(None)
+    assert (figures["connections_unanswered"], figures["connections_silent"]) == (20, 0)
 
 
 def test_answers_that_come_do_not_drip(server: ToyServer, tmp_path: Path) -> None:
@@ -122,8 +121,7 @@ def test_a_stopped_wrk_is_found_out(server: ToyServer, tmp_path: Path) -> None:
         time.sleep(0.8)
         os.kill(wrk, signal.SIGCONT)
         assert cell.wait(timeout=20) == 0
-    held_up_s = read_waits(plain_load(folder.result())).held_up_s
-    assert held_up_s == pytest.approx(0.8, abs=0.3)
+    assert read_stalls(folder.result()).paused_s == pytest.approx(0.8, abs=0.3)
 
 
 def _begins_together(result: LoadResult) -> None:
@@ -136,10 +134,7 @@ def _begins_together(result: LoadResult) -> None:
 
 
 def _is_timed_by_the_hold(result: LoadResult) -> None:
-    read = [
-        parse_wrk_report(codec.encode(report), connections)
-        for report, connections in zip(reports(result), (40, 20), strict=True)
-    ]
+    read = [read_wrk_report(report, connections) for report, connections in zip(reports(result), (40, 20), strict=True)]
     latencies = add_latencies(read)
     assert latencies.correction_note == ""
     assert latencies.observed.count == sum(report.requests for report in read)
@@ -182,7 +177,8 @@ def test_a_server_that_falls_silent_is_found_out_afterwards(server: ToyServer, t
     assert codec.encode(reports(result)[0].latency) == dict.fromkeys(
         ("min_us", "max_us", "mean_us", "stdev_us", "p50_us", "p90_us", "p99_us", "p999_us")
     ) | {"count": 0}
-    assert parse_wrk_report(codec.encode(reports(result)[0]), 20).printed_us is None
+    assert reports(result)[0].latency.p50_us is None
+    assert read_wrk_report(reports(result)[0], 20).corrected.count == 0
     assert there(result.verify_after).found == "timed out: connected, but no complete answer within 1 s"
 
 

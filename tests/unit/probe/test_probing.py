@@ -20,6 +20,7 @@ from wrklab.hosts.session import Session
 from wrklab.probe import drive, planning, probing
 from wrklab.probe.wave import WavePlan, WaveRaw
 from wrklab.protocol.codec import decode
+from wrklab.protocol.phases import Phase
 from wrklab.results.probe_record import ProbeRecord
 
 #: One process with a pool of 40, for which the card knows the limit, knows another one, and knows none.
@@ -161,7 +162,7 @@ def test_a_larger_wave_is_reported_instead_of_the_one_that_asked_for_it(probe: P
 def test_a_server_that_does_not_start_again_has_failed(probe: Probe, before: list[Try]) -> None:
     """What earlier starts of it showed is no property of it."""
     name = OF_TWO if POOL in before else KNOWN
-    record = probe(name, Script([*before, CellError("start", "port taken")]))
+    record = probe(name, Script([*before, CellError(Phase.START, "port taken")]))
     assert (record.state, record.error) == ("failed", "start: port taken")
     assert is_without_figures(record)
 
@@ -175,7 +176,7 @@ def test_without_a_limit_idle_processes_want_a_second_opinion(probe: Probe) -> N
     assert probe(UNKNOWN, Script([POOL])).tries == 1
 
 
-@pytest.mark.parametrize("error", [HostError("cut"), CellError("wave", "late"), ParseError("no JSON")])
+@pytest.mark.parametrize("error", [HostError("cut"), CellError(Phase.WAVE, "late"), ParseError("no JSON")])
 def test_a_second_wave_that_fails_leaves_the_first(probe: Probe, error: Exception) -> None:
     """It only says less of who serves."""
     record = probe(KNOWN, Script([POOL], second=error))
@@ -192,7 +193,7 @@ def test_a_server_that_is_not_idle_voids_the_try(probe: Probe) -> None:
 def test_a_record_says_of_which_server_it_is(probe: Probe, catalogue: Catalogue, timeout_scale: float) -> None:
     """Also where nothing was found; how slow the hosts are makes no other server of it."""
     digest = variant_digest(catalogue.stacks["fastapi"], catalogue.variants[KNOWN])
-    for script in (Script([POOL]), Script([CellError("start", "no")])):
+    for script in (Script([POOL]), Script([CellError(Phase.START, "no")])):
         record = probe(KNOWN, script, timeout_scale=timeout_scale)
         assert (record.variant_digest, record.server_cpus_count) == (digest, 2)
 
@@ -205,9 +206,11 @@ def test_a_variant_that_does_not_fail_as_its_card_expects_says_so(probe: Probe, 
     assert (answers.state, answers.capacity, answers.is_expected_failure) == ("measured", 40, False)
     assert answers.error == f"did not fail as expected ({answers.expected_failure}): it answers"
     assert str(compare_probe(answers, row).agrees).startswith("differs, because 40 are handled")
-    other = probe(TO_FAIL, Script([CellError("start", "SyntaxError")]))
+    other = probe(TO_FAIL, Script([CellError(Phase.START, "SyntaxError")]))
     assert (other.state, other.is_expected_failure) == ("failed", False)
     assert other.error.endswith("): start: SyntaxError")
-    expected = probe(TO_FAIL, Script([CellError("start", "TypeError: missing 1 required positional argument: 'send'")]))
+    expected = probe(
+        TO_FAIL, Script([CellError(Phase.START, "TypeError: missing 1 required positional argument: 'send'")])
+    )
     assert (expected.state, expected.is_expected_failure) == ("failed", True)
     assert compare_probe(expected, row).agrees == "agrees"

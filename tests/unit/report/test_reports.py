@@ -17,6 +17,7 @@ from tests.unit.handmade_records import (
     handmade_cell,
     handmade_environment,
     handmade_failure,
+    handmade_generator,
     handmade_histogram,
     handmade_measurement,
     handmade_plan,
@@ -29,7 +30,7 @@ from wrklab.paths import PROJECT_DIR
 from wrklab.report.contents import read_contents
 from wrklab.report.export import export
 from wrklab.report.reports import render_terminal, report_data, write_report
-from wrklab.results.records import CellRecord, Errors, GeneratorRecord
+from wrklab.results.records import CellRecord, Errors
 from wrklab.results.run_folder import Run
 from wrklab.verdicts.rules import RULES
 from wrklab.verdicts.verdict import Verdict
@@ -381,15 +382,17 @@ def defined_names() -> list[str]:
 def test_several_generators_have_a_table_of_their_own(tmp_path: Path) -> None:
     """In report.md, in the terminal and as data; one generator has none."""
     parts = tuple(
-        GeneratorRecord(
+        handmade_generator(
             host=host,
             wrk_processes=1,
             requests=30_000,
+            requests_per_s=7500.0,
             connections_asked=1000,
             connections_open=opened,
             wrk_cpu_percent_of_one=45.0,
             cpus_count=1,
             cpu_percent=45.0,
+            host_cpu_percent=None,
             start_skew_s=0.0042,
         )
         for host, opened in (("loadgen", 1000), ("loadgen_2", 987))
@@ -404,7 +407,8 @@ def test_several_generators_have_a_table_of_their_own(tmp_path: Path) -> None:
 
     assert "1 CPU for the generators loadgen, loadgen\\_2" in markdown
     assert "## Generators" in markdown
-    assert "| flask\\_gunicorn\\_gevent | loadgen\\_2 | polluted | - | 30,000 | 987 | 1,000 | - | 0 | 45 |" in markdown
+    row = "| flask\\_gunicorn\\_gevent | loadgen\\_2 | polluted | 7,500 | 30,000 | 987 | 1,000 | 0 | 0 | 45 |"
+    assert row in markdown
     assert [(entry["host"], entry["connections_open"], entry["errors.read"]) for entry in data] == [
         ("loadgen", 1000, 0),
         ("loadgen_2", 987, 0),

@@ -174,13 +174,13 @@ def test_a_reader_reads_while_a_writer_writes(tmp_path: Path) -> None:
 
 
 def test_a_store_of_a_newer_wrklab_is_refused(tmp_path: Path) -> None:
-    """The error names the file, both schema numbers and the next step."""
+    """The error names the file, both formats and the next step."""
     new_run(tmp_path).store.close()
     connection = sqlite3.connect(tmp_path / RUN_ID / "store.sqlite")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
 
-    with pytest.raises(StoreError, match=rf"schema {SCHEMA_VERSION + 1}.*reads up to {SCHEMA_VERSION}: read it with"):
+    with pytest.raises(StoreError, match=rf"format {SCHEMA_VERSION + 1}.*reads up to {SCHEMA_VERSION}: read it with"):
         Run.open(tmp_path, RUN_ID)
 
 
