@@ -128,7 +128,8 @@ def _is_setting(begun: RunEnvironment, now: RunEnvironment) -> Callable[[Change]
 
     def is_setting(change: Change) -> bool:
         kind, _, name = change.key.partition(".")
-        if kind == "stacks":
+        # Units that name no stack may use any.
+        if kind == "stacks" and stacks:
             return name.partition(".")[0] in stacks
         return kind in _SOFTWARE or change.key in tuned
 
