@@ -16,8 +16,7 @@ from wrklab.errors import CellError, HostError, ParseError, WrklabError
 from wrklab.hosts import node_calls
 from wrklab.hosts.clocks import Clock
 from wrklab.hosts.limits import LoadShares
-from wrklab.hosts.reconnect import retry_on_disconnect
-from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.remote import RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session
 
 #: The server answers the first generator already: one that gets no answer for this long has no way to it.

@@ -14,8 +14,7 @@ from wrklab.catalogue.unit import LOG_DIR
 from wrklab.errors import CellError, HostError, ParseError
 from wrklab.hosts import node_calls
 from wrklab.hosts.clocks import Clock, clock_of
-from wrklab.hosts.reconnect import retry_on_disconnect
-from wrklab.hosts.remote import RemoteHost, failure_text
+from wrklab.hosts.remote import RemoteHost, failure_text, retry_on_disconnect
 from wrklab.hosts.session import Session
 from wrklab.probe.wave import Wave, WavePlan, parse_wave
 

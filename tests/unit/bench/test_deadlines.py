@@ -17,8 +17,7 @@ from wrklab.hosts import node_calls
 from wrklab.hosts.clocks import Clock
 from wrklab.hosts.inventory import LabHost, LabHosts
 from wrklab.hosts.limits import ProcessLoad
-from wrklab.hosts.reconnect import retry_on_disconnect
-from wrklab.hosts.remote import ConnectionLostError, RemoteHost
+from wrklab.hosts.remote import ConnectionLostError, RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session, with_known_machines
 from wrklab.probe import drive
 
