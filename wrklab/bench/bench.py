@@ -26,8 +26,8 @@ from wrklab.bench.resume import (
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.catalogue.stack import ONE_CPU_A_PROCESS
+from wrklab.hosts.conditions import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes, shared_cpu_notes
-from wrklab.hosts.machines import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
 from wrklab.results.probe_ceiling import probed_limit
