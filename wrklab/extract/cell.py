@@ -17,6 +17,7 @@ from wrklab.extract.waits import SILENCE_LIMIT_S, SILENCES_COUNTED_AT
 from wrklab.extract.windows import CellWindow, read_window
 from wrklab.extract.wrk_report import add_errors, busy_ratio, latency_of
 from wrklab.hosts.inventory import LabHost, LabHosts
+from wrklab.protocol.blanking import blanked, blanked_lines, blanked_words
 from wrklab.results.records import (
     CellRecord,
     Failure,
@@ -131,8 +132,8 @@ def _common(raw: CellRaw, planned: PlannedCell, position: int) -> dict[str, Any]
 
 
 def _failed(raw: CellRaw, planned: PlannedCell, position: int, hosts: LabHosts, error: WrklabError) -> CellRecord:
-    text = error.text if isinstance(error, CellError) else str(error)
-    log_tail: tuple[str, ...] = _readable(lambda: tuple(map(str, raw.server.get("log_tail", ()))), ())
+    text = blanked(error.text if isinstance(error, CellError) else str(error))
+    log_tail: tuple[str, ...] = _readable(lambda: blanked_lines([*map(str, raw.server.get("log_tail", ()))]), ())
     failure = Failure(
         phase=error.phase if isinstance(error, CellError) else "start",
         text=text,
@@ -273,7 +274,7 @@ def _server_record(
         listen_drops=samples.increase("tcp.listen_drops"),
         retransmits=samples.increase("tcp.segments_retransmitted"),
         segments_lost=samples.segments_lost(),
-        argv=tuple(observed["argv"]),
+        argv=blanked_words(observed["argv"]),
         unit_state=_state_text(told["state"]),
         log_errors=tuple(LogError(**found) for found in told.get("log_errors", {}).get("errors", ())),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wrklab.errors import ParseError
+from wrklab.protocol.blanking import blanked, blanked_lines
 
 _NOTE_WORDS = 6
 
@@ -152,8 +153,8 @@ def parse_wave(raw: Mapping[str, Any]) -> Wave:
             looks=tuple(_look(found) for found in server["looks"]),
             notes=tuple(note for note in parse_notes(log["notes"]) if note.request_id in ids),
             beat_late_s=float(server["beat_late_s"]),
-            error_answer=str(client["error_text"]),
-            log_tail=tuple(log["log_tail"]),
+            error_answer=blanked(str(client["error_text"])),
+            log_tail=blanked_lines(log["log_tail"]),
             log_errors=tuple((str(error["text"]), int(error["count"])) for error in log.get("log_errors", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
