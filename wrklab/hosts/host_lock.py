@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import threading
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wrklab.errors import HostError, ParseError
 from wrklab.hosts.node_calls import carried, pack_spec
-from wrklab.hosts.remote import Lease, RemoteHost
+from wrklab.hosts.remote import Lease, RemoteHost, answered_object
 
 #: How long a lease lasts that nobody renews: longer than a connection is given to come back.
 LEASE_S = 30.0
@@ -31,8 +30,6 @@ _ANSWER_LIMIT_S = 30.0
 _LETTING_GO_LIMIT_S = 10.0
 _TRY_AGAIN_S = 1.0
 _DAMAGE_SHOWN_CHARS = 200
-#: What reading JSON of a host may raise; pydantic's ValidationError is a ValueError.
-UNREADABLE_JSON = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 Ask = Callable[[str], str]
 
@@ -110,12 +107,12 @@ class LockLook:
 def look_at_lock(host: RemoteHost) -> LockLook:
     """Who holds a host. Raises HostError, ParseError."""
     text = host.run(carried("host_lock.py", "show", FOLDER), limit_s=_ANSWER_LIMIT_S).stdout
+    found = answered_object(host.name, "host_lock.py", text)
+    if "damaged" in found:
+        return LockLook(None, str(found["damaged"])[:_DAMAGE_SHOWN_CHARS])
     try:
-        found = json.loads(text)
-        if found and "damaged" in found:
-            return LockLook(None, str(found["damaged"])[:_DAMAGE_SHOWN_CHARS])
         return LockLook(LockHolder.model_validate(found) if found else None)
-    except UNREADABLE_JSON as error:
+    except ValueError as error:
         raise ParseError(f"{host.name}: host_lock.py answered {text[:200]!r}: {error}") from error
 
 
@@ -158,6 +155,11 @@ class HeldHosts:
         """Tell whoever finds the hosts taken for which run."""
         for lock in self._locks:
             lock.run = run_id
+
+    def note_gone(self) -> None:
+        """The hosts were removed: nobody waits for them at the end."""
+        for lock in self._locks:
+            lock.is_gone = True
 
     def check(self) -> None:
         """Asks every host now. Raises HostError where another controller has it, or had it since we last asked.
@@ -231,6 +233,8 @@ class _HostLock:
         self._trouble = ""
         #: The run that it is held for.
         self.run = ""
+        #: The host was removed while it was held: there is nothing to let go of.
+        self.is_gone = False
         #: Why it is not ours any more; empty while nothing says so.
         self.lost_because = ""
 
@@ -245,7 +249,7 @@ class _HostLock:
         finally:
             self._end.set()
             self._notify_changed()
-            thread.join(_LETTING_GO_LIMIT_S)
+            thread.join(0.0 if self.is_gone else _LETTING_GO_LIMIT_S)
             self.host.lease = None
 
     def ask_now(self) -> None:
@@ -354,8 +358,8 @@ class _HostLock:
         """None where the lock is ours, else who has it."""
         asked_count = self._asked_count
         answer = ask(line)
+        found = answered_object(self.host.name, "host_lock.py", answer)
         try:
-            found = json.loads(answer)
             if "error" in found:
                 raise HostError(f"{self.host.name}: {found['error']}")
             if found["held"]:
@@ -364,7 +368,7 @@ class _HostLock:
                 self._notify_changed()
                 return None
             return _Refused(LockHolder.model_validate(found["holder"]) if found["holder"] else None)
-        except UNREADABLE_JSON as error:
+        except (ValueError, KeyError) as error:
             raise ParseError(f"{self.host.name}: host_lock.py answered {answer[:200]!r}: {error!r}") from error
 
     def _note_held(self, found: Mapping[str, object]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -16,18 +15,19 @@ from rich.markup import escape
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.catalogue.stack import Variant
-from wrklab.errors import HostError, LabError, ParseError
+from wrklab.errors import HostError, LabError, OtherMachineError, ParseError
 from wrklab.hosts import container_lab, vagrant
 from wrklab.hosts.ansible import PLAYBOOK_MARK, PlaybookResult, run_playbook
+from wrklab.hosts.as_deployed import deployed_differences
 from wrklab.hosts.conditions import condition_notes
 from wrklab.hosts.controller import controller_name
 from wrklab.hosts.environment import run_environment
-from wrklab.hosts.host_lock import UNREADABLE_JSON, HeldHosts, TakenHostError, hold_hosts
+from wrklab.hosts.host_lock import HeldHosts, TakenHostError, hold_hosts
 from wrklab.hosts.inventory import LabHost, read_hosts
 from wrklab.hosts.limits import HostLimits
 from wrklab.hosts.node_calls import NODE_DIR, carried
 from wrklab.hosts.preflight import Readiness, check_hosts
-from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.remote import RemoteHost, answered_object
 from wrklab.hosts.session import Session, limits_of, open_session, with_known_machines
 from wrklab.paths import SCRIPTS_DIR
 from wrklab.progress import doing
@@ -63,16 +63,27 @@ class ReadyHosts:
 
 
 @contextmanager
-def ready_hosts(catalogue: Catalogue, lab: str, console: Console, *, is_forced: bool) -> Iterator[ReadyHosts]:
-    """A lab in the state that measuring needs, held. Raises LabError; of it BusyHostError only unless it is forced."""
+def ready_hosts(
+    catalogue: Catalogue, lab: str, console: Console, variants: Iterable[Variant], *, is_forced: bool
+) -> Iterator[ReadyHosts]:
+    """A lab in the state that measuring these variants needs, held.
+
+    Raises LabError; of it BusyHostError and OtherMachineError only unless it is forced.
+    """
     bring_up(lab, read_hosts(lab).kind, console)
     with held_lab(catalogue, lab, console) as (opened, held):
         ensure_deployed(opened, held, console)
         facts = opened.environments()
         session = with_known_machines(opened, facts)
+        forced = _refuse_what_was_changed(opened, facts, variants, console, is_forced=is_forced)
         readiness = check_hosts(session, console, is_forced=is_forced)
+        readiness = replace(readiness, forced=(*forced, *readiness.forced))
         notes = (*held.notes, *readiness.notes, *condition_notes(session.hosts, facts))
         yield ReadyHosts(session, held, facts, replace(readiness, notes=notes))
+        # What the last cell left is of no use to anyone. A host that is gone by now is not waited for.
+        if held.are_ours and all(host.is_open for host in session.all):
+            with contextlib.suppress(HostError, ParseError):
+                session.clean_up()
 
 
 @contextmanager
@@ -87,6 +98,27 @@ def held_lab(catalogue: Catalogue, lab: str, console: Console, what: str = "") -
             console.print(f"[yellow]![/yellow] {escape(note)}")
         end_playbook_leftovers(session, console)
         yield session, held
+
+
+def _refuse_what_was_changed(
+    session: Session,
+    facts: Mapping[str, Mapping[str, Any]],
+    variants: Iterable[Variant],
+    console: Console,
+    *,
+    is_forced: bool,
+) -> tuple[str, ...]:
+    """What the server holds otherwise than it was deployed, where that was forced. Raises OtherMachineError."""
+    differences = deployed_differences(session, facts[session.server.name], variants)
+    if differences and not is_forced:
+        raise OtherMachineError(
+            "\n".join(map(str, differences)) + f"\nThe server would not be what the report says. `invoke deploy --lab "
+            f"{session.hosts.lab}` puts units and packages back (remove drop-ins by hand), or measure it as it is with "
+            "--force: the report then says so."
+        )
+    for difference in differences:
+        console.print(f"[yellow]![/yellow] {escape(f'Measured by --force although {difference.summary}')}")
+    return tuple(difference.summary for difference in differences)
 
 
 # ---- Labs that are made on this machine ----
@@ -124,15 +156,17 @@ def take_down(lab: str, kind: str, console: Console, *, purge: bool, by_force: b
     with doing(console, f"lab {lab}: down") as step:
         if kind == container_lab.LAB:
             container_lab.require_root()
-        with _held_nodes(lab, "taking the lab down", console, by_force=by_force):
+        with _held_nodes(lab, "taking the lab down", console, by_force=by_force) as nodes:
             if kind == vagrant.LAB:
                 vagrant.down(step.at)
             else:
                 container_lab.down(purge=purge, on_task=step.at)
+            for node in nodes:
+                node.note_gone()
 
 
 @contextmanager
-def _held_nodes(lab: str, what: str, console: Console, *, by_force: bool) -> Iterator[None]:
+def _held_nodes(lab: str, what: str, console: Console, *, by_force: bool) -> Iterator[list[HeldHosts]]:
     """The hosts of a lab of this machine for this controller alone, as far as they can be reached.
 
     What cannot be reached is repaired or removed. Raises TakenHostError unless `by_force`.
@@ -141,7 +175,8 @@ def _held_nodes(lab: str, what: str, console: Console, *, by_force: bool) -> Ite
         hosts = [host for host in read_hosts(lab).all if _greets(host)]
     except LabError:
         hosts = []  # none yet, or a lab.json that cannot be read
-    with ExitStack() as held, ExitStack() as opened:
+    nodes: list[HeldHosts] = []
+    with ExitStack() as opened, ExitStack() as held:
         for host in hosts:
             remote = RemoteHost(host)
             opened.callback(remote.close)
@@ -151,11 +186,10 @@ def _held_nodes(lab: str, what: str, console: Console, *, by_force: bool) -> Ite
                 raise TakenHostError(f"{error}, and --force here does it all the same") from error
             except (HostError, ParseError):
                 continue
+            nodes.append(lock)
             for sentence in lock.taken_from:
                 console.print(f"[yellow]![/yellow] {escape(sentence)}")
-        yield
-        # Those that are gone do not let go of anything; nobody waits for their answers.
-        opened.close()
+        yield nodes
 
 
 def _greets(host: LabHost) -> bool:
@@ -217,10 +251,10 @@ def end_playbook_leftovers(session: Session, console: Console) -> None:
     def end_on(host: RemoteHost) -> str:
         words = carried("playbook_leftovers.py", PLAYBOOK_MARK)
         text = host.run(words, limit_s=_LEFTOVERS_LIMIT_S * host.timeout_scale).stdout
+        found = answered_object(host.name, "playbook_leftovers.py", text)
         try:
-            found = {key: [str(one) for one in value] for key, value in json.loads(text).items()}
-            ended, left = found["ended"], found["left"]
-        except UNREADABLE_JSON as error:
+            ended, left = (list(map(str, found[key])) for key in ("ended", "left"))
+        except (KeyError, TypeError) as error:
             raise ParseError(f"{host.name}: playbook_leftovers.py answered {text[:200]!r}: {error!r}") from error
         if left:
             raise HostError(
@@ -240,7 +274,7 @@ def deployed_fingerprint(server: RemoteHost) -> str | None:
     if result.exit_code != 0:
         return None
     try:
-        found = json.loads(result.stdout).get("fingerprint")
-    except UNREADABLE_JSON:
+        found = answered_object(server.name, DEPLOYED_FILE, result.stdout).get("fingerprint")
+    except ParseError:
         return None
     return str(found) if found else None

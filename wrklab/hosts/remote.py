@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import shlex
 import socket
@@ -19,7 +20,7 @@ import paramiko
 from fabric import Config, Connection
 from paramiko.hostkeys import InvalidHostKey
 
-from wrklab.errors import HostError
+from wrklab.errors import HostError, ParseError
 from wrklab.hosts import channel
 from wrklab.hosts.inventory import LabHost, remedy
 
@@ -122,6 +123,12 @@ class RemoteHost:
     ) -> None:
         """Closes the connection."""
         self.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection that nothing says has ended."""
+        with self._lock:
+            return self._connection is not None and bool(self._connection.is_connected)
 
     def open(self) -> None:
         """Opens the connection unless it is open. Raises HostError saying what to do."""
@@ -241,6 +248,22 @@ def _notice_when_dead(connection: socket.socket) -> None:
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         # Where something is under way unacknowledged, keepalives are not sent (tcp(7)).
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(DEAD_AFTER_S * 1000))
+
+
+def answered_object(host: str, script: str, text: str) -> dict[str, Any]:
+    """The JSON object that a script answered; halves of characters become question marks, as no file can hold them.
+
+    Raises ParseError.
+    """
+    try:
+        found = json.loads(text)
+        if "\\ud" in text.lower():
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise ParseError(f"{host}: {script} answered no JSON ({error}): {text[:200]!r}") from error
+    if not isinstance(found, dict):
+        raise ParseError(f"{host}: {script} answered {type(found).__name__}, an object was expected: {text[:200]!r}")
+    return found
 
 
 def failure_text(result: CommandResult) -> str:
