@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,22 @@ from wrklab.cli.verbs import console, print_json, results
 from wrklab.errors import HostError, ParseError, UnknownNameError, UsageError
 from wrklab.hosts import container_lab, vagrant
 from wrklab.hosts.host_lock import LockHolder, look_at_lock
-from wrklab.hosts.inventory import LabHost, read_hosts, remedy
-from wrklab.hosts.ready import make_lab, take_down
+from wrklab.hosts.inventory import LOADGEN_GROUP, SERVER_GROUP, LabHost, read_hosts, remedy
+from wrklab.hosts.node_calls import NODE_DIR
+from wrklab.hosts.ready import DEPLOYED_FILE, make_lab, take_down
 from wrklab.hosts.remote import RemoteHost
 
 #: No file of the user's or the system's has a say in how a host is reached; one that is gone is noticed.
 _OWN_SETTINGS = ("-F", "none", "-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=15")
+
+#: Prints the parts of what provision and deploy put on a host; the last of each stands for those before.
+_PROVISIONED = f"""
+test -e {NODE_DIR}/server_ctl.py && echo scripts
+command -v wrk >/dev/null && echo wrk
+test -e {DEPLOYED_FILE} && echo record
+true
+"""
+_LOOK_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -142,12 +153,23 @@ def _look(host: LabHost) -> HostStatus:
     remote = RemoteHost(host)
     try:
         lock = look_at_lock(remote)
+        provisioned = remote.run(["sh", "-c", _PROVISIONED], limit_s=_LOOK_LIMIT_S, check=False).stdout.split()
         damaged = [f"its lease record is damaged ({lock.damage}) and counts as none"] if lock.damage else []
-        return HostStatus(host, "", lock.holder, (*damaged,))
+        return HostStatus(host, "", lock.holder, (*damaged, *_provisioning_notes(host, provisioned)))
     except (HostError, ParseError) as error:
         return HostStatus(host, str(error))
     finally:
         remote.close()
+
+
+def _provisioning_notes(host: LabHost, found: Sequence[str]) -> Iterator[str]:
+    """What is missing on a host before it can be measured; `found` are the parts that are there."""
+    if "scripts" not in found:
+        yield f"not provisioned (`invoke provision --lab {host.lab}`; a bench does it by itself)"
+    elif host.group == LOADGEN_GROUP and "wrk" not in found:
+        yield f"provisioned in part: there is no wrk (`invoke provision --lab {host.lab}`)"
+    elif host.group == SERVER_GROUP and "record" not in found:
+        yield f"provisioned, nothing deployed (`invoke deploy --lab {host.lab}`; a bench does it by itself)"
 
 
 def _data(status: HostStatus) -> dict[str, Any]:

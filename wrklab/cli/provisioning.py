@@ -68,10 +68,24 @@ def _clean_up_on(host: LabHost, *, by_force: bool) -> CleanedHost:
     remote = RemoteHost(host)
     try:
         require_usable(remote)
-        with hold_hosts([remote], f"{controller_name()}, cleaning up", by_force=by_force):
+        with hold_hosts([remote], f"{controller_name()}, cleaning up", by_force=by_force) as held:
+            for sentence in (*held.notes, *held.taken_from):
+                console.print(f"[yellow]![/yellow] {escape(sentence)}")
+            _require_scripts(remote)
             return node_calls.clean_up(remote)
     finally:
         remote.close()
+
+
+def _require_scripts(remote: RemoteHost) -> None:
+    """Raises HostError with the next step on a host that was never provisioned, or was reset."""
+    script = f"{node_calls.NODE_DIR}/server_ctl.py"
+    if remote.run(["test", "-e", script], limit_s=node_calls.call_limit_s(remote), check=False).exit_code != 0:
+        lab = remote.host.lab
+        raise HostError(
+            f"{remote.name}: {script} is not there: the host is not provisioned, so no bench left anything on it. "
+            f"Where somebody removed the scripts, `invoke provision --lab {lab}` puts them back"
+        )
 
 
 def _tell_cleaned(host: str, cleaned: CleanedHost) -> None:

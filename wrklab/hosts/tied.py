@@ -17,8 +17,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import cast
 
 from wrklab.paths import PROJECT_DIR
 
@@ -113,9 +114,9 @@ def _supervise(limit_s: float, command: Sequence[str]) -> int:
                 pass
         must_end.set()
 
-    def relay(output: IO[bytes]) -> None:
+    def relay(output: BufferedReader) -> None:
         # A program whose output nobody takes would end by itself, and what it started would belong to nobody.
-        while part := output.read1(_READ_BYTES):  # type: ignore[attr-defined]  a BufferedReader's
+        while part := output.read1(_READ_BYTES):
             with contextlib.suppress(OSError):
                 os.write(1, part)
 
@@ -126,7 +127,7 @@ def _supervise(limit_s: float, command: Sequence[str]) -> int:
     )
     assert process.stdout is not None
     threading.Thread(target=wait_for_starter, daemon=True).start()
-    relaying = threading.Thread(target=relay, args=(process.stdout,), daemon=True)
+    relaying = threading.Thread(target=relay, args=(cast("BufferedReader", process.stdout),), daemon=True)
     relaying.start()
     while process.poll() is None:
         if must_end.wait(_LOOK_EVERY_S) or time.monotonic() > deadline_s:

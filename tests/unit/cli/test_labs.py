@@ -6,7 +6,9 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from wrklab.cli.labs import ssh_command
+import pytest
+
+from wrklab.cli.labs import HostStatus, _provisioning_notes, ssh_command
 from wrklab.hosts.inventory import LabHost
 
 #: ssh drops one that does not exist.
@@ -61,3 +63,20 @@ def test_the_users_own_settings_do_not_count(tmp_path: Path) -> None:
         assert "proxycommand" not in found
         assert found["user"] == "me"
         assert found["stricthostkeychecking"] == ("true" if host.known_hosts_path else "ask")
+
+
+@pytest.mark.parametrize(
+    ("group", "found", "said"),
+    [
+        ("server", [], "not provisioned (`invoke provision --lab own`"),
+        ("server", ["scripts"], "provisioned, nothing deployed (`invoke deploy --lab own`"),
+        ("server", ["scripts", "record"], ""),
+        ("loadgen", ["scripts"], "provisioned in part: there is no wrk"),
+        ("loadgen", ["scripts", "wrk"], ""),
+    ],
+)
+def test_a_host_that_is_provisioned_in_part_is_shown_as_such(group: str, found: list[str], said: str) -> None:
+    """With the next step; one that is complete has no note."""
+    notes = list(_provisioning_notes(replace(HOST, group=group), found))
+    assert [note[: len(said)] for note in notes] == ([said] if said else [])
+    assert HostStatus(HOST, "", None, tuple(notes)).text.startswith("reachable" + (f"; {said}" if said else ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,6 +12,7 @@ from wrklab.cli import provisioning
 from wrklab.errors import HostError, ParseError, WrklabError
 from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.node_calls import CleanedHost
+from wrklab.hosts.remote import CommandResult, RemoteHost
 
 
 @pytest.fixture
@@ -52,3 +54,17 @@ def test_all_hosts_are_cleaned_up(cleaned: tuple[list[str], dict[str, WrklabErro
     """Without a problem nothing is raised."""
     provisioning.clean_up("mylab", by_force=True)
     assert cleaned[0] == ["server", "loadgen_1", "loadgen_2"]
+
+
+def test_a_host_that_was_never_provisioned_has_a_next_step(tmp_path: Path) -> None:
+    """No word of a script that cannot be opened."""
+
+    class Bare:
+        name, timeout_scale = "server", 1.0
+        host = lab(tmp_path, (1,)).server
+
+        def run(self, argv: list[str], *, limit_s: float, check: bool) -> CommandResult:
+            return CommandResult("server", " ".join(argv), 1, "", "", 0.0)
+
+    with pytest.raises(HostError, match=r"server_ctl\.py is not there: the host is not provisioned.*`invoke provision"):
+        provisioning._require_scripts(cast("RemoteHost", Bare()))
