@@ -27,10 +27,11 @@ from wrklab.bench.resume import (
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.catalogue.stack import ONE_CPU_A_PROCESS
+from wrklab.hosts.conditions import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes, shared_cpu_notes
-from wrklab.hosts.machines import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
+from wrklab.protocol.blanking import blanked_words
 from wrklab.results.probe_folder import newest_probe
 from wrklab.results.probe_record import probed_limit
 from wrklab.results.records import PlannedCell, RunPlan
@@ -54,7 +55,9 @@ def run_bench(
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
     cells = order_cells(pairs, seed, aa=request.aa)
     check_room(RESULTS_DIR, len(cells))
-    with ready_hosts(catalogue, request.lab, console, is_forced=request.is_forced) as ready:
+    with ready_hosts(
+        catalogue, request.lab, console, [variant for variant, _ in pairs], is_forced=request.is_forced
+    ) as ready:
         shares, notes = _share_loads(ready, cells)
         plan = _plan(ready, request, cells, seed, [*machine_notes(ready.session.hosts, ready.facts), *notes])
         environment = ready.environment([variant for variant, _ in pairs])
@@ -77,7 +80,9 @@ def resume_bench(
         refuse_other_servers(catalogue, run.plan)
         ended_count = len(run.cells())
         check_room(RESULTS_DIR, len(cells) - ended_count)
-        with ready_hosts(catalogue, run.plan.lab, console, is_forced=is_forced) as ready:
+        with ready_hosts(
+            catalogue, run.plan.lab, console, [cell.variant for cell in cells], is_forced=is_forced
+        ) as ready:
             refuse_other_hosts(ready.session.hosts, run.plan)
             shares, _ = _share_loads(ready, cells)
             environment = ready.environment([cell.variant for cell in cells])
@@ -119,7 +124,7 @@ def _plan(ready: ReadyHosts, request: BenchRequest, cells: Sequence[Cell], seed:
         lab=request.lab,
         created_at_s=time.time(),
         seed=seed,
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join(blanked_words([Path(sys.argv[0]).name, *sys.argv[1:]])),
         scenarios={cell.scenario.name: cell.scenario for cell in cells},
         cells=tuple(planned_cell(session.catalogue, cell, probed[cell.variant.name]) for cell in cells),
         notes=(*ready.readiness.sentences(), *notes),
