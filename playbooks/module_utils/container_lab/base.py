@@ -68,7 +68,7 @@ FILES = {
     "etc/timezone": "Etc/UTC\n",
     "etc/machine-id": "",
 }
-UNITS = Path("etc/systemd/system")
+UNITS = "etc/systemd/system"
 BUILD_LIMIT_S = 1800.0
 # How the folder of a build under way is called.
 UNFINISHED = "making-"
@@ -123,20 +123,21 @@ def _command(settings: MachineSettings, work: Path, root: Path) -> list[str]:
 
 def _customise(root: Path, settings: MachineSettings) -> None:
     for name, text in FILES.items():
-        write(root / name, text)
+        write(root, name, text)
     # Debian starts what it installs; in a node only wrklab starts servers.
-    write(root / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", mode=0o755)
+    write(root, "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", mode=0o755)
     for unit in MASKED:
-        link(root / UNITS / unit, "/dev/null")
+        link(root, f"{UNITS}/{unit}", "/dev/null")
     link(
-        root / UNITS / "multi-user.target.wants/systemd-networkd.service",
+        root,
+        f"{UNITS}/multi-user.target.wants/systemd-networkd.service",
         "/lib/systemd/system/systemd-networkd.service",
     )
-    link(root / "etc/localtime", "/usr/share/zoneinfo/Etc/UTC")
+    link(root, "etc/localtime", "/usr/share/zoneinfo/Etc/UTC")
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     for name, text in settings.certificates.items():
-        write(root / "usr/local/share/ca-certificates" / name, text)
+        write(root, f"usr/local/share/ca-certificates/{name}", text)
     run(["chroot", str(root), "update-ca-certificates"])
     if settings.ca_bundle:
-        write(root / "etc/ssl/certs/ca-certificates.crt", settings.ca_bundle)
+        write(root, "etc/ssl/certs/ca-certificates.crt", settings.ca_bundle)

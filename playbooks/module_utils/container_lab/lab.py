@@ -109,7 +109,9 @@ def _is_whole(node: Node, fingerprint: str) -> bool:
 def _ensure(plan: LabPlan, node: Node) -> bool:
     fingerprint = _fingerprint(plan, node)
     if _is_whole(node, fingerprint):
-        return node_files.write_files(plan, node)
+        # One in which a link stands in the way of our files is made again.
+        with contextlib.suppress(folders.NotAPlainFileError):
+            return node_files.write_files(plan, node)
     remove(node)
     clone = node_files.clone(node, base.base_path(plan.settings))
     node_files.write_files(plan, node)

@@ -20,6 +20,7 @@ from .plan import BRIDGE, NODE_PREFIX, Node
 BOOT_LIMIT_S = 60.0
 POWER_OFF_LIMIT_S = 5.0
 SSH_PORT = 22
+CONSOLE_TAIL_BYTES = 1500
 SYSTEMD_IS_PID_1 = Path("/run/systemd/system")
 # The node runs on cgroup v2 alone, whatever this machine has: each unit then counts its own CPU time.
 PURE_V2 = "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"
@@ -158,8 +159,13 @@ def console_log(node: Node) -> Path:
 def console_tail(node: Node) -> str:
     """The last lines of the console, for an error's text."""
     log = console_log(node)
-    text = log.read_text(errors="replace").strip() if log.exists() else ""
-    return f"Its console ({log}) ends: {text[-1500:] or 'empty'}"
+    text = ""
+    if log.exists():
+        with log.open("rb") as stream:
+            # The node decides how much it writes there.
+            stream.seek(max(0, log.stat().st_size - CONSOLE_TAIL_BYTES))
+            text = stream.read(CONSOLE_TAIL_BYTES).decode(errors="replace").strip()
+    return f"Its console ({log}) ends: {text or 'empty'}"
 
 
 def wait_for_ssh(node: Node, limit_s: float = BOOT_LIMIT_S) -> None:
