@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import functools
 import json
 import os
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ansible.module_utils import module_lock
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -77,8 +78,6 @@ removed_paths: {description: Paths that were removed., type: list, elements: str
 """
 
 _TEXT_LIMIT = 100_000
-#: What is locked: it is there on every host, and no file of ours is left behind.
-_LOCKED = "/var/lib"
 
 
 @dataclass(frozen=True)
@@ -340,14 +339,15 @@ def main() -> None:
     root, manifest = Path(module.params["root"]), Path(module.params["manifest"])
     # Without the contents, which would be printed at -v.
     invocation = {"module_args": {"root": str(root), "manifest": str(manifest)}}
-    # Two names of one machine are provisioned at the same time. Held until this process ends.
-    fcntl.flock(os.open(_LOCKED, os.O_RDONLY), fcntl.LOCK_EX)
+    os.umask(0o022)
     try:
-        options = {name: module.params[name] for name in ("whole_subfolders", "keep_former")}
-        work = plan(wanted_items(module.params), root, manifest, **options)
-        for step in [] if module.check_mode else work.steps:
-            step()
-    except (ValueError, KeyError, OSError) as error:
+        # A look changes nothing, and leaves no trace on a host that is then refused.
+        with contextlib.nullcontext() if module.check_mode else module_lock.held("modules", f"file_set below {root}"):
+            options = {name: module.params[name] for name in ("whole_subfolders", "keep_former")}
+            work = plan(wanted_items(module.params), root, manifest, **options)
+            for step in [] if module.check_mode else work.steps:
+                step()
+    except (ValueError, KeyError, OSError, module_lock.LockedError) as error:
         module.fail_json(msg=f"file_set below {root}: {error}", invocation=invocation)
     module.exit_json(
         changed=bool(work.written or work.removed),

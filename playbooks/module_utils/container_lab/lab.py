@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 
 from . import base, cgroups, folders, keys, network, node_files
-from .commands import ContainerLabError, run, succeeds, wait_until
+from .commands import ContainerLabError, run, succeeds
 from .node import (
     Record,
     answers,
@@ -32,7 +30,6 @@ from .plan import CACHE, NODES, STATE, LabPlan, Node
 LAB_FILE = STATE / "lab.json"
 # How long a running node's sshd may take to greet before the node counts as broken: it may be under full load.
 BUSY_LIMIT_S = 5.0
-LOCK_LIMIT_S = 120.0
 # What each of the lab's modules is told: the plan must come out the same in all of them.
 REQUEST: dict[str, object] = {
     "type": "dict",
@@ -44,34 +41,6 @@ REQUEST: dict[str, object] = {
         "overrides": {"type": "dict", "default": {}},
     },
 }
-
-
-@contextlib.contextmanager
-def lock() -> Iterator[None]:
-    """Hold the lab against another lab.up or lab.down, which may be one whose controller has died: wait for its end.
-
-    Raises:
-        ContainerLabError: the other one did not end.
-    """
-    CACHE.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(CACHE, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if not wait_until(lambda: _locked(descriptor), LOCK_LIMIT_S, pause_s=0.1):
-            raise ContainerLabError(
-                f"another lab.up or lab.down has been at work on this machine for {LOCK_LIMIT_S:g} s: "
-                f"`fuser {CACHE}` shows it"
-            )
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def up(plan: LabPlan) -> bool:

@@ -78,6 +78,24 @@ def test_two_names_of_one_machine_keep_the_value_from_before(tmp_path: Path, net
     assert json.loads((tmp_path / "before.json").read_text()) == {TUNABLE: before}
 
 
+def test_an_interruption_loses_no_value_from_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record is there before the first value is changed."""
+    module = load_plugin(PLAYBOOKS_DIR / "library/kernel_settings.py")
+    monkeypatch.setattr(module, "read", lambda _name: "100")
+    written = []
+
+    def write_and_die(name: str, value: str) -> None:
+        written.append((name, value))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write", write_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        module.settle_with_files({TUNABLE: "3333"}, tmp_path / "60.conf", tmp_path / "before.json", dry=False)
+
+    assert written == [(TUNABLE, "3333")]
+    assert json.loads((tmp_path / "before.json").read_text()) == {TUNABLE: "100"}
+
+
 def test_check_mode_sets_nothing(tmp_path: Path, network_namespace: list[str]) -> None:
     """In check mode the change is told, and neither the kernel nor a file is touched."""
     before = read_in(network_namespace, TUNABLE)
