@@ -52,7 +52,7 @@ options:
   whole_subfolders:
     description:
       - The folders right below root belong to this set. One that holds nothing wanted is removed with all that lies
-        in it, also what others put there.
+        in it, also what others put there. All folders of the set are for everybody to enter.
     type: bool
     default: false
   keep_former:
@@ -194,7 +194,16 @@ def wanted_items(params: dict[str, Any]) -> list[Item]:
         content = None if entry["content"] is None else entry["content"].encode()
         mode = int(entry["mode"] or params["mode"], 8)
         items.append(Item(below(root, entry["path"]), owner, mode, content, entry["link"]))
+    if params["whole_subfolders"]:
+        return [*_folders_above(items, root, owner), *items]
     return items
+
+
+def _folders_above(items: list[Item], root: Path, owner: Owner) -> list[Item]:
+    """The folders between root and the items that are no items themselves, for everybody to enter."""
+    given = {item.path for item in items}
+    above = {parent for path in given for parent in path.parents if root in parent.parents}
+    return [Item(path, owner, 0o755) for path in sorted(above - given)]
 
 
 def temporary_beside(path: Path) -> Path:

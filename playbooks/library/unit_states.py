@@ -135,7 +135,9 @@ def show(names: list[str]) -> list[Unit]:
     return [
         unit
         for start in range(0, len(names), _BATCH_COUNT)
-        for unit in parse_units(systemctl("show", f"--property={_PROPERTIES}", "--", *names[start : start + _BATCH_COUNT]))
+        for unit in parse_units(
+            systemctl("show", f"--property={_PROPERTIES}", "--", *names[start : start + _BATCH_COUNT])
+        )
     ]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -113,8 +115,25 @@ def tool_environment() -> dict[str, str]:
     # Ansible refuses to start under a locale that is not UTF-8; a bare Debian has none but C.UTF-8.
     return os.environ | {
         "ANSIBLE_CONFIG": str(PROJECT_DIR / "ansible.cfg"),
+        "ANSIBLE_HOME": _ansible_home(),
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_FORCE_COLOR": "0",
         "LC_ALL": "C.UTF-8",
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
     }
+
+
+def _ansible_home() -> str:
+    """Where Ansible keeps its own files: below the home where that can be written, else in a folder of this user."""
+    home = Path(os.environ.get("ANSIBLE_HOME") or "~/.ansible").expanduser()
+    if os.access(home if home.exists() else home.parent, os.W_OK):
+        return str(home)
+    place = Path(tempfile.gettempdir()) / f"wrklab-{os.geteuid()}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise ProvisionError(
+            f"{place}: a folder that is user {os.geteuid()}'s alone is expected there, as {home} cannot be written. "
+            "Remove it, or set ANSIBLE_HOME to a folder for Ansible's own files"
+        )
+    return str(place / "ansible")

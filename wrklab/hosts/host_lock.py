@@ -26,7 +26,7 @@ LEASE_S = 30.0
 #: Where a host keeps it: gone with a reboot, as what it guards.
 FOLDER = "/run/wrklab"
 #: Of the environment: what a playbook that this process runs shows to the hosts that it holds.
-TOKEN_VARIABLE = "WRKLAB_LEASE_TOKEN"
+TOKEN_VARIABLE = "WRKLAB_LEASE_TOKEN"  # noqa: S105  a name
 RENEW_EVERY_S = 5.0
 #: A late answer ends the connection that everything shares: slow hosts get their time.
 _ANSWER_LIMIT_S = 30.0

@@ -122,6 +122,7 @@ def _command(settings: MachineSettings, work: Path, root: Path) -> list[str]:
 
 
 def _customise(root: Path, settings: MachineSettings) -> None:
+    root.chmod(0o755)
     for name, text in FILES.items():
         write(root, name, text)
     # Debian starts what it installs; in a node only wrklab starts servers.

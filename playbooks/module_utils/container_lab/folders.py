@@ -36,7 +36,7 @@ def write(root: Path, name: str, text: str, mode: int = 0o644, folder_mode: int 
             return False
         new = f".{last}.{secrets.token_hex(8)}.new"
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
-        with open(descriptor, "wb") as stream:
+        with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             os.fchmod(descriptor, mode)
         _put_in_place(root, name, new, folder)
@@ -100,7 +100,7 @@ def _holds(folder: int, name: str, content: bytes, mode: int) -> bool:
         status = os.fstat(found)
         if not stat.S_ISREG(status.st_mode) or (stat.S_IMODE(status.st_mode), status.st_size) != (mode, len(content)):
             return False
-        with open(f"/proc/self/fd/{found}", "rb") as stream:
+        with Path(f"/proc/self/fd/{found}").open("rb") as stream:
             return stream.read(len(content) + 1) == content
     finally:
         os.close(found)

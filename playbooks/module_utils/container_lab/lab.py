@@ -48,7 +48,10 @@ def up(plan: LabPlan) -> bool:
     network.check_no_overlap(plan)
     started = time.monotonic()
     STATE.mkdir(parents=True, exist_ok=True)
-    STATE.chmod(0o755)
+    # Also where a narrow umask once made them.
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for folder in (CACHE, STATE.parent, STATE):
+        folder.chmod(0o755)
     NODES.mkdir(exist_ok=True)
     # What is in a node's file system is for root alone.
     NODES.chmod(0o700)

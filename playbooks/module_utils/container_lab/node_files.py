@@ -37,6 +37,7 @@ def clone(node: Node, base: Path) -> str:
             return "overlay"
         run(["umount", str(node.root)])
     run(["cp", "--archive", "--reflink=auto", f"{base}/.", str(node.root)], limit_s=300)
+    node.root.chmod(0o755)
     return "copy"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -37,7 +36,7 @@ def host(tmp_path: Path) -> Iterator[list[str]]:
     with subprocess.Popen([unshare, "--mount", "sh", "-c", hold], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"ready\n"
-        yield ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt", f"--wdns={os.getcwd()}"]
+        yield ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt", f"--wdns={Path.cwd()}"]
         holder.kill()
 
 

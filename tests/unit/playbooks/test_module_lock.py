@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from module_lock import LockedError
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of the test's own for locks, not there yet."""
     monkeypatch.setattr(module_lock, "FOLDER", tmp_path / "run")
-    monkeypatch.setattr(module_lock.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     return tmp_path / ("run" if os.geteuid() == 0 else f"wrklab-{os.geteuid()}")
 
 
@@ -75,7 +76,9 @@ def test_a_holder_that_left_no_note_is_named_by_its_command(place: Path) -> None
     """As where root locked the file by hand."""
     with module_lock.held("modules", "a test"):
         pass
-    with subprocess.Popen(["flock", place / "modules.lock", "sh", "-c", "echo held; cat"], stdin=-1, stdout=-1) as flock:
+    with subprocess.Popen(
+        ["flock", place / "modules.lock", "sh", "-c", "echo held; cat"], stdin=-1, stdout=-1
+    ) as flock:
         assert flock.stdin is not None
         assert flock.stdout is not None
         assert flock.stdout.readline() == b"held\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from wrklab.hosts.ansible import tool_environment
-from wrklab.paths import PLAYBOOKS_DIR, PROJECT_DIR
+from wrklab.paths import INVENTORY_DIR, PLAYBOOKS_DIR, PROJECT_DIR
 
 ON_LAB_HOSTS = [PLAYBOOKS_DIR / f"{name}.yml" for name in ("provision", "deploy", "reset")]
 #: A server, three generators (one called like its group), and a machine that is none of ours.
@@ -122,7 +123,8 @@ def with_lease(folder: Path, record: object, *, token: str = "", variables: obje
     play = {"hosts": "server", "gather_facts": False, "tasks": tasks, "vars": {"base_project_dir": str(PROJECT_DIR)}}
     (folder / "play.yml").write_text(json.dumps([play]))
     program = Path(sys.executable).with_name("ansible-playbook")
-    words = [program, "-i", folder / "hosts.json", folder / "play.yml", "-e", json.dumps(variables or {})]
+    extra = json.dumps(variables or {})
+    words: list[str | Path] = [program, "-i", folder / "hosts.json", folder / "play.yml", "-e", extra]
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", WITH_RECORD, "sh", folder / "record.json", *words],
         env=tool_environment() | {"WRKLAB_LEASE_TOKEN": token},
@@ -175,6 +177,29 @@ def test_a_lease_that_has_run_out_or_is_none_holds_nobody_off(tmp_path: Path, re
     assert "it went on" in with_lease(tmp_path, {**record, "expires_boot_s": 1.0})
     assert "it went on" in with_lease(tmp_path, {**record, "expires_boot_s": "soon"})
     assert "it went on" in with_lease(tmp_path, [])
+
+
+@pytest.mark.parametrize("lab", ["container", "vagrant", "example_ssh"])
+def test_host_keys_are_found_whatever_the_path_is(lab: str) -> None:
+    """Blanks and apostrophes reach ssh as they are, also on the way through a jump host."""
+    path = "/srv/it's a lab/known_hosts"
+    given = json.dumps({"lab_known_hosts": path, "lab_jump_host": "me@gate:2222", "lab_jump_key": "/a key"})
+    program = Path(sys.executable).with_name("ansible")
+    words = ["-m", "ansible.builtin.debug", "-a", "var=ansible_ssh_common_args", "-e", given, "server", "--one-line"]
+    done = subprocess.run(
+        [program, "-i", INVENTORY_DIR / lab, *words], env=tool_environment(), capture_output=True, text=True, check=True
+    )
+    shown = yaml.safe_load(done.stdout.split("=>", 1)[1])["ansible_ssh_common_args"]
+
+    heard = subprocess.run(
+        ["ssh", "-F", "/dev/null", *shlex.split(shown), "-G", "host"], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert f"userknownhostsfile {path}\n" in heard
+    if lab == "example_ssh":
+        proxy = heard.split("proxycommand ")[1].splitlines()[0]
+        assert shlex.split(proxy)[1:6] == ["-i", "/a key", "-o", "IdentitiesOnly=yes", "-o"]
+        assert f'UserKnownHostsFile="{path}"' in shlex.split(proxy)
 
 
 def test_provisioning_waits_for_a_machines_own_updates() -> None:

@@ -1,4 +1,4 @@
-"""The module trusted_certificates, with an update-ca-certificates that does what Debian's does, in folders of the test."""
+"""The module trusted_certificates, with a stand-in for update-ca-certificates, in folders of the test."""
 
 from __future__ import annotations
 

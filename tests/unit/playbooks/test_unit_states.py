@@ -57,7 +57,12 @@ class Host:
         (self.folder / "units.json").write_text(json.dumps(units))
 
     def settle(
-        self, known: list[str] | None = None, stopped: list[str] | None = None, started: list[str] | None = None, *, dry: bool = False
+        self,
+        known: list[str] | None = None,
+        stopped: list[str] | None = None,
+        started: list[str] | None = None,
+        *,
+        dry: bool = False,
     ) -> Any:  # noqa: ANN401
         """What the module does for these names."""
         return self.module.settle(known or [], stopped or [], started or [], dry=dry)
@@ -143,5 +148,5 @@ def test_a_look_changes_nothing(host: Host) -> None:
 
 def test_what_systemctl_says_is_the_error(host: Host) -> None:
     """With the command."""
-    with pytest.raises(host.module.SystemctlError, match=r"systemctl stop x.service: exit status 1, said: Unit x.service"):
+    with pytest.raises(host.module.SystemctlError, match=r"stop x.service: exit status 1, said: Unit x.service"):
         host.module.systemctl("stop", "x.service")
