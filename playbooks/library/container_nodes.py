@@ -65,7 +65,10 @@ def main() -> None:
     try:
         with module_lock.held("container_lab", f"container_nodes, state {module.params['state']}"):
             if module.params["state"] == "present":
-                changed = lab.up(make_plan(module.params["request"]))
+                plan = make_plan(module.params["request"])
+                changed = lab.up(plan)
+                for warning in lab.warnings(plan):
+                    module.warn(warning)
             else:
                 changed = lab.down(purge=module.params["purge"])
     except (ContainerLabError, module_lock.LockedError, OSError) as error:

@@ -62,6 +62,8 @@ class ContainerLabStatus:
     cpus_shared: bool
     created_at: float | None
     request: Mapping[str, Any]
+    #: Of this machine, for whoever made the lab.
+    usable_cpus: tuple[int, ...]
 
     @property
     def up(self) -> bool:
@@ -90,10 +92,17 @@ def status() -> ContainerLabStatus:
         with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
             nodes = tuple(pool.map(lambda item: _node_status(*item), hosts.items()))
         return ContainerLabStatus(
-            content["network"], nodes, content["cpus_shared"], content["created_at"], content["request"]
+            content["network"],
+            nodes,
+            content["cpus_shared"],
+            content["created_at"],
+            content["request"],
+            tuple(content["usable_cpus"]),
         )
     except FileNotFoundError:
-        return ContainerLabStatus(f"{wanted_network()}.0/24", (), cpus_shared=False, created_at=None, request={})
+        return ContainerLabStatus(
+            f"{wanted_network()}.0/24", (), cpus_shared=False, created_at=None, request={}, usable_cpus=()
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabError(
             f"{LAB_FILE}: cannot be read as lab_up writes it ({error!r}); run lab.down, then lab.up"
@@ -161,7 +170,13 @@ def _is_up_as_asked(found: ContainerLabStatus, loadgens: int | None) -> bool:
     if loadgens is not None:
         asked |= {"loadgens": loadgens, "server_cpus": [], "loadgen_cpus": []}
     is_as_asked = all(found.request.get(key) == value for key, value in asked.items())
-    return is_as_asked and found.up and _network_is_whole(found)
+    return is_as_asked and found.up and _network_is_whole(found) and not _are_more_cpus_there(found)
+
+
+def _are_more_cpus_there(found: ContainerLabStatus) -> bool:
+    """Whether this machine gives more CPUs than when the lab was made, and nobody has said which to take."""
+    is_chosen = found.request.get("server_cpus") or found.request.get("loadgen_cpus")
+    return not is_chosen and os.sched_getaffinity(0) > set(found.usable_cpus)
 
 
 def _shape(request: Mapping[str, Any]) -> dict[str, object]:

@@ -25,8 +25,6 @@ from wrklab.hosts.remote import RemoteHost
 LEASE_S = 30.0
 #: Where a host keeps it: gone with a reboot, as what it guards.
 FOLDER = "/run/wrklab"
-#: Of the environment: what a playbook that this process runs shows to the hosts that it holds.
-TOKEN_VARIABLE = "WRKLAB_LEASE_TOKEN"  # noqa: S105  a name
 RENEW_EVERY_S = 5.0
 #: A late answer ends the connection that everything shares: slow hosts get their time.
 _ANSWER_LIMIT_S = 30.0
@@ -143,22 +141,7 @@ def hold_hosts(hosts: Sequence[RemoteHost], owner: str, *, by_force: bool = Fals
         locks = [_HostLock(host, owner, token, by_force=by_force) for host in hosts]
         for lock in locks:
             held.enter_context(lock.held())
-        held.enter_context(_passed_to_children(token))
         yield HeldHosts(locks)
-
-
-@contextmanager
-def _passed_to_children(token: str) -> Iterator[None]:
-    """Let the playbooks of this process see that it holds the hosts (playbooks/roles/base/tasks/lease.yml)."""
-    former = os.environ.get(TOKEN_VARIABLE)
-    os.environ[TOKEN_VARIABLE] = token
-    try:
-        yield
-    finally:
-        if former is None:
-            del os.environ[TOKEN_VARIABLE]
-        else:
-            os.environ[TOKEN_VARIABLE] = former
 
 
 @dataclass(frozen=True)

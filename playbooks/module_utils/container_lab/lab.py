@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -60,7 +61,7 @@ def up(plan: LabPlan) -> bool:
     changed += _in_parallel(lambda node: _ensure(plan, node), plan.nodes)
     if any(changed):
         _check_generators_reach(plan.nodes[0], plan)
-    if any(changed) or not LAB_FILE.exists():
+    if any(changed) or not _is_written_as_now():
         _write_lab_file(plan, time.monotonic() - started)
     return any(changed)
 
@@ -138,6 +139,26 @@ def known_nodes() -> list[Node]:
     return list(found.values())
 
 
+def _is_written_as_now() -> bool:
+    """Whether lab.json is there and knows this machine's CPUs: what has changed since makes no new node by itself."""
+    try:
+        return set(json.loads(LAB_FILE.read_text())["usable_cpus"]) == os.sched_getaffinity(0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def warnings(plan: LabPlan) -> list[str]:
+    """What whoever makes this lab should know."""
+    found = []
+    if plan.cpus_shared:
+        shared = sorted(set(plan.nodes[0].cpus).intersection(*(node.cpus for node in plan.nodes[1:])))
+        found.append(
+            f"server and generator share CPU {', '.join(map(str, shared)) or 'numbers'}: every rate is of both together. "
+            f"This process may use {sorted(os.sched_getaffinity(0))} only; with more, `lab.up` makes the nodes again"
+        )
+    return found
+
+
 def _write_lab_file(plan: LabPlan, took_s: float) -> None:
     records = {node: read_record(node) for node in plan.nodes}
     content = {
@@ -145,6 +166,8 @@ def _write_lab_file(plan: LabPlan, took_s: float) -> None:
         "bridge_address": plan.bridge_address,
         "hosts": {node.name: _host_entry(plan, node, record) for node, record in records.items()},
         "cpus_shared": plan.cpus_shared,
+        # Of this machine for whoever made the lab: where there are more now, the nodes are made again.
+        "usable_cpus": sorted(os.sched_getaffinity(0)),
         "descriptor_ceiling": min(record.descriptor_ceiling for record in records.values() if record),
         "created_at": time.time(),
         "took_s": round(took_s, 3),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import time
@@ -109,20 +108,6 @@ def test_a_second_controller_is_refused_with_who_holds_it(host: HereHost) -> Non
     assert holder_of(hosts(host)[0]) is None
     with hold_hosts(hosts(host), "you"):
         pass
-
-
-def test_children_of_the_holder_can_show_that_it_holds_the_host(
-    host: HereHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the token of the lease, which a playbook asks for; nobody else is given it, and it goes with the lease."""
-    monkeypatch.delenv(host_lock.TOKEN_VARIABLE, raising=False)
-
-    with hold_hosts(hosts(host), "me"):
-        told = holder_of(cast("RemoteHost", host))
-        assert told is not None
-        assert os.environ[host_lock.TOKEN_VARIABLE] == told.token
-
-    assert host_lock.TOKEN_VARIABLE not in os.environ
 
 
 def test_a_cut_connection_keeps_the_lock(host: HereHost) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 
 import pytest
-from container_lab import apt_settings, cgroups, folders, network, pip_settings
+from container_lab import apt_settings, cgroups, folders, lab, network, pip_settings
 from container_lab.commands import ContainerLabError
 from container_lab.cpus import parse_cpu_list, share_out, split_cores
 from container_lab.plan import make_plan
@@ -87,6 +88,14 @@ def test_addresses_of_nodes() -> None:
         "loadgen_2": "10.86.77.22",
         "loadgen_3": "10.86.77.23",
     }
+
+
+def test_shared_cpus_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With which they are, and what to do; where each side has its own there is nothing to report."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3})
+    assert lab.warnings(make_plan(REQUEST))[0].startswith("server and generator share CPU 3: ")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+    assert lab.warnings(make_plan(REQUEST)) == []
 
 
 ONE_LINE = """\

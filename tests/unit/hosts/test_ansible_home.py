@@ -1,4 +1,4 @@
-"""What Ansible is started with."""
+"""Where Ansible keeps its own files."""
 
 from __future__ import annotations
 
