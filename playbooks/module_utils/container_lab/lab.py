@@ -18,6 +18,7 @@ from .node import (
     Record,
     answers,
     descriptor_ceiling,
+    follow_reboot,
     is_alive,
     launch,
     read_record,
@@ -61,7 +62,7 @@ def up(plan: LabPlan) -> bool:
     changed += _in_parallel(lambda node: _ensure(plan, node), plan.nodes)
     if any(changed):
         _check_generators_reach(plan.nodes[0], plan)
-    if any(changed) or not _is_written_as_now():
+    if any(changed) or not _is_written_as_now(plan):
         _write_lab_file(plan, time.monotonic() - started)
     return any(changed)
 
@@ -73,6 +74,7 @@ def _fingerprint(plan: LabPlan, node: Node) -> str:
 
 
 def _is_whole(node: Node, fingerprint: str) -> bool:
+    follow_reboot(node)
     record = read_record(node)
     if record is None or not is_alive(record) or not network.has_ports():
         return False
@@ -139,10 +141,17 @@ def known_nodes() -> list[Node]:
     return list(found.values())
 
 
-def _is_written_as_now() -> bool:
-    """Whether lab.json is there and knows this machine's CPUs: what has changed since makes no new node by itself."""
+def _is_written_as_now(plan: LabPlan) -> bool:
+    """Whether lab.json is there and knows the nodes' processes and this machine's CPUs.
+
+    A node that has rebooted has another process, and CPUs may have come that no node takes.
+    """
     try:
-        return set(json.loads(LAB_FILE.read_text())["usable_cpus"]) == os.sched_getaffinity(0)
+        content = json.loads(LAB_FILE.read_text())
+        processes = {name: (host["pid"], host["start_ticks"]) for name, host in content["hosts"].items()}
+        records = {node.name: read_record(node) for node in plan.nodes}
+        known = {name: (record.pid, record.start_ticks) for name, record in records.items() if record}
+        return processes == known and set(content["usable_cpus"]) == os.sched_getaffinity(0)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -151,9 +160,9 @@ def warnings(plan: LabPlan) -> list[str]:
     """What whoever makes this lab should know."""
     found = []
     if plan.cpus_shared:
-        shared = sorted(set(plan.nodes[0].cpus).intersection(*(node.cpus for node in plan.nodes[1:])))
+        shared = set(plan.nodes[0].cpus) & {cpu for node in plan.nodes[1:] for cpu in node.cpus}
         found.append(
-            f"server and generator share CPU {', '.join(map(str, shared)) or 'numbers'}: every rate is of both together. "
+            f"server and generator share CPU {', '.join(map(str, sorted(shared)))}: every rate is of both together. "
             f"This process may use {sorted(os.sched_getaffinity(0))} only; with more, `lab.up` makes the nodes again"
         )
     return found

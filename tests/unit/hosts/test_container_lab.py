@@ -162,11 +162,11 @@ def test_what_nft_does_not_tell_is_no_table(tmp_path: Path, monkeypatch: pytest.
 def test_a_lab_of_fewer_cpus_than_there_are_is_made_again(  # noqa: PLR0913  fixtures, and one case a row
     machine: Path,
     played: Played,
+    *,
     monkeypatch: pytest.MonkeyPatch,
     before: set[int],
     now: set[int],
     chosen: list[int],
-    *,
     is_remade: bool,
 ) -> None:
     """As after `taskset -c 0 ./inv lab.up`; one who has fewer for a while, or chose them, keeps the lab."""
