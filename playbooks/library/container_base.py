@@ -45,6 +45,8 @@ def main() -> None:
     module = AnsibleModule(argument_spec={"request": REQUEST | {"required": True}})
     # Whatever the user's is: what is made here, other users of the nodes must be able to reach.
     os.umask(0o022)
+    # mmdebstrap's apt goes by them, and sudo has dropped them.
+    os.environ.update({name: value for name, value in module.params["request"]["environment"].items() if value})
     try:
         settings = make_plan(module.params["request"]).settings
         with module_lock.held("container_lab", "container_base"):

@@ -28,6 +28,7 @@ options:
       stack_dir: {description: Folder of the stack; its sources are in app/ below it., type: path, required: true}
       toolchain: {description: Virtual environment that holds go., type: path, required: true}
       digest: {description: What changes when the sources or the toolchain do., type: str, required: true}
+  proxy: {description: URL of the proxy that modules come through; empty for none., type: str, default: ''}
 """
 
 EXAMPLES = r"""
@@ -124,8 +125,11 @@ def main() -> None:
         "digest": {"type": "str", "required": True},
     }
     builds = {"type": "list", "elements": "dict", "required": True, "options": options}
-    module = AnsibleModule(argument_spec={"builds": builds}, supports_check_mode=True)
+    proxy = {"type": "str", "default": "", "no_log": True}
+    module = AnsibleModule(argument_spec={"builds": builds, "proxy": proxy}, supports_check_mode=True)
     os.umask(0o022)
+    if module.params["proxy"]:
+        os.environ.update(http_proxy=module.params["proxy"], https_proxy=module.params["proxy"])
     wanted = [
         Build(Path(entry["stack_dir"]), Path(entry["toolchain"]), entry["digest"]) for entry in module.params["builds"]
     ]

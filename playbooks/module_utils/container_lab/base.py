@@ -110,8 +110,15 @@ def _command(settings: MachineSettings, work: Path, root: Path) -> list[str]:
     command.append("--skip=cleanup/apt/lists")
     if Path(DEBIAN_KEYRING).exists():
         command.append(f"--keyring={DEBIAN_KEYRING}")
-    proxies = tuple(f'{name} "{url}"' for name, url in settings.apt_proxies.items())
-    command += [f"--aptopt={option}" for option in (*APT_OPTIONS, *proxies)]
+    command += [f"--aptopt={option}" for option in APT_OPTIONS]
+    if settings.apt_proxies:
+        # A proxy's URL may hold a password, and every user of this machine sees command lines.
+        proxies = work / "apt_proxies.conf"
+        proxies.touch(mode=0o600)
+        proxies.write_text(
+            "".join(f'{name} "{url}";\n' for name, url in settings.apt_proxies.items()), encoding="utf-8"
+        )
+        command.append(f"--aptopt={proxies}")
     command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
     command += [SUITE, str(root)]
     if settings.apt_sources:
@@ -122,7 +129,8 @@ def _command(settings: MachineSettings, work: Path, root: Path) -> list[str]:
 
 
 def _customise(root: Path, settings: MachineSettings) -> None:
-    root.chmod(0o755)
+    # For root alone: it holds APT's proxies. A node's own `/` is that of its clone.
+    root.chmod(0o700)
     for name, text in FILES.items():
         write(root, name, text)
     # Debian starts what it installs; in a node only wrklab starts servers.

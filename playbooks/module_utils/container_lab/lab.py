@@ -40,7 +40,9 @@ REQUEST: dict[str, object] = {
         "loadgens": {"type": "int", "default": 1},
         "server_cpus": {"type": "list", "elements": "int"},
         "loadgen_cpus": {"type": "list", "elements": "int"},
-        "overrides": {"type": "dict", "default": {}},
+        # URLs in them may hold passwords.
+        "overrides": {"type": "dict", "default": {}, "no_log": True},
+        "environment": {"type": "dict", "default": {}, "no_log": True},
     },
 }
 

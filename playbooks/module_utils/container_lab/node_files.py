@@ -25,6 +25,7 @@ def binds(node: Node) -> dict[Path, str]:
 
 def clone(node: Node, base: Path) -> str:
     """Make the node's root from the base; `overlay`, or `copy` where the file system below cannot carry an overlay."""
+    base.chmod(0o700)
     upper, work = node.place / "upper", node.place / "work"
     for folder in (node.root, upper, work, *binds(node)):
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from container_lab import apt_settings, cgroups, folders, lab, network, pip_settings
+from container_lab import apt_settings, base, cgroups, folders, lab, machine, network, pip_settings
 from container_lab.commands import ContainerLabError
 from container_lab.cpus import parse_cpu_list, share_out, split_cores
 from container_lab.plan import make_plan
@@ -152,6 +152,28 @@ def test_proxies_on_the_loopback_stay_behind() -> None:
     assert apt_settings.parse_proxies(dump) == {
         "Acquire::http::Proxy": "http://proxy.example.test:3128",
         "Acquire::http::Proxy::mirror.example.test": "DIRECT",
+    }
+
+
+def test_a_proxys_password_is_on_no_command_line(tmp_path: Path) -> None:
+    """mmdebstrap is given a file that only root can read: every user sees command lines."""
+    proxy = "http://me:secret@proxy.example.test:3128"
+    settings = machine.read_settings({"apt_proxy": proxy, "ca_bundle": "", "apt_sources": ""}, {})
+
+    command = base._command(settings, tmp_path, tmp_path / "root")
+
+    assert [word for word in command if "secret" in word] == []
+    assert f"--aptopt={tmp_path}/apt_proxies.conf" in command
+    text = (tmp_path / "apt_proxies.conf").read_text()
+    assert text == f'Acquire::http::Proxy "{proxy}";\nAcquire::https::Proxy "{proxy}";\n'
+    assert (tmp_path / "apt_proxies.conf").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_users_environment_counts_not_that_of_root() -> None:
+    """It comes with the request, as sudo drops it."""
+    own = {"https_proxy": "http://proxy.example.test:3128", "http_proxy": ""}
+    assert make_plan(REQUEST | {"environment": own}).settings.proxies == {
+        "https_proxy": "http://proxy.example.test:3128"
     }
 
 
