@@ -17,6 +17,7 @@ from .commands import ContainerLabError, run, succeeds
 from .node import (
     Record,
     answers,
+    cgroup_controllers,
     descriptor_ceiling,
     follow_reboot,
     is_alive,
@@ -118,8 +119,9 @@ def _complete_record(node: Node) -> None:
     record = read_record(node)
     if record is None:
         raise ContainerLabError(f"node {node.name}: its record went away while it was booting: is a lab.down at work?")
+    controllers = cgroup_controllers(record.pid)
     ceiling = descriptor_ceiling(record.pid)
-    write_record(node, replace(record, descriptor_ceiling=ceiling))
+    write_record(node, replace(record, descriptor_ceiling=ceiling, cgroup_controllers=controllers))
 
 
 def _in_parallel(do: Callable[[Node], bool], nodes: Sequence[Node]) -> list[bool]:
@@ -205,6 +207,8 @@ def _host_entry(plan: LabPlan, node: Node, record: Record | None) -> dict[str, o
         "cpus": list(node.cpus),
         "cpu_separation": "shared" if plan.cpus_shared else record.cpu_separation,
         "descriptor_ceiling": record.descriptor_ceiling,
+        # What limits of units hold there: MemoryMax needs `memory`, TasksMax `pids`, CPUQuota `cpu`.
+        "cgroup_controllers": list(record.cgroup_controllers),
         "clone": record.clone,
         "pid": record.pid,
         "start_ticks": record.start_ticks,

@@ -52,6 +52,7 @@ class Record:
     clone: str
     cpu_separation: str
     descriptor_ceiling: int = 0
+    cgroup_controllers: tuple[str, ...] = ()
 
 
 def record_path(node: Node) -> Path:
@@ -62,8 +63,9 @@ def record_path(node: Node) -> Path:
 def read_record(node: Node) -> Record | None:
     """The record of a node that was launched; None where there is none that can be read."""
     try:
-        return Record(**json.loads(record_path(node).read_text()))
-    except (OSError, ValueError, TypeError):
+        content = json.loads(record_path(node).read_text())
+        return Record(**content | {"cgroup_controllers": tuple(content["cgroup_controllers"])})
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -219,9 +221,7 @@ def descriptor_ceiling(pid: int) -> int:
         ContainerLabError: the node's PID 1, a child of systemd-nspawn's, is not there.
     """
     try:
-        if Path(f"/proc/{pid}/comm").read_text().strip() != "systemd-nspawn":
-            pid = _last_child(pid)
-        init = _last_child(pid)
+        init = _init_process(pid)
         text = Path(f"/proc/{init}/limits").read_text()
     except (OSError, IndexError) as error:
         raise ContainerLabError(f"process {pid}: systemd-nspawn has no child: the node ended just now") from error
@@ -229,6 +229,28 @@ def descriptor_ceiling(pid: int) -> int:
     if limit is None:
         raise ContainerLabError(f"/proc/{init}/limits: no line of open files with a number: {text}")
     return int(limit[1])
+
+
+def cgroup_controllers(pid: int) -> tuple[str, ...]:
+    """What the node's systemd can limit and count for its units; without `memory`, say, MemoryMax has no effect there.
+
+    `pid` is the launcher's. Raises ContainerLabError as `descriptor_ceiling`.
+    """
+    try:
+        text = Path(f"/proc/{_init_process(pid)}/cgroup").read_text()
+    except (OSError, IndexError) as error:
+        raise ContainerLabError(f"process {pid}: systemd-nspawn has no child: the node ended just now") from error
+    group = next((line.removeprefix("0::") for line in text.splitlines() if line.startswith("0::")), None)
+    mounts = [each.mount for each in cgroups.parse_hierarchies(Path("/proc/self/mountinfo").read_text())]
+    files = [mount / (group or "").lstrip("/") / "cgroup.controllers" for mount in mounts]
+    return next((tuple(sorted(file.read_text().split())) for file in files if group and file.exists()), ())
+
+
+def _init_process(pid: int) -> int:
+    """The node's PID 1; `pid` is nspawn's or its launcher's. Raises OSError, IndexError."""
+    if Path(f"/proc/{pid}/comm").read_text().strip() != "systemd-nspawn":
+        pid = _last_child(pid)
+    return _last_child(pid)
 
 
 def _last_child(pid: int) -> int:

@@ -36,8 +36,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keys]:
     home.chmod(0o700)
 
     def gpg(*words: str) -> str:
-        command = ["gpg", "--homedir", home, "--batch", "--passphrase", "", "--quiet", *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        command = ["gpg", "--homedir", str(home), "--batch", "--passphrase", "", "--quiet", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout
 
     for name in ("publisher", "other"):
         gpg("--quick-generate-key", f"{name}@example.test", "ed25519", "sign")
