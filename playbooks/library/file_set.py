@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
@@ -350,12 +349,14 @@ def main() -> None:
     invocation = {"module_args": {"root": str(root), "manifest": str(manifest)}}
     os.umask(0o022)
     try:
-        # A look changes nothing, and leaves no trace on a host that is then refused.
-        with contextlib.nullcontext() if module.check_mode else module_lock.held("modules", f"file_set below {root}"):
-            options = {name: module.params[name] for name in ("whole_subfolders", "keep_former")}
-            work = plan(wanted_items(module.params), root, manifest, **options)
-            for step in [] if module.check_mode else work.steps:
-                step()
+        options = {name: module.params[name] for name in ("whole_subfolders", "keep_former")}
+        work = plan(wanted_items(module.params), root, manifest, **options)
+        # A look leaves no trace on a host, and nothing to do needs no lock.
+        if work.steps and not module.check_mode:
+            with module_lock.held("modules", f"file_set below {root}"):
+                work = plan(wanted_items(module.params), root, manifest, **options)
+                for step in work.steps:
+                    step()
     except (ValueError, KeyError, OSError, module_lock.LockedError) as error:
         module.fail_json(msg=f"file_set below {root}: {error}", invocation=invocation)
     module.exit_json(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -151,9 +150,11 @@ def main() -> None:
     dry = module.check_mode
     os.umask(0o022)
     try:
-        # A look changes nothing, and leaves no trace on a host that is then refused.
-        with contextlib.nullcontext() if dry else module_lock.held("modules", f"kernel_settings of {file}"):
-            outcome = settle_with_files(wanted, file, record, dry=dry)
+        outcome = settle_with_files(wanted, file, record, dry=True)
+        # A look leaves no trace on a host, and nothing to do needs no lock.
+        if outcome.changed and not dry:
+            with module_lock.held("modules", f"kernel_settings of {file}"):
+                outcome = settle_with_files(wanted, file, record, dry=False)
     except (OSError, ValueError, module_lock.LockedError) as error:
         module.fail_json(msg=f"kernel_settings: {error}")
     module.exit_json(changed=outcome.changed, set=outcome.set, put_back=outcome.put_back, left_out=outcome.left_out)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import os
 import pwd
@@ -69,6 +68,12 @@ def check(names: list[str]) -> None:
             )
 
 
+def difference(wanted: list[str]) -> tuple[list[str], list[str]]:
+    """The accounts to make and those to remove. Raises AccountError as `check`."""
+    check(wanted)
+    return [name for name in wanted if name not in ours()], sorted(ours() - set(wanted))
+
+
 def _is_there(find: Callable[[str], object], name: str) -> bool:
     try:
         find(name)
@@ -100,11 +105,11 @@ def main() -> None:
     wanted = list(dict.fromkeys(module.params["names"]))
     os.environ["PATH"] = f"/usr/sbin:/sbin:{os.environ.get('PATH', '/usr/bin:/bin')}"
     try:
-        with contextlib.nullcontext() if module.check_mode else module_lock.held("modules", "lab_accounts"):
-            check(wanted)
-            made = [name for name in wanted if name not in ours()]
-            removed = sorted(ours() - set(wanted))
-            if not module.check_mode:
+        made, removed = difference(wanted)
+        # A look leaves no trace on a host, and nothing to do needs no lock.
+        if (made or removed) and not module.check_mode:
+            with module_lock.held("modules", "lab_accounts"):
+                made, removed = difference(wanted)
                 for name in made:
                     make(name)
                 for name in removed:
