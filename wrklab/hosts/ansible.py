@@ -6,7 +6,9 @@ import configparser
 import json
 import os
 import re
+import stat
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +119,7 @@ def tool_environment() -> dict[str, str]:
     return own | {
         "ANSIBLE_CONFIG": str(PROJECT_DIR / "ansible.cfg"),
         "ANSIBLE_SSH_ARGS": f"{_ssh_args()} -o SetEnv={PLAYBOOK_MARK}=1",
+        "ANSIBLE_HOME": _ansible_home(),
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_FORCE_COLOR": "0",
         "LC_ALL": "C.UTF-8",
@@ -128,3 +131,19 @@ def _ssh_args() -> str:
     settings = configparser.ConfigParser(interpolation=None)
     settings.read(PROJECT_DIR / "ansible.cfg", encoding="utf-8")
     return settings["ssh_connection"]["ssh_args"]
+
+
+def _ansible_home() -> str:
+    """Where Ansible keeps its own files: below the home where that can be written, else in a folder of this user."""
+    home = Path(os.environ.get("ANSIBLE_HOME") or "~/.ansible").expanduser()
+    if os.access(home if home.exists() else home.parent, os.W_OK):
+        return str(home)
+    place = Path(tempfile.gettempdir()) / f"wrklab-{os.geteuid()}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise ProvisionError(
+            f"{place}: a folder that is user {os.geteuid()}'s alone is expected there, as {home} cannot be written. "
+            "Remove it, or set ANSIBLE_HOME to a folder for Ansible's own files"
+        )
+    return str(place / "ansible")

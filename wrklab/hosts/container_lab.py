@@ -63,6 +63,8 @@ class ContainerLabStatus:
     cpus_shared: bool
     created_at: float | None
     request: Mapping[str, Any]
+    #: Of this machine, for whoever made the lab.
+    usable_cpus: tuple[int, ...]
 
     @property
     def up(self) -> bool:
@@ -91,10 +93,17 @@ def status() -> ContainerLabStatus:
         with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
             nodes = tuple(pool.map(lambda item: _node_status(*item), hosts.items()))
         return ContainerLabStatus(
-            content["network"], nodes, content["cpus_shared"], content["created_at"], content["request"]
+            content["network"],
+            nodes,
+            content["cpus_shared"],
+            content["created_at"],
+            content["request"],
+            tuple(content["usable_cpus"]),
         )
     except FileNotFoundError:
-        return ContainerLabStatus(f"{wanted_network()}.0/24", (), cpus_shared=False, created_at=None, request={})
+        return ContainerLabStatus(
+            f"{wanted_network()}.0/24", (), cpus_shared=False, created_at=None, request={}, usable_cpus=()
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabError(
             f"{LAB_FILE}: cannot be read as lab_up writes it ({error!r}); run lab.down, then lab.up"
@@ -196,7 +205,13 @@ def _is_up_as_wanted(found: ContainerLabStatus, loadgens: int | None) -> bool:
     if loadgens is not None:
         wanted |= {"loadgens": loadgens, "server_cpus": [], "loadgen_cpus": []}
     is_as_wanted = all(found.request.get(key) == value for key, value in wanted.items())
-    return is_as_wanted and found.up and _network_is_complete(found)
+    return is_as_wanted and found.up and _network_is_complete(found) and not _are_more_cpus_there(found)
+
+
+def _are_more_cpus_there(found: ContainerLabStatus) -> bool:
+    """Whether this machine gives more CPUs than when the lab was made, and nobody has said which to take."""
+    is_chosen = found.request.get("server_cpus") or found.request.get("loadgen_cpus")
+    return not is_chosen and os.sched_getaffinity(0) > set(found.usable_cpus)
 
 
 def _shape(request: Mapping[str, Any]) -> dict[str, object]:
