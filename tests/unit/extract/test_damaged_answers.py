@@ -9,6 +9,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from tests.unit.handmade_records import handmade_cell, handmade_planned
 from wrklab.bench.cell_run import CellRaw, run_cell
 from wrklab.bench.plan import Cell
-from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.errors import ParseError, WrklabError
 from wrklab.extract.cell import cell_outcome
 from wrklab.hosts import node_calls
@@ -170,10 +171,15 @@ class SayingSession:
         return 8080
 
 
+@cache
+def catalogue() -> Catalogue:
+    """Read once: hundreds of damaged cells are driven with it."""
+    return read_catalogue()
+
+
 def said_in_a_cell(told: dict[str, Any]) -> CellRaw:
     """What comes of a cell that is driven on hosts which say this."""
-    catalogue = read_catalogue()
-    cell = Cell(catalogue.variants["go_net_http"], catalogue.scenario("smoke"), round_number=1)
+    cell = Cell(catalogue().variants["go_net_http"], catalogue().scenario("smoke"), round_number=1)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(node_calls, "start_server", lambda *_: 1000.0)
         patched.setattr(node_calls, "run_load", lambda *_: told["load"])
