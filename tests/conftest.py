@@ -6,7 +6,7 @@ Dots would say nothing for the minutes that a lab test may take.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable
 
 import pytest
@@ -46,8 +46,8 @@ class Progress:
         self._workers_count = max(1, int(getattr(config.option, "numprocesses", None) or 1))
         self._totals: Counter[str] = Counter()
         self._ended: Counter[str] = Counter()
-        self._seconds: Counter[str] = Counter()
-        self._test_s: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._test_s: defaultdict[str, float] = defaultdict(float)
         self._outcomes: dict[str, str] = {}
         self._began_s = time.monotonic()
 

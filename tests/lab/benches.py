@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wrklab.bench.answer_checks import process_specs
+from wrklab.hosts.host_lock import holder_of
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
@@ -19,7 +20,7 @@ from wrklab.paths import PROJECT_DIR, RESULTS_DIR
 from wrklab.results.records import CellRecord
 from wrklab.results.run_folder import Run, run_ids
 
-#: Every unit of ours that may run on a host.
+#: Every unit of wrklab's that may run on a host.
 UNITS = "wrklab-*"
 CONNECTIONS = 60
 THREADS = 2
@@ -35,11 +36,11 @@ ENDING_LIMIT_S = 150.0
 class RunningBench:
     """`invoke bench` under way, in a session of its own."""
 
-    def __init__(self, *words: str, dies_in: str) -> None:
-        """Starts `invoke bench WORDS`; with `dies_in` one that is killed in that phase of its second cell."""
+    def __init__(self, *words: str, dies_in: str, dies_in_cell: int) -> None:
+        """Starts `invoke bench WORDS`; with `dies_in` one that is killed in that phase of that cell."""
         program = [str(Path(sys.executable).parent / "invoke")]
         if dies_in:
-            program = [sys.executable, "-m", "tests.lab.dying_controller", dies_in]
+            program = [sys.executable, "-m", "tests.lab.dying_controller", dies_in, str(dies_in_cell)]
         argv = [*program, "bench", *words]
         self._runs_before = set(run_ids(RESULTS_DIR))
         self.process = subprocess.Popen(
@@ -67,9 +68,9 @@ class RunningBench:
 
 
 @contextmanager
-def bench(*words: str, dies_in: str = "") -> Iterator[RunningBench]:
+def bench(*words: str, dies_in: str = "", dies_in_cell: int = 2) -> Iterator[RunningBench]:
     """A bench that is ended with the block, whatever becomes of it."""
-    running = RunningBench(*words, dies_in=dies_in)
+    running = RunningBench(*words, dies_in=dies_in, dies_in_cell=dies_in_cell)
     try:
         yield running
     finally:
@@ -83,7 +84,19 @@ def wait_until(condition: Callable[[], object], limit_s: float, what: str) -> No
     until = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < until, f"not within {limit_s} s: {what}"
-        time.sleep(0.1)
+        time.sleep(0.05)
+
+
+def is_warming_up(session: Session) -> bool:
+    """Whether wrk runs and no window has begun."""
+    found = session.generators[0].run(["pgrep", "--exact", "wrk"], limit_s=10, check=False).stdout
+    return bool(found) and not window_pids(session)
+
+
+def is_preparing(session: Session) -> bool:
+    """Whether a controller holds the server, and has no run yet."""
+    holder = holder_of(session.server)
+    return holder is not None and not holder.run
 
 
 def window_pids(session: Session) -> list[str]:
@@ -100,16 +113,17 @@ def wait_for_window(session: Session, after: list[str] | None = None) -> list[st
 
 
 def running_units(host: RemoteHost) -> list[str]:
-    """Units of ours that run on a host."""
+    """wrklab's units that run on a host."""
     words = ["systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating,deactivating", UNITS]
     return [line.split()[0] for line in host.run(words, limit_s=10).stdout.splitlines()]
 
 
 def assert_nothing_runs(session: Session) -> None:
-    """No unit of ours, no wrk, no lock on any host."""
+    """No unit of wrklab's and no wrk on any host, and nobody holds one."""
     for host in session.all:
         assert running_units(host) == []
         assert host.run(["pgrep", "--exact", "wrk"], limit_s=10, check=False).stdout == ""
+        assert holder_of(host) is None
 
 
 def cells_of(run_id: str) -> list[CellRecord]:
