@@ -6,7 +6,7 @@ import csv
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,23 +24,21 @@ from wrklab.results.run_folder import Run, run_ids
 UNITS = "wrklab-*"
 CONNECTIONS = 60
 THREADS = 2
-#: One variant that starts at once, a load that is light; rounds and duration are the test's. Its figures do not matter,
-#: so it is forced: another's work on this machine must not have it refused.
-QUICK = (
-    *("--variant", "go_net_http", "--connections", str(CONNECTIONS), "--threads", str(THREADS), "--warmup", "500ms"),
-    "--force",
-)
+#: One variant that starts at once, and a light load; warm-up, rounds and duration are the test's. Its figures do not
+#: matter, so it is forced: others' work on this machine must not have it refused.
+LIGHT = ("--variant", "go_net_http", "--connections", str(CONNECTIONS), "--threads", str(THREADS), "--force")
+#: With the warm-up that most tests have.
+QUICK = (*LIGHT, "--warmup", "500ms")
 ENDING_LIMIT_S = 150.0
+#: Until what a test waits for has come about: a machine half as fast, with a neighbor, needs most of it.
+_BEGINNING_LIMIT_S = 120.0
 
 
 class RunningBench:
     """`invoke bench` under way, in a session of its own."""
 
-    def __init__(self, *words: str, dies_in: str, dies_in_cell: int) -> None:
-        """Starts `invoke bench WORDS`; with `dies_in` one that is killed in that phase of that cell."""
-        program = [str(Path(sys.executable).parent / "invoke")]
-        if dies_in:
-            program = [sys.executable, "-m", "tests.lab.dying_controller", dies_in, str(dies_in_cell)]
+    def __init__(self, program: Sequence[str], *words: str) -> None:
+        """Starts `PROGRAM bench WORDS`."""
         argv = [*program, "bench", *words]
         self._runs_before = set(run_ids(RESULTS_DIR))
         self.process = subprocess.Popen(
@@ -51,6 +49,11 @@ class RunningBench:
             text=True,
             start_new_session=True,
         )
+
+    def wait_until(self, condition: Callable[[], object], what: str, limit_s: float = _BEGINNING_LIMIT_S) -> None:
+        """Waits for a condition while it runs; fails the test, with what it said, when it ends before."""
+        wait_until(lambda: condition() or self.process.poll() is not None, limit_s, what)
+        assert self.process.poll() is None, f"ended before {what}: {self.wait()}"
 
     def wait(self, limit_s: float = ENDING_LIMIT_S) -> tuple[int, str]:
         """Its exit status and all that it said."""
@@ -68,9 +71,17 @@ class RunningBench:
 
 
 @contextmanager
-def bench(*words: str, dies_in: str = "", dies_in_cell: int = 2) -> Iterator[RunningBench]:
-    """A bench that is ended with the block, whatever becomes of it."""
-    running = RunningBench(*words, dies_in=dies_in, dies_in_cell=dies_in_cell)
+def bench(*words: str, dies_in: str = "", dies_in_cell: int = 2, is_impatient: bool = False) -> Iterator[RunningBench]:
+    """A bench that is ended with the block, whatever becomes of it.
+
+    With `dies_in` one that is killed in that phase of that cell; an impatient one gives up lost hosts after seconds.
+    """
+    program = [str(Path(sys.executable).parent / "invoke")]
+    if dies_in:
+        program = [sys.executable, "-m", "tests.lab.dying_controller", dies_in, str(dies_in_cell)]
+    elif is_impatient:
+        program = [sys.executable, "-m", "tests.lab.impatient_controller"]
+    running = RunningBench(program, *words)
     try:
         yield running
     finally:

@@ -31,7 +31,7 @@ def first_failures(cells: list[CellRecord]) -> list[str]:
 def test_a_server_that_reboots_ends_the_run_and_resuming_goes_on(session: Session, catalogue: Catalogue) -> None:
     """In the second cell. A container node stays off when it reboots; resuming brings it up, at that very cell."""
     try:
-        with bench(*QUICK, "--duration", "2s", "--rounds", "3") as running:
+        with bench(*QUICK, "--duration", "2s", "--rounds", "3", is_impatient=True) as running:
             first = wait_for_window(session)
             wait_for_window(session, after=first)
             session.server.run(["systemctl", "reboot", "--force"], limit_s=10, check=False)

@@ -208,7 +208,7 @@ def test_a_generator_powered_off_in_its_window_ends_the_run(session: Session) ->
     """The last test here: it stays away. It is named, nothing runs on the others, the run can be resumed."""
     first, second = session.generators
     quick = ("--variant", "go_net_http", "--connections", str(2 * CONNECTIONS), "--warmup", "500ms", "--force")
-    with bench(*quick, "--duration", "3s", "--rounds", "2") as running:
+    with bench(*quick, "--duration", "3s", "--rounds", "2", is_impatient=True) as running:
         wait_for_window(session)
         with suppress(HostError):  # it does not live to say that it did
             second.run(["systemctl", "poweroff", "--force", "--force"], limit_s=5)
