@@ -19,23 +19,20 @@ def run_pytest(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["here", "in a worker"])
-def test_a_module_of_unit_tests_is_a_line(workers: tuple[str, ...]) -> None:
-    """With how many passed, its seconds and what is left; no dots."""
-    done = run_pytest(*workers, "tests/unit/test_formats.py")
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [((), "0 s"), (("-n", "1", "--then", "tests/lab"), r"\d+ min")],
+    ids=["here", "in a worker, with lab tests to follow"],
+)
+def test_a_module_of_unit_tests_is_a_line(words: tuple[str, ...], left: str) -> None:
+    """With how many passed, its seconds, and what is left with the tests that follow; no dots."""
+    done = run_pytest(*words, "tests/unit/test_formats.py")
 
     assert done.returncode == 0, done.stdout
-    [total] = re.findall(r"^(\d+) tests in 1 modules, about \d+ s$", done.stdout, re.MULTILINE)
-    line = rf"^ *{total}/{total}  unit/test_formats.py  {total} passed  \d+\.\d s  about 0 s left$"
+    [total] = re.findall(r"^(\d+) tests in 1 modules, about \d+ (?:s|min)$", done.stdout, re.MULTILINE)
+    line = rf"^ *{total}/{total}  unit/test_formats.py  {total} passed  \d+\.\d s  about {left} left$"
     assert re.search(line, done.stdout, re.MULTILINE), done.stdout
     assert "..." not in done.stdout.replace("bringing up nodes...", "")
-
-
-def test_what_follows_is_a_part_of_what_is_left() -> None:
-    """The lab tests come after the unit tests: the estimate says minutes."""
-    done = run_pytest("tests/unit/test_formats.py", "--then", "tests/lab")
-
-    assert re.search(r"about \d+ min left$", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_every_module_has_a_committed_length() -> None:
