@@ -40,12 +40,13 @@ class InterruptedVerb:
         """Kills it where it still runs."""
         if self._process.poll() is None:
             self._process.kill()
-        self.output += self._process.communicate()[0] or ""
+        if self.exit_status is None:
+            self._process.communicate()
 
     def signal_when(self, is_due: Callable[[], object], number: signal.Signals) -> None:
         """Waits for a condition, sends the signal to the verb alone, and waits for its end."""
         wait_until(lambda: is_due() or self._process.poll() is not None, _REACHED_LIMIT_S, "the moment for the signal")
-        assert self._process.poll() is None, self._process.communicate()[0]
+        assert self._process.poll() is None, f"ended before its signal: {self._process.communicate()[0]}"
         os.kill(self._process.pid, number)
         self.output, _ = self._process.communicate(timeout=_ENDED_LIMIT_S)
         self.exit_status = self._process.returncode

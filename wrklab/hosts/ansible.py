@@ -64,7 +64,8 @@ def run_playbook(
     log_path = CACHE_DIR / f"ansible_{name}.log"
     started = time.monotonic()
     with (
-        log_path.open("w", encoding="utf-8") as log,
+        # Line by line: whoever follows the log sees the task that runs.
+        log_path.open("w", encoding="utf-8", buffering=1) as log,
         subprocess.Popen(
             command,
             cwd=PROJECT_DIR,
