@@ -14,6 +14,7 @@ from rich.text import Text
 from wrklab import formats
 from wrklab.report.answer import compose, main_entries, reason, usual_hold_ms
 from wrklab.report.contents import Contents, ReportRow
+from wrklab.report.escaping import terminal
 from wrklab.verdicts.verdict import Verdict
 
 #: Follows a latency that is doubtful though the row's rate is not.
@@ -48,21 +49,21 @@ class ShortTable:
 def render(contents: Contents, console: Console, folder: str) -> None:
     """Prints the screen. `folder` is the run's, where the rest is."""
     answer, table = compose(contents), short_table(contents)
-    console.print(Text(title(contents), style="bold"))
+    console.print(terminal(title(contents), style="bold"))
     for sentence in answer.sentences:
-        console.print(Padding(Text(sentence), (0, 0, 0, 2), expand=False))
+        console.print(Padding(terminal(sentence), (0, 0, 0, 2), expand=False))
     for note in contents.run_notes:
         if note.doubt != "none":
-            console.print(Padding(Text.assemble(("! ", "yellow"), note.sentence), (0, 0, 0, 2), expand=False))
+            console.print(Padding(Text.assemble(("! ", "yellow"), terminal(note.sentence)), (0, 0, 0, 2), expand=False))
     console.print()
     console.print(_rich_table(table))
     console.print()
     if table.has_doubtful_latency:
-        console.print(Text(DOUBTFUL_LATENCY_LEGEND, style="dim"))
+        console.print(terminal(DOUBTFUL_LATENCY_LEGEND, style="dim"))
     if answer.next_command:
-        console.print(Text.assemble("To settle most doubts: ", (answer.next_command, "cyan")), soft_wrap=True)
+        console.print(Text.assemble("To settle most doubts: ", terminal(answer.next_command, "cyan")), soft_wrap=True)
     console.print(
-        Text(f"Every note and its evidence: {folder}/report.md (figures: report.csv), or --verbose"), soft_wrap=True
+        terminal(f"Every note and its evidence: {folder}/report.md (figures: report.csv), or --verbose"), soft_wrap=True
     )
 
 
@@ -106,7 +107,7 @@ def _rich_table(found: ShortTable) -> Table:
         is_last = place == len(found.headers) - 1
         table.add_column(header, justify="left" if place in found.left else "right", no_wrap=not is_last)
     for row in found.rows:
-        table.add_row(*map(Text, row.cells), style="red" if row.is_failed else "dim" if row.is_doubtful else "")
+        table.add_row(*map(terminal, row.cells), style="red" if row.is_failed else "dim" if row.is_doubtful else "")
     return table
 
 
