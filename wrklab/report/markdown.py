@@ -14,6 +14,7 @@ from wrklab.report.environment import environment_tables, unit_texts
 from wrklab.report.escaping import markdown, markdown_block, markdown_code
 from wrklab.report.generators import GENERATOR_HEADERS, GENERATORS_MEANING, generator_lines
 from wrklab.report.guide import HOW_TO_READ, WHEN_NOT_TO_BELIEVE
+from wrklab.report.pictures import Picture
 from wrklab.report.screen import DOUBTFUL_LATENCY_LEGEND, short_table
 from wrklab.report.tables import (
     BASELINE_HEADERS,
@@ -41,11 +42,12 @@ from wrklab.summary.metrics import Half
 LOG_LINES = 15
 
 
-def to_markdown(contents: Contents) -> str:
-    """The whole of report.md."""
+def to_markdown(contents: Contents, pictures: Sequence[Picture] = ()) -> str:
+    """The whole of report.md. `pictures` are files next to it."""
     parts = [
         f"# Run {contents.info.run_id}",
         *_answer(contents),
+        *_pictures(pictures),
         "## What was measured",
         *_what_was_measured(contents),
         "## Results",
@@ -84,6 +86,12 @@ def _answer(contents: Contents) -> Iterator[str]:
     yield f"{legend} {DOUBTFUL_LATENCY_LEGEND}." if found.has_doubtful_latency else legend
     if answer.next_command:
         yield f"To settle most doubts: {markdown_code(answer.next_command)}"
+
+
+def _pictures(pictures: Sequence[Picture]) -> Iterator[str]:
+    if pictures:
+        yield "The page with every picture, sortable and with each row's evidence: [report.html](report.html)."
+        yield "\n\n".join(f"![{markdown(picture.title)}]({picture.file})" for picture in pictures)
 
 
 def _what_was_measured(contents: Contents) -> Iterator[str]:

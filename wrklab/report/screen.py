@@ -63,7 +63,10 @@ def render(contents: Contents, console: Console, folder: str) -> None:
     if answer.next_command:
         console.print(Text.assemble("To settle most doubts: ", terminal(answer.next_command, "cyan")), soft_wrap=True)
     console.print(
-        terminal(f"Every note and its evidence: {folder}/report.md (figures: report.csv), or --verbose"), soft_wrap=True
+        terminal(
+            f"Pictures, notes and evidence: {folder}/report.html (text: report.md; figures: report.csv), or --verbose"
+        ),
+        soft_wrap=True,
     )
 
 
@@ -82,21 +85,20 @@ def title(contents: Contents) -> str:
 
 
 def short_table(contents: Contents) -> ShortTable:
-    """The rows under the main load, the highest rate first, then those at other loads."""
-    main = main_entries(contents)
-    main_scenario, hold_ms = (main[0].row.scenario if main else ""), usual_hold_ms(main)
-    entries = [*main, *(entry for entry in contents.rows if entry.row.scenario != main_scenario)]
+    """One line a row, in the order of `named_entries`."""
+    named = named_entries(contents)
+    entries = [entry for _, entry in named]
     columns = [column for column in _COLUMNS if column.is_shown(entries)]
     return ShortTable(
         headers=("variant", *(column.header for column in columns)),
         left=frozenset({0, *(place for place, column in enumerate(columns, 1) if column.is_text)}),
         rows=tuple(
             ShortRow(
-                (_name(entry, main_scenario, hold_ms), *(column.text(entry) for column in columns)),
+                (name, *(column.text(entry) for column in columns)),
                 entry.is_doubtful,
                 entry.verdict is Verdict.FAILED,
             )
-            for entry in entries
+            for name, entry in named
         ),
     )
 
@@ -111,8 +113,18 @@ def _rich_table(found: ShortTable) -> Table:
     return table
 
 
+def named_entries(contents: Contents) -> list[tuple[str, ReportRow]]:
+    """The rows under the main load, the highest rate first, then those at other loads.
+
+    Each with its variant's name; one under another load or another hold with that.
+    """
+    main = main_entries(contents)
+    scenario, hold_ms = (main[0].row.scenario if main else ""), usual_hold_ms(main)
+    others = [entry for entry in contents.rows if entry.row.scenario != scenario]
+    return [(_name(entry, scenario, hold_ms), entry) for entry in (*main, *others)]
+
+
 def _name(entry: ReportRow, main_scenario: str, hold_ms: int | None) -> str:
-    """A variant's name; of a row under another load or another hold, with that."""
     row = entry.row
     if row.scenario != main_scenario:
         return f"{row.variant} -c{row.connections_asked}"
@@ -162,7 +174,7 @@ def _spread(entry: ReportRow) -> str:
     return formats.percent_number(100 * reach / row.requests_per_s)
 
 
-def _set_by(entry: ReportRow) -> str:
+def set_by(entry: ReportRow) -> str:
     """The verdict; of a doubtful row the reason in words."""
     if entry.verdict is Verdict.FAILED:
         return str(entry.verdict)
@@ -187,5 +199,5 @@ _COLUMNS = (
     _Column("CPU µs", lambda entry: formats.whole(entry.row.server_cpu_us_per_request)),
     _Column("MiB", lambda entry: formats.mib(entry.row.memory_max_bytes)),
     _Column("errors", lambda entry: formats.count(_errors_count(entry)), is_shown=_has_errors),
-    _Column("set by", _set_by, is_text=True),
+    _Column("set by", set_by, is_text=True),
 )
