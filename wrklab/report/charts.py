@@ -132,7 +132,7 @@ def ranking(figures: Sequence[RateFigure]) -> alt.LayerChart:
     ]
     x = alt.X("rate_per_s:Q", title="requests/s (log scale)", scale=alt.Scale(type="log", nice=True))
     scale = alt.Scale(domain=[str(found) for found in VERDICT_COLOURS], range=list(VERDICT_COLOURS.values()))
-    colour = alt.Color("verdict:N", scale=scale, legend=None)
+    colour, fill = alt.Color("verdict:N", scale=scale, legend=None), alt.Fill("verdict:N", scale=scale, legend=None)
     interval = base.mark_rule(strokeWidth=3, opacity=0.55).encode(
         x=alt.X("low_per_s:Q"), x2="high_per_s:Q", color=colour
     )
@@ -144,9 +144,7 @@ def ranking(figures: Sequence[RateFigure]) -> alt.LayerChart:
     point = base.mark_point(size=75, strokeWidth=2).encode(
         x=x,
         color=colour,
-        fill=alt.condition(
-            "datum.is_doubtful", alt.value("transparent"), alt.Fill("verdict:N", scale=scale, legend=None)
-        ),
+        fill=alt.condition("datum.is_doubtful", alt.value("transparent"), fill),
         tooltip=tips,
     )
     text = base.mark_text(align="left", dx=10, fontSize=11).encode(x="rate_per_s:Q", text="label:N")
@@ -190,6 +188,7 @@ def latency_spectrum(figures: Sequence[LatencyFigure], focus: str) -> alt.LayerC
 def window_panel(figures: Sequence[WindowFigure], title: str, length_s: float) -> alt.LayerChart:
     """One kind of sample over time, a line a series and round; the window is between the two upright lines."""
     series = list(dict.fromkeys(figure.series for figure in figures))
+    colours, dashes = SERIES_COLOURS[: len(series)], SERIES_DASHES[: len(series)]
     edges = (
         alt.Chart(alt.Data(values=[{"at": 0}, {"at": length_s}]))
         .mark_rule(strokeDash=[3, 3], color="currentColor", opacity=0.6)
@@ -201,12 +200,8 @@ def window_panel(figures: Sequence[WindowFigure], title: str, length_s: float) -
         .encode(
             x=alt.X("at_s:Q", title="s after the window's start"),
             y=alt.Y("value:Q", title=title),
-            color=alt.Color(
-                "series:N", scale=alt.Scale(domain=series, range=SERIES_COLOURS[: len(series)]), title=None
-            ),
-            strokeDash=alt.StrokeDash(
-                "series:N", scale=alt.Scale(domain=series, range=SERIES_DASHES[: len(series)]), title=None
-            ),
+            color=alt.Color("series:N", scale=alt.Scale(domain=series, range=colours), title=None),
+            strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=series, range=dashes), title=None),
             detail="round_number:N",
             tooltip=[
                 alt.Tooltip("series:N"),

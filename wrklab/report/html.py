@@ -129,7 +129,6 @@ def write_html(run: Run, contents: Contents, pictures: Pictures) -> Path:
         article_chart="articles" in pictures.page_specs,
         correlations=[claims.correlation_line(found) for found in contents.articles.correlations],
         claims_line=claims.summary_line(contents.articles.claims),
-        claim_headers=claims.HEADERS,
         claims=list(_claims(contents)),
         published=_published(contents),
         published_headers=tables.PUBLISHED_HEADERS,
@@ -316,10 +315,19 @@ def _logs(cells: Sequence[CellRecord]) -> Iterator[dict[str, str]]:
 
 
 def _claims(contents: Contents) -> Iterator[dict[str, object]]:
-    place = claims.HEADERS.index("answer")
+    """Each claim with its answer; those that are answered first."""
     css = {"holds": "holds", "does not hold": "fails"}
-    for cells in claims.markdown_rows(contents.articles.claims, str):
-        yield {"cells": cells, "answer_place": place, "css": css.get(cells[place], "unclear")}
+    found = [
+        dict(zip(claims.HEADERS, cells, strict=True)) for cells in claims.markdown_rows(contents.articles.claims, str)
+    ]
+    for one in sorted(found, key=lambda line: line["answer"] not in css):
+        yield {
+            "says": one["claim"],
+            "answer": one["answer"],
+            "css": css.get(one["answer"], "unclear"),
+            "figures": f"claimed {one['claimed']}, measured {one['measured']}",
+            "details": [(name, text) for name, text in one.items() if name not in {"claim", "answer"} and text],
+        }
 
 
 def _published(contents: Contents) -> dict[str, list[tuple[str, ...]]]:

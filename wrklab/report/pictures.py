@@ -87,15 +87,15 @@ _SECTIONS = {
     "ranking": Section(
         "ranking",
         "Ranking",
-        "Requests/s with the 95 % interval of the rounds. A hollow mark is doubtful; an upright tick is what an article "
-        "published.",
+        "Requests/s with the 95 % interval of the rounds. A hollow mark is doubtful; an upright tick is what an "
+        "article published.",
         (("ranking", "Requests per second of each row with its interval; the table has the figures"),),
     ),
     "latency": Section(
         "latency",
         "Latency spectrum",
-        "How long the slowest answers took: all rounds together, as observed, and as wrk would have printed it after its "
-        "correction for coordinated omission (dashed). The other rows are grey.",
+        "How long the slowest answers took: all rounds together, as observed, and as wrk would have printed it after "
+        "its correction for coordinated omission (dashed). The other rows are grey.",
         (("latency_spectrum", "Latency over percentile; the table has p50 and p99"),),
     ),
     "cost": Section(
