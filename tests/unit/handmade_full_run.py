@@ -227,5 +227,7 @@ def _environment() -> RunEnvironment:
 
 
 if __name__ == "__main__":
-    with handmade_full_run(Path(sys.argv[1]), copies=int(sys.argv[2]) if len(sys.argv) > 2 else 1) as written:
+    with handmade_full_run(
+        Path(sys.argv[1]), copies=int((sys.argv + ["1"])[2]), rounds=int((sys.argv + ["3", "3"])[3])
+    ) as written:
         print(written.path)

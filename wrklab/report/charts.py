@@ -53,6 +53,8 @@ VERDICT_COLOURS: Mapping[Verdict, str] = {
 }
 SERIES_COLOURS = [_BLUE, _ORANGE, _GREEN, _PURPLE, _RED, _SKY]
 SERIES_DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [1, 3], [10, 4]]
+#: The ink of the page, whatever it is; a picture of its own has black in its place.
+_INK = "currentColor"
 _ROW_PX = 21
 _PANEL_PX = 150
 _PICTURE_PX = 620
@@ -73,20 +75,23 @@ def _config(ink: str) -> Spec:
     }
 
 
-def page_spec(chart: alt.TopLevelMixin) -> Spec:
+def plain(chart: alt.LayerChart | alt.Chart) -> Spec:
+    """A chart as Vega-Lite. Altair's own check of it takes longer than all else, so the tests do that, not a report."""
+    spec: Spec = chart.to_dict(validate=False)
+    return spec
+
+
+def page_spec(spec: Spec) -> Spec:
     """For report.html: as wide as its place, in the page's own ink, so that light and dark need one picture."""
-    spec: Spec = chart.to_dict()
-    spec["config"] = _config("currentColor")
-    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
-    return _wide(spec, "container")
+    fit = {"type": "fit-x", "contains": "padding"}
+    return {**spec, "config": _config(_INK), "autosize": fit, "width": "container"}
 
 
-def picture_spec(chart: alt.TopLevelMixin) -> Spec:
+def picture_spec(spec: Spec) -> Spec:
     """For a picture of its own: black on white, as wide as a page of Markdown."""
-    spec: Spec = chart.to_dict()
-    spec["config"] = {**_config("#1a1a1a"), "background": "white"}
-    spec["padding"] = 10
-    return _wide(spec, _PICTURE_PX)
+    config = {**_config("#1a1a1a"), "background": "white"}
+    found: Spec = json.loads(json.dumps(spec).replace(f'"{_INK}"', '"#1a1a1a"'))
+    return {**found, "config": config, "padding": 10, "width": _PICTURE_PX}
 
 
 def to_svg(spec: Spec) -> str:
@@ -94,10 +99,6 @@ def to_svg(spec: Spec) -> str:
     import vl_convert
 
     return str(vl_convert.vegalite_to_svg(json.dumps(spec)))
-
-
-def _wide(spec: Spec, width: str | int) -> Spec:
-    return {**spec, "width": width}
 
 
 def _data(figures: Sequence[Any]) -> alt.Data:
@@ -138,7 +139,7 @@ def ranking(figures: Sequence[RateFigure]) -> alt.LayerChart:
     )
     published = (
         base.transform_filter("isValid(datum.published_per_s)")
-        .mark_tick(thickness=2, size=15, color="currentColor", opacity=0.8)
+        .mark_tick(thickness=2, size=15, color=_INK, opacity=0.8)
         .encode(x="published_per_s:Q", tooltip=tips)
     )
     point = base.mark_point(size=75, strokeWidth=2).encode(
@@ -191,7 +192,7 @@ def window_panel(figures: Sequence[WindowFigure], title: str, length_s: float) -
     colours, dashes = SERIES_COLOURS[: len(series)], SERIES_DASHES[: len(series)]
     edges = (
         alt.Chart(alt.Data(values=[{"at": 0}, {"at": length_s}]))
-        .mark_rule(strokeDash=[3, 3], color="currentColor", opacity=0.6)
+        .mark_rule(strokeDash=[3, 3], color=_INK, opacity=0.6)
         .encode(x="at:Q")
     )
     lines = (
@@ -270,7 +271,7 @@ def articles(figures: Sequence[ArticleFigure]) -> alt.LayerChart:
         alt.Tooltip("measured_per_s:Q", title="measured requests/s", format=",.1f"),
     ]
     scale = alt.Scale(type="log", nice=True)
-    one = alt.Chart(alt.Data(values=[{"one": 1}])).mark_rule(color="currentColor", opacity=0.6).encode(x=alt.X("one:Q"))
+    one = alt.Chart(alt.Data(values=[{"one": 1}])).mark_rule(color=_INK, opacity=0.6).encode(x=alt.X("one:Q"))
     interval = base.mark_rule(strokeWidth=3, opacity=0.55, color=_BLUE).encode(x="low:Q", x2="high:Q")
     point = base.mark_point(size=75, strokeWidth=2, color=_BLUE).encode(
         x=alt.X("ratio:Q", title="measured / published (log scale)", scale=scale),
@@ -298,7 +299,7 @@ def in_flight(figures: Sequence[InFlightFigure]) -> alt.LayerChart:
     )
     limits = (
         alt.Chart(_data([figure for figure in figures if figure.limit is not None]))
-        .mark_tick(thickness=2, size=16, color="currentColor")
+        .mark_tick(thickness=2, size=16, color=_INK)
         .encode(y=_names(), x="limit:Q", tooltip=[alt.Tooltip("limit:Q", title="limit", format=",")])
     )
     return alt.layer(bars, limits).properties(height=alt.Step(_ROW_PX))

@@ -119,26 +119,27 @@ def run_pictures(run: Run, contents: Contents) -> Pictures:
     latencies, costs, articles = latency_figures(contents, run), cost_figures(contents, run), article_figures(contents)
     sound = [figure.name for figure in rates if not figure.is_doubtful]
     focus = (sound or [figure.name for figure in rates])[0]
-    drawn = {"ranking": charts.ranking(rates)}
+    drawn = {"ranking": charts.plain(charts.ranking(rates))}
     if latencies:
-        drawn["latency_spectrum"] = charts.latency_spectrum(latencies, focus)
+        drawn["latency_spectrum"] = charts.plain(charts.latency_spectrum(latencies, focus))
     if costs:
-        drawn |= {"cpu_cost": charts.cpu_cost(costs), "cpu_parts": charts.cpu_parts(costs)}
+        drawn["cpu_cost"] = charts.plain(charts.cpu_cost(costs))
+        drawn["cpu_parts"] = charts.plain(charts.cpu_parts(costs))
     if articles:
-        drawn["articles"] = charts.articles(articles)
+        drawn["articles"] = charts.plain(charts.articles(articles))
     sections = [one for one in _SECTIONS.values() if all(name in drawn for name, _ in one.charts)]
     windows = dict(_windows(run, contents))
     first = next(iter(windows.values()), None)
     titles = {name: one.title for one in sections for name, _ in one.charts} | {"articles": "Articles"}
-    files = [Picture(name, titles[name], charts.picture_spec(chart)) for name, chart in drawn.items()]
+    files = [Picture(name, titles[name], charts.picture_spec(spec)) for name, spec in drawn.items()]
     window_spec: charts.Spec = {}
     if first is not None:
         heading, figures = first.panels.panels[0]
-        panel = charts.window_panel(figures, heading, first.panels.length_s)
+        panel = charts.plain(charts.window_panel(figures, heading, first.panels.length_s))
         files.append(Picture("window", f"Inside the window of {first.title}", charts.picture_spec(panel)))
-        window_spec = charts.page_spec(charts.window_panel(figures[:1], heading, first.panels.length_s))
+        window_spec = charts.page_spec(panel)
     return Pictures(
-        page_specs={name: charts.page_spec(chart) for name, chart in drawn.items()},
+        page_specs={name: charts.page_spec(spec) for name, spec in drawn.items()},
         sections=tuple(sections),
         focus=focus,
         windows=windows,
