@@ -262,19 +262,24 @@ def cpu_parts(figures: Sequence[CostFigure]) -> alt.Chart:
 
 def articles(figures: Sequence[ArticleFigure]) -> alt.LayerChart:
     """Measured / published rate, a line a published row: 1 is what the article printed. Hollow: a doubtful rate."""
+    return ratios(figures, "measured / published (log scale)", ("published requests/s", "measured requests/s"))
+
+
+def ratios(figures: Sequence[ArticleFigure], title: str, sides: tuple[str, str]) -> alt.LayerChart:
+    """Ratios with their intervals, a line a row; `sides` are what stands below and above the line of the fraction."""
     base = alt.Chart(_data(figures)).encode(y=_names())
     tips = [
-        alt.Tooltip("name:N", title="published row"),
+        alt.Tooltip("name:N", title="row"),
         alt.Tooltip("variant:N"),
-        alt.Tooltip("ratio:Q", title="measured / published", format=".3f"),
-        alt.Tooltip("published_per_s:Q", title="published requests/s", format=",.1f"),
-        alt.Tooltip("measured_per_s:Q", title="measured requests/s", format=",.1f"),
+        alt.Tooltip("ratio:Q", title="ratio", format=".3f"),
+        alt.Tooltip("published_per_s:Q", title=sides[0], format=",.1f"),
+        alt.Tooltip("measured_per_s:Q", title=sides[1], format=",.1f"),
     ]
     scale = alt.Scale(type="log", nice=True)
     one = alt.Chart(alt.Data(values=[{"one": 1}])).mark_rule(color=_INK, opacity=0.6).encode(x=alt.X("one:Q"))
     interval = base.mark_rule(strokeWidth=3, opacity=0.55, color=_BLUE).encode(x="low:Q", x2="high:Q")
     point = base.mark_point(size=75, strokeWidth=2, color=_BLUE).encode(
-        x=alt.X("ratio:Q", title="measured / published (log scale)", scale=scale),
+        x=alt.X("ratio:Q", title=title, scale=scale),
         fill=alt.condition("datum.is_doubtful", alt.value("transparent"), alt.value(_BLUE)),
         tooltip=tips,
     )

@@ -36,7 +36,7 @@ _SHOWN: dict[Outcome, tuple[str, str]] = {
     "unmeasured": ("in neither", "dim"),
 }
 #: Stacked, so that columns are as narrow as their figures and no header is cut at 120 columns.
-_HEADERS = (
+HEADERS = (
     "variant",
     "old\nper s",
     "new\nper s",
@@ -46,8 +46,8 @@ _HEADERS = (
     *((metric.compared or "").replace(" ", "\n") for metric in COMPARED_METRICS),
     "verdict\nold, new",
 )
-_OUTCOME_PLACE = _HEADERS.index("is")
-_LEFT = frozenset({0, len(_HEADERS) - 1})
+_OUTCOME_PLACE = HEADERS.index("is")
+_LEFT = frozenset({0, len(HEADERS) - 1})
 #: What stands before a ratio whose true value is known to lie on one side of it alone.
 _BOUND_SIGN: dict[Direction | None, str] = {Direction.TOO_LOW: "≥ ", Direction.TOO_HIGH: "≤ "}
 
@@ -198,20 +198,20 @@ def _verdicts(row: RowChange) -> str:
 
 def _rows_table(rows: Sequence[RowChange]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for place, header in enumerate(_HEADERS):
+    for place, header in enumerate(HEADERS):
         # Where there is no room only names go over two lines; no header and no figure is cut.
         is_name = place == 0
         table.add_column(header, justify="left" if place in _LEFT else "right", no_wrap=not is_name, overflow="fold")
     for row in rows:
         text, style = _SHOWN[row.outcome]
         has_doubt = any(is_doubtful(found) for found in (row.old, row.new) if found)
-        cells = [terminal(cell, style="dim" if has_doubt else "") for cell in _cells(row)]
+        cells = [terminal(cell, style="dim" if has_doubt else "") for cell in row_cells(row)]
         cells[_OUTCOME_PLACE] = terminal(text, style=style)
         table.add_row(*cells)
     return table
 
 
-def _cells(row: RowChange) -> tuple[str, ...]:
+def row_cells(row: RowChange) -> tuple[str, ...]:
     ratio = formats.near_one(row.ratio)
     return (
         row.variant,
