@@ -18,6 +18,7 @@ _FOR_HOSTS = ("--python-platform", "linux")
 _LOCKS = (
     ("requirements.in", "requirements.txt", ("--universal",)),
     ("requirements_dev.in", "requirements_dev.txt", ("--universal",)),
+    ("tools/otava.in", "tools/otava.txt", ("--universal",)),
 )
 _LINTERS = (
     ("ruff", "check"),

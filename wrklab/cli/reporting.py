@@ -16,6 +16,7 @@ from wrklab.report.contents import read_contents
 from wrklab.report.escaping import terminal
 from wrklab.report.index import write_index
 from wrklab.report.reports import render_terminal, report_data, write_report
+from wrklab.report.trend import read_trend
 from wrklab.results.run_folder import LATEST, Run, resolve_run_id, run_ids
 
 
@@ -25,7 +26,6 @@ def report(run_id: str, *, as_json: bool, is_verbose: bool, is_opened: bool = Fa
         show_report(run, as_json=as_json, is_verbose=is_verbose)
         if is_opened:
             open_page(run.path / "report.html")
-    write_index(RESULTS_DIR)
 
 
 def open_page(path: Path) -> None:
@@ -67,9 +67,10 @@ def open_run(run_id: str) -> Run:
 
 
 def show_report(run: Run, *, as_json: bool, is_verbose: bool = False) -> int:
-    """Write report.md and report.csv and show the report. Returns how many rows are doubtful."""
+    """Write the run's reports and the index of all runs, and show the report. Returns how many rows are doubtful."""
     contents = read_contents(run)
     paths = write_report(run, contents)
+    write_index(run.path.parent, read_trend(run.path.parent))
     if as_json:
         print_json(report_data(run, contents))
     else:

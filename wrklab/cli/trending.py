@@ -27,9 +27,8 @@ def trend(reference: str, metric: str, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(found))
         return
-    results().print(
-        terminal(f"{found.metric} as a ratio to {found.reference} of the same run, {found.runs_count} runs")
-    )
+    title = f"{found.metric} as a ratio to {found.reference} of the same run, {found.runs_count} runs"
+    results().print(terminal(title))
     results().print(_table(found))
     for line in step_lines(found):
         results().print(terminal(line))

@@ -25,7 +25,7 @@ BRIDGE = PROJECT_DIR / "tools" / "otava_bridge.py"
 ENVIRONMENT = CACHE_DIR / "otava"
 #: The chance that a step which is none passes Otava's test. Chosen on synthetic histories with noise of 3 %, with
 #: SIDE_MIN: docs/trend.md has the table.
-MAX_P = 0.005
+MAX_P = 0.002
 #: Smaller steps are not worth a name.
 MIN_MAGNITUDE_RATIO = 0.02
 #: Runs on either side of a step below which it may as well be an outlier.

@@ -76,9 +76,8 @@ def to_otava_csv(contents: Contents) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(("time", "run", *rates))
-    writer.writerow(
-        (f"{began:%Y-%m-%d %H:%M:%S %z}", contents.info.run_id, *(f"{rate:.4f}" for rate in rates.values()))
-    )
+    values = [f"{rate:.4f}" for rate in rates.values()]
+    writer.writerow((f"{began:%Y-%m-%d %H:%M:%S %z}", contents.info.run_id, *values))
     return stream.getvalue()
 
 

@@ -107,7 +107,7 @@ class Trend:
 
 
 def read_history(results_dir: Path) -> list[HistoryRun]:
-    """Every run that can be read, oldest first. A run is read from its report.csv, or where it has none from its store."""
+    """Every run that can be read, oldest first: its report.csv, or where it has none of this wrklab, its store."""
     found: list[HistoryRun] = []
     before: dict[str, tuple[RunPlan, RunEnvironment]] = {}
     for run_id in run_ids(results_dir):
@@ -134,7 +134,6 @@ def _figures_text(run: Run) -> str:
     except OSError:
         text = ""
     names = next(csv.reader(io.StringIO(text)), [])
-    # Of another wrklab, or of a run that went on since.
     return text if names == [column.name for column in COLUMNS] else to_csv(read_contents(run))
 
 
@@ -191,6 +190,14 @@ def with_steps(trend: Trend, steps: Mapping[str, Sequence[ChangePoint]]) -> Tren
         Series(one.variant, one.scenario, one.points, tuple(steps.get(one.name, ()))) for one in trend.series
     )
     return Trend(trend.metric, trend.reference, series, trend.runs_count, trend.left_out_count)
+
+
+def read_trend(results_dir: Path) -> Trend | None:
+    """The trend of the rates without steps, for a page; None where no run has a sound row."""
+    try:
+        return trend_of(read_history(results_dir))
+    except TrendError:
+        return None
 
 
 def can_have_steps(trend: Trend) -> bool:
