@@ -1,6 +1,6 @@
 """A handmade run of every variant with plausible figures, histograms and samples, for looking at reports.
 
-`python -m tests.unit.handmade_full_run FOLDER [copies]` writes one, with hostile text in what hosts sent.
+`python -m tests.unit.handmade_full_run FOLDER [COPIES] [ROUNDS]` writes one, with hostile text in what hosts sent.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import random
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def handmade_full_run(results_dir: Path, *, copies: int = 1, rounds: int = 3, ru
 def _cell(draw: random.Random, kind: _Kind, number: int, round_number: int, position: int) -> CellRecord:
     variant = kind.variant if not number else f"{kind.variant}_copy_{number}"
     started_s = 1_795_221_012.0 + 10 * position
-    common = {
+    common: dict[str, Any] = {
         "position": position,
         "started_at_s": started_s,
         "finished_at_s": started_s + 9,
@@ -227,7 +228,6 @@ def _environment() -> RunEnvironment:
 
 
 if __name__ == "__main__":
-    with handmade_full_run(
-        Path(sys.argv[1]), copies=int((sys.argv + ["1"])[2]), rounds=int((sys.argv + ["3", "3"])[3])
-    ) as written:
-        print(written.path)
+    folder, copies, rounds = [*sys.argv[1:], *["", "1", "3"][len(sys.argv) - 1 :]]
+    with handmade_full_run(Path(folder), copies=int(copies), rounds=int(rounds)) as written:
+        sys.stdout.write(f"{written.path}\n")

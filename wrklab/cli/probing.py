@@ -28,6 +28,7 @@ from wrklab.probe.analysis import FAILS
 from wrklab.probe.probing import ProbeOutcome, failed_probe, probe_variant
 from wrklab.progress import doing
 from wrklab.report.probe import render, to_rows, write_report
+from wrklab.report.probe_page import write_probe_page
 from wrklab.results.probe_folder import ProbeFolder, new_probe_id
 from wrklab.results.probe_record import ProbePlan, ProbeRecord
 
@@ -67,6 +68,7 @@ def _report(catalogue: Catalogue, folder: ProbeFolder, end: _End, *, as_json: bo
         render(records, catalogue.published_probes, results(), claims, plan.forced)
     try:
         console.print(escape(write_report(folder, catalogue.published_probes, claims)))
+        console.print(escape(str(write_probe_page(folder, catalogue.published_probes, claims))))
     except StoreError as error:
         if not end.problem:
             raise

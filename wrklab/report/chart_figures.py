@@ -119,7 +119,7 @@ class TrendFigure:
 
 def rate_figures(contents: Contents) -> list[RateFigure]:
     """The rows with a rate, in the order of the short table."""
-    found = []
+    found: list[RateFigure] = []
     for name, entry in named_entries(contents):
         row = entry.row
         if not row.requests_per_s:
@@ -143,7 +143,7 @@ def rate_figures(contents: Contents) -> list[RateFigure]:
 
 def latency_figures(contents: Contents, run: Run) -> list[LatencyFigure]:
     """The spectrum of each row, all rounds' histograms added: as observed, and as wrk would print it."""
-    found = []
+    found: list[LatencyFigure] = []
     for name, entry in named_entries(contents):
         kinds = [run.histograms(cell.cell_id) for cell in entry.row.measured]
         for kind, title in (("observed", "observed"), ("wrk", "as wrk prints it")):

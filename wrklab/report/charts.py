@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 import altair as alt
 
@@ -27,7 +27,8 @@ from wrklab.report.chart_figures import (
 )
 from wrklab.verdicts.verdict import Verdict
 
-Spec = dict[str, Any]
+Spec: TypeAlias = dict[str, Any]
+AnyChart: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
 
 _BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _SKY, _GREY = (
     "#3b7fc4",
@@ -75,7 +76,7 @@ def _config(ink: str) -> Spec:
     }
 
 
-def plain(chart: alt.LayerChart | alt.Chart) -> Spec:
+def plain(chart: AnyChart) -> Spec:
     """A chart as Vega-Lite. Altair's own check of it takes longer than all else, so the tests do that, not a report."""
     spec: Spec = chart.to_dict(validate=False)
     return spec
@@ -120,7 +121,7 @@ def _names(field: str = "name") -> alt.Y:
     return alt.Y(f"{field}:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=6))
 
 
-def ranking(figures: Sequence[RateFigure]) -> alt.LayerChart:
+def ranking(figures: Sequence[RateFigure]) -> AnyChart:
     """Requests/s with their interval, a line a row: filled where the rate is sound, hollow where it is doubtful."""
     base = alt.Chart(_data(figures)).encode(y=_names())
     tips = [
@@ -152,7 +153,7 @@ def ranking(figures: Sequence[RateFigure]) -> alt.LayerChart:
     return alt.layer(interval, published, point, text).properties(height=alt.Step(_ROW_PX))
 
 
-def latency_spectrum(figures: Sequence[LatencyFigure], focus: str) -> alt.LayerChart:
+def latency_spectrum(figures: Sequence[LatencyFigure], focus: str) -> AnyChart:
     """Latency over percentile: the row in focus in colour, what wrk would have printed of it dashed, others grey."""
     labels = "datum.value <= 1 ? '0' : format(100 * (1 - 1 / datum.value), '.7~g')"
     axis = alt.Axis(values=[1, 2, 10, 100, 1000, 10_000, 100_000], labelExpr=labels, grid=True)
@@ -186,7 +187,7 @@ def latency_spectrum(figures: Sequence[LatencyFigure], focus: str) -> alt.LayerC
     return alt.layer(others, found).add_params(chosen).properties(height=280)
 
 
-def window_panel(figures: Sequence[WindowFigure], title: str, length_s: float) -> alt.LayerChart:
+def window_panel(figures: Sequence[WindowFigure], title: str, length_s: float) -> AnyChart:
     """One kind of sample over time, a line a series and round; the window is between the two upright lines."""
     series = list(dict.fromkeys(figure.series for figure in figures))
     colours, dashes = SERIES_COLOURS[: len(series)], SERIES_DASHES[: len(series)]
@@ -215,9 +216,9 @@ def window_panel(figures: Sequence[WindowFigure], title: str, length_s: float) -
     return alt.layer(edges, lines).properties(height=_PANEL_PX)
 
 
-def cpu_cost(figures: Sequence[CostFigure]) -> alt.Chart:
+def cpu_cost(figures: Sequence[CostFigure]) -> AnyChart:
     """CPU us a request against requests/s: to the right is more, below is cheaper; the size is the memory."""
-    return (
+    chart: alt.Chart = (
         alt.Chart(_data([figure for figure in figures if figure.part == "total"]))
         .mark_point(strokeWidth=2)
         .encode(
@@ -236,12 +237,13 @@ def cpu_cost(figures: Sequence[CostFigure]) -> alt.Chart:
         )
         .properties(height=300)
     )
+    return chart
 
 
-def cpu_parts(figures: Sequence[CostFigure]) -> alt.Chart:
+def cpu_parts(figures: Sequence[CostFigure]) -> AnyChart:
     """CPU us a request by what it was spent on, a bar a row, the highest rate first."""
     parts = ["user", "system", "softirq"]
-    return (
+    chart: alt.Chart = (
         alt.Chart(_data([figure for figure in figures if figure.part != "total"]))
         .mark_bar()
         .encode(
@@ -258,14 +260,15 @@ def cpu_parts(figures: Sequence[CostFigure]) -> alt.Chart:
         )
         .properties(height=alt.Step(_ROW_PX))
     )
+    return chart
 
 
-def articles(figures: Sequence[ArticleFigure]) -> alt.LayerChart:
+def articles(figures: Sequence[ArticleFigure]) -> AnyChart:
     """Measured / published rate, a line a published row: 1 is what the article printed. Hollow: a doubtful rate."""
     return ratios(figures, "measured / published (log scale)", ("published requests/s", "measured requests/s"))
 
 
-def ratios(figures: Sequence[ArticleFigure], title: str, sides: tuple[str, str]) -> alt.LayerChart:
+def ratios(figures: Sequence[ArticleFigure], title: str, sides: tuple[str, str]) -> AnyChart:
     """Ratios with their intervals, a line a row; `sides` are what stands below and above the line of the fraction."""
     base = alt.Chart(_data(figures)).encode(y=_names())
     tips = [
@@ -287,7 +290,7 @@ def ratios(figures: Sequence[ArticleFigure], title: str, sides: tuple[str, str])
     return alt.layer(one, interval, point, text).properties(height=alt.Step(_ROW_PX))
 
 
-def in_flight(figures: Sequence[InFlightFigure]) -> alt.LayerChart:
+def in_flight(figures: Sequence[InFlightFigure]) -> AnyChart:
     """Where the requests of a probe are: handled, waiting in the process, waiting in the kernel, beyond all that."""
     places = ["in flight", "waiting in the process", "waiting in the kernel", "beyond"]
     colours = [_BLUE, _ORANGE, _GREEN, _GREY]
@@ -310,7 +313,7 @@ def in_flight(figures: Sequence[InFlightFigure]) -> alt.LayerChart:
     return alt.layer(bars, limits).properties(height=alt.Step(_ROW_PX))
 
 
-def trend(figures: Sequence[TrendFigure], title: str) -> alt.LayerChart:
+def trend(figures: Sequence[TrendFigure], title: str) -> AnyChart:
     """A variant's ratio to the reference over runs; a change point is an upright line, with what else changed there."""
     base = alt.Chart(_data(figures)).encode(
         x=alt.X("run:O", sort=None, title=None, axis=alt.Axis(labelAngle=-40, labelOverlap=True))

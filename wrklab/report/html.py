@@ -387,7 +387,7 @@ def _windows_data(pictures: Pictures) -> object:
 
 
 def _panels_data(found: WindowPanels) -> list[dict[str, object]]:
-    panels = []
+    panels: list[dict[str, object]] = []
     for heading, figures in found.panels:
         lines: dict[tuple[str, int], list[tuple[float, float]]] = {}
         for figure in figures:

@@ -7,6 +7,7 @@ import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +87,10 @@ def _vega() -> Markup:
     """
     import vl_convert
 
-    path = CACHE_DIR / f"vega_{vl_convert.__version__}.js"
+    path = CACHE_DIR / f"vega_{version('vl-convert-python')}.js"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, str(vl_convert.javascript_bundle()))
+        write_file(path, str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")))
     return Markup(path.read_text(encoding="utf-8"))  # noqa: S704  of the installed library
 
 

@@ -18,7 +18,7 @@ from wrklab.results.probe_folder import ProbeFolder
 from wrklab.results.probe_record import ProbeRecord
 from wrklab.results.run_folder import write_file
 
-_HEADINGS = (
+HEADINGS = (
     "variant",
     "at once",
     "limited by",
@@ -53,7 +53,7 @@ def cells(record: ProbeRecord) -> tuple[str, ...]:
     """One line of the table, by its headings."""
     if record.state != "measured":
         why = record.error or "; ".join(record.void_reasons[-1:])
-        return (record.variant, record.state, why, *([formats.NONE] * (len(_HEADINGS) - 4)), f"{record.seconds:.1f}")
+        return (record.variant, record.state, why, *([formats.NONE] * (len(HEADINGS) - 4)), f"{record.seconds:.1f}")
     return (
         record.variant,
         formats.count(record.capacity),
@@ -121,7 +121,7 @@ def render(
     for reason in forced:
         console.print(terminal(f"! Probed by --force although {reason}"))
     table = Table(box=None, pad_edge=False)
-    for heading in _HEADINGS:
+    for heading in HEADINGS:
         is_number = heading not in ("variant", "limited by", "beyond", "what serves", "used again")
         table.add_column(heading, overflow="fold", justify="right" if is_number else "left")
     for record in records:
@@ -159,8 +159,8 @@ def to_markdown(
         "",
         *(f"- **{markdown(note)}**" for note in plan.notes),
         *([""] if plan.notes else []),
-        f"| {' | '.join(_HEADINGS)} |",
-        f"|{'---|' * len(_HEADINGS)}",
+        f"| {' | '.join(HEADINGS)} |",
+        f"|{'---|' * len(HEADINGS)}",
         *(f"| {' | '.join(markdown(cell) for cell in cells(record))} |" for record in records),
         "",
     ]
