@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 from tests.unit.handmade_full_run import handmade_full_run
 from wrklab.report.index import write_index
@@ -85,9 +85,14 @@ def open_page(browser: Browser) -> OpenPage:
         )
         page = context.new_page()
         amiss: list[str] = []
+
+        def dismiss(dialog: Dialog) -> None:
+            amiss.append(f"dialog {dialog.message}")
+            dialog.dismiss()
+
         page.on("console", lambda message: amiss.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: amiss.append(str(error)))
-        page.on("dialog", lambda dialog: (amiss.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", dismiss)
         page.on("request", lambda request: amiss.append(request.url) if not _is_own(request.url) else None)
         page.goto(path.as_uri())
         yield page

@@ -25,9 +25,10 @@ def figures(run_folder: Path) -> dict[tuple[str, str], dict[str, str]]:
 def shown(page: Page) -> list[str]:
     """The variants in the order in which the table shows them, with their ranks."""
     rows = page.locator("tr.row:visible")
-    return rows.evaluate_all(
+    found: list[str] = rows.evaluate_all(
         "rows => rows.map(row => row.dataset.variant + ' ' + row.querySelector('[data-column=rank]').textContent)"
     )
+    return found
 
 
 def draw_all(page: Page) -> None:
@@ -110,12 +111,8 @@ def test_a_filter_changes_no_rank(run_folder: Path, open_page: OpenPage) -> None
     """Stack, server, verdict and doubt each leave the rows that fit, with the ranks they had."""
     with open_page(run_folder / "report.html") as page:
         everything = shown(page)
-        for name, value in (
-            ("stack", "flask"),
-            ("server", "gunicorn"),
-            ("verdict", "server-bound"),
-            ("doubt", "sound"),
-        ):
+        chosen = {"stack": "flask", "server": "gunicorn", "verdict": "server-bound", "doubt": "sound"}
+        for name, value in chosen.items():
             page.select_option(f"#filter-{name}", value)
             some = shown(page)
             assert 0 < len(some) < len(everything)

@@ -66,7 +66,7 @@ def _config(ink: str) -> Spec:
     """Vega-Lite's settings: all that is not data in one ink."""
     axis = {"labelColor": ink, "titleColor": ink, "tickColor": ink, "domainColor": ink, "gridColor": ink}
     return {
-        "background": None,
+        "background": "transparent",
         "font": _FONT,
         "view": {"stroke": None},
         "axis": {**axis, "gridOpacity": 0.15, "labelLimit": 190, "labelFontSize": 11, "titleFontWeight": "normal"},
