@@ -73,7 +73,7 @@ def test_where_3_percent_is_the_standard_deviation_most_steps_are_found() -> Non
 
 
 def test_200_points_of_noise_give_at_most_one_false_alarm() -> None:
-    """On average over histories, looked at once; four in five have one at most, as those that there are come in pairs."""
+    """On average over histories, looked at once; four in five have one at most (others have a pair)."""
     draw = random.Random(_SEED)
     found = change_points({str(number): noise(draw, 200) for number in range(40)})
     counts = [len(points) for points in found.values()]

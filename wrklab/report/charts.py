@@ -315,9 +315,9 @@ def in_flight(figures: Sequence[InFlightFigure]) -> AnyChart:
 
 def trend(figures: Sequence[TrendFigure], title: str) -> AnyChart:
     """A variant's ratio to the reference over runs; a change point is an upright line, with what else changed there."""
-    base = alt.Chart(_data(figures)).encode(
-        x=alt.X("run:O", sort=None, title=None, axis=alt.Axis(labelAngle=-40, labelOverlap=True))
-    )
+    # Names of runs sort by time, and their first eight digits are the day.
+    axis = alt.Axis(labelAngle=-40, labelOverlap=True, labelExpr="slice(datum.value, 0, 8)")
+    base = alt.Chart(_data(figures)).encode(x=alt.X("run:O", sort="ascending", title=None, axis=axis))
     tips = [
         alt.Tooltip("run:N"),
         alt.Tooltip("variant:N"),

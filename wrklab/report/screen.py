@@ -62,7 +62,7 @@ def render(contents: Contents, console: Console, folder: str) -> None:
         console.print(terminal(DOUBTFUL_LATENCY_LEGEND, style="dim"))
     if answer.next_command:
         console.print(Text.assemble("To settle most doubts: ", terminal(answer.next_command, "cyan")), soft_wrap=True)
-    rest = f"Pictures, notes and evidence: {folder}/report.html (text: report.md; figures: report.csv), or --verbose"
+    rest = f"Pictures and evidence: {folder}/report.html (figures: report.csv; text: report.md), or --verbose"
     console.print(terminal(rest), soft_wrap=True)
 
 

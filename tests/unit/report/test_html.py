@@ -98,8 +98,13 @@ def test_report_md_shows_the_pictures_and_they_are_there(run: Run) -> None:
 
 def test_a_picture_that_shows_the_same_is_not_drawn_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing is what takes time; another figure is drawn."""
-    drawn: list[str] = []
-    monkeypatch.setattr(charts, "to_svg", lambda spec: drawn.append(str(spec)) or "<svg></svg>")
+    drawn: list[charts.Spec] = []
+
+    def draw(spec: charts.Spec) -> str:
+        drawn.append(spec)
+        return "<svg></svg>"
+
+    monkeypatch.setattr(charts, "to_svg", draw)
     pictures = run_pictures(run, read_contents(run)).files
     write_pictures(run.path, pictures)
     assert not drawn
@@ -140,7 +145,7 @@ def test_a_comparison_shows_the_environment_before_the_rows(results: Path, tmp_p
     for run_id in ("20261121T003012Z_ab12", _LATER):
         with Run.open(results, run_id) as opened:
             sides.append(read_side(opened))
-    text = without_scripts(write_comparison(tmp_path, compare_runs(*sides)))
+    text = without_scripts(write_comparison(tmp_path, compare_runs(sides[0], sides[1])))
 
     assert text.index('id="changes"') < text.index('id="ratios"') < text.index('id="rows-title"')
     assert text.count('<th scope="row"') == 22

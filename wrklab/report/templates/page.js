@@ -87,8 +87,6 @@
     place.dataset.filled = "yes";
     const values = figures.rows[place.dataset.figures];
     const found = document.createElement("table");
-    const caption = found.createCaption();
-    caption.textContent = "Every figure of report.csv";
     const head = found.createTHead().insertRow();
     for (const title of ["figure", "value", "unit", "meaning"]) {
       const cell = document.createElement("th");
@@ -105,6 +103,7 @@
       title.scope = "row"; title.className = "text"; title.textContent = name;
       line.append(title);
       const value = line.insertCell();
+      if (isNaN(values[number])) { value.className = "text"; }
       value.textContent = values[number]; value.dataset.column = name; value.dataset.value = values[number];
       for (const text of [unit, meaning]) { const cell = line.insertCell(); cell.className = "text"; cell.textContent = text; }
     });
