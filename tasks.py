@@ -168,19 +168,21 @@ def runs(c: Context, json: bool = False) -> None:
     auto_shortflags=False,
     help={
         "run": "a run's id, or `latest`",
+        "open": "show report.html in a browser (where there is none, its path is printed)",
         "verbose": "print every table and note instead of one screen",
         "json": "print the rows as JSON",
     },
 )
 @verb
-def report(c: Context, run: str, verbose: bool = False, json: bool = False) -> None:
+def report(c: Context, run: str, open: bool = False, verbose: bool = False, json: bool = False) -> None:  # noqa: A002
     """Write a run's report again, from its store alone, and print it on one screen.
 
     invoke report latest
+    invoke report latest --open
     """
     from wrklab.cli import reporting
 
-    reporting.report(run, as_json=json, is_verbose=verbose)
+    reporting.report(run, as_json=json, is_verbose=verbose, is_opened=open)
 
 
 @task(help={"run": "a run's id, or `latest`", "json": "print what changed as JSON"})
@@ -201,11 +203,14 @@ def reparse(c: Context, run: str, json: bool = False) -> None:
         "old": "a run's id, `latest`, or `latest~1` for the one before it",
         "new": "the same, of the run that must not be worse",
         "threshold": "how much slower, in percent, is too much (default: 10)",
+        "html": "write the comparison as a page into the new run's folder too",
         "json": "print as JSON",
     },
 )
 @verb
-def compare(c: Context, old: str, new: str, threshold: str = "", json: bool = False) -> None:
+def compare(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
+    c: Context, old: str, new: str, threshold: str = "", html: bool = False, json: bool = False
+) -> None:
     """Set two runs side by side: ratios with intervals, what is more than noise, what changed around them.
 
     invoke compare latest~1 latest --threshold 5
@@ -215,16 +220,45 @@ def compare(c: Context, old: str, new: str, threshold: str = "", json: bool = Fa
     """
     from wrklab.cli import comparing
 
-    comparing.compare(old, new, threshold, as_json=json)
+    comparing.compare(old, new, threshold, with_page=html, as_json=json)
 
 
-@task(help={"run": "a run's id, or `latest`", "json": "print the paths as JSON"})
+@task(
+    auto_shortflags=False,
+    help={
+        "run": "a run's id, or `latest`",
+        "format": "parquet,csv (default), bmf (Bencher), gha (github-action-benchmark), otava, hdr; commas between",
+        "json": "print the paths as JSON",
+    },
+)
 @verb
-def export(c: Context, run: str, json: bool = False) -> None:
-    """Write a run's cells, samples and histograms as Parquet and CSV, for pandas and DuckDB."""
+def export(c: Context, run: str, format: str = "", json: bool = False) -> None:  # noqa: A002  the flag's name
+    """Write a run's cells, samples and histograms for pandas and DuckDB, or its rows for another tool.
+
+    invoke export latest --format parquet,csv,bmf,gha,otava,hdr
+    """
     from wrklab.cli import reporting
 
-    reporting.export(run, as_json=json)
+    reporting.export(run, format, as_json=json)
+
+
+@task(
+    auto_shortflags=False,
+    help={
+        "reference": "the variant whose rate in each run stands for the machine (default: the one in most runs)",
+        "metric": "requests_per_s, or another column of report.csv",
+        "json": "print as JSON",
+    },
+)
+@verb
+def trend(c: Context, reference: str = "", metric: str = "requests_per_s", json: bool = False) -> None:
+    """Show the history of all runs as ratios to a reference variant of the same run, with change points (Otava).
+
+    Writes results/index.html. The first call makes a virtual environment for Apache Otava.
+    """
+    from wrklab.cli import trending
+
+    trending.trend(reference, metric, as_json=json)
 
 
 @task(help=_LAB_HELP)
@@ -368,6 +402,7 @@ ns = Collection(
     reparse,
     compare,
     export,
+    trend,
     provision,
     deploy,
     reset,

@@ -20,6 +20,7 @@ _FOR_HOSTS = ("--python-platform", "linux")
 _LOCKS = (
     ("requirements.in", "requirements.txt", ("--universal",)),
     ("requirements_dev.in", "requirements_dev.txt", ("--universal",)),
+    ("tools/otava.in", "tools/otava.txt", ("--universal",)),
 )
 _QUICK_LINTERS = (
     ("ruff", "check"),
@@ -33,6 +34,7 @@ _SLOW_LINTERS = (
 )
 #: Two at a time: many of them wait for a server or a clock. Lab tests share one lab, so they run one after the other.
 _UNIT_TESTS = ("pytest", "-n", "2", "tests/unit")
+_BROWSER_TESTS = ("pytest", "tests/browser")
 _LAB_TESTS = ("pytest", "tests/lab")
 #: pytest's exit status where no test matches.
 _NO_TESTS = 5
@@ -44,14 +46,14 @@ def lint() -> None:
 
 
 def test(*, unit_only: bool, lab_only: bool, only: str) -> None:
-    """Linters, unit tests, lab tests, in this order; what fails keeps the next from beginning. Exits with 1 then.
+    """Linters, unit tests, browser tests, lab tests, in this order; what fails keeps the next from beginning. Exits with 1 then.
 
     `unit_only` and `lab_only` leave the other tests out, `lab_only` the linters too. `only` is an expression for
     pytest's -k: the matching tests alone, without linters.
     """
     if unit_only and lab_only:
         raise Exit("test: --unit and --lab exclude each other: give one of them, or none for everything", code=2)
-    kinds = [_LAB_TESTS] if lab_only else [_UNIT_TESTS] if unit_only else [_UNIT_TESTS, _LAB_TESTS]
+    kinds = [_LAB_TESTS] if lab_only else [_UNIT_TESTS] if unit_only else [_UNIT_TESTS, _BROWSER_TESTS, _LAB_TESTS]
     if only:
         _run_matching(kinds, only)
     elif lab_only:
@@ -59,6 +61,7 @@ def test(*, unit_only: bool, lab_only: bool, only: str) -> None:
     else:
         _lint_and_run_unit_tests(is_lab_next=not unit_only)
         if not unit_only:
+            _run_tests(_BROWSER_TESTS)
             _run_tests(_LAB_TESTS)
 
 

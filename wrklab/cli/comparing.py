@@ -6,15 +6,17 @@ from invoke.exceptions import Exit
 
 from wrklab import formats
 from wrklab.cli.reporting import open_run
-from wrklab.cli.verbs import print_json, results
+from wrklab.cli.verbs import console, print_json, results
 from wrklab.compare.runs import THRESHOLD_PERCENT, RunComparison, RunSide, compare_runs
 from wrklab.errors import UsageError
 from wrklab.report.comparison import comparison_data, read_side, render_comparison
+from wrklab.report.comparison_page import write_comparison
+from wrklab.report.escaping import terminal
 
 _ALL_PERCENT = 100.0
 
 
-def compare(old_id: str, new_id: str, threshold: str, *, as_json: bool) -> None:
+def compare(old_id: str, new_id: str, threshold: str, *, with_page: bool = False, as_json: bool) -> None:
     """Two runs side by side. Exits with 1 when something got worse or failed, or it can't be said whether it did.
 
     Raises UnknownNameError for an unknown run, UsageError for a threshold that cannot be meant.
@@ -26,6 +28,9 @@ def compare(old_id: str, new_id: str, threshold: str, *, as_json: bool) -> None:
         print_json(comparison_data(found))
     else:
         render_comparison(found, results())
+    if with_page:
+        with open_run(new_id) as run:
+            console.print(terminal(str(write_comparison(run.path, found))), soft_wrap=True)
     if text := complaint(found):
         raise Exit(text, code=1)
 

@@ -25,6 +25,7 @@ from wrklab.paths import RESULTS_DIR
 from wrklab.probe.probing import ProbeOutcome, failed_probe, probe_variant
 from wrklab.progress import doing
 from wrklab.report.probe import limited_by, read_findings, render, serving, to_rows, write_report
+from wrklab.report.probe_page import write_probe_page
 from wrklab.results.probe_folder import ProbeFolder, new_probe_id
 from wrklab.results.probe_record import CapacityLimit, ProbePlan, ProbeRecord
 
@@ -63,6 +64,7 @@ def _report(folder: ProbeFolder, end: _End, *, as_json: bool) -> None:
         render(records, results(), findings, plan.forced)
     try:
         console.print(escape(write_report(folder, findings)))
+        console.print(escape(str(write_probe_page(folder, findings))))
     except StoreError as error:
         if not end.problem:
             raise

@@ -194,7 +194,8 @@ def _doubts(entries: Sequence[ReportRow]) -> Iterator[str]:
     others = sum(number for _, number in common[_REASONS_SHOWN:])
     if others:
         shown.append(f"other reasons ({others})")
-    yield f"{len(doubtful)} of {formats.plural(len(entries), 'row')} are doubtful: {', '.join(shown)}."
+    verb = "is" if len(doubtful) == 1 else "are"
+    yield f"{len(doubtful)} of {formats.plural(len(entries), 'row')} {verb} doubtful: {', '.join(shown)}."
 
 
 def _with_rate(entry: ReportRow) -> str:

@@ -24,6 +24,7 @@ from wrklab.articles.claims import (
 from wrklab.articles.comparison import RankCorrelation
 from wrklab.articles.consistency import Inconsistency
 from wrklab.formats import plural
+from wrklab.report.escaping import terminal
 
 HEADERS = ("claim", "what is compared", "claimed", "published", "measured", "answer", "why")
 _STYLES = {HOLDS: "green", FAILS: "red", OPEN: "yellow"}
@@ -165,16 +166,16 @@ def render(results: Sequence[ClaimResult], console: Console) -> None:
     """Print every claim: its answer and sentence, below them published, measured, the limit, why, what settles it."""
     if not results:
         return
-    console.print(Text(summary_line(results), style="bold"))
+    console.print(terminal(summary_line(results), style="bold"))
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for result in of_this_load(results):
-        grid.add_row(Text(result.answer, style=_STYLES[result.answer]), Text(result.claim.says))
-        grid.add_row("", Text(_details(result), style="dim"))
+        grid.add_row(terminal(result.answer, style=_STYLES[result.answer]), terminal(result.claim.says))
+        grid.add_row("", terminal(_details(result), style="dim"))
     console.print(grid)
     if line := other_loads_line(results):
-        console.print(Text(line, style="dim"))
+        console.print(terminal(line, style="dim"))
     console.print()
 
 
@@ -205,7 +206,7 @@ def _settled_text(result: ClaimResult) -> str:
 def render_correlations(found: Iterable[RankCorrelation], console: Console) -> None:
     """Print a line a table."""
     for correlation in found:
-        console.print(Text(correlation_line(correlation)))
+        console.print(terminal(correlation_line(correlation)))
 
 
 def render_articles(results: Sequence[ClaimResult], wrong: Sequence[Inconsistency], console: Console) -> None:
@@ -214,15 +215,15 @@ def render_articles(results: Sequence[ClaimResult], wrong: Sequence[Inconsistenc
     grid.add_column(overflow="fold")
     for result in results:
         claim = result.claim
-        grid.add_row(Text.assemble((claim.claim, "bold"), f" ({result.suite}): {claim.says}"))
+        grid.add_row(Text.assemble(terminal(claim.claim, "bold"), terminal(f" ({result.suite}): {claim.says}")))
         found = f"claimed {limit_text(claim)}; published {published_text(result)}"
         parts = [f"  {found}", article_text(result), claim.note.rstrip(".")]
-        grid.add_row(Text(". ".join(part for part in parts if part), style="dim"))
+        grid.add_row(terminal(". ".join(part for part in parts if part), style="dim"))
     console.print(grid)
     console.print()
-    console.print(Text("What does not fit within the articles", style="bold"))
+    console.print(terminal("What does not fit within the articles", style="bold"))
     for one in wrong:
-        console.print(Text.assemble((f"{one.kind} ", "yellow"), f"{one.article}, {one.sentence}"))
+        console.print(Text.assemble((f"{one.kind} ", "yellow"), terminal(f"{one.article}, {one.sentence}")))
 
 
 def markdown_rows(results: Sequence[ClaimResult], escape: Escape) -> list[list[str]]:

@@ -8,12 +8,12 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from wrklab import formats
 from wrklab.compare.rows import Outcome, RowChange
 from wrklab.compare.runs import RunComparison, RunSide
 from wrklab.report.contents import read_contents
+from wrklab.report.escaping import terminal
 from wrklab.results.run_folder import Run
 from wrklab.summary.rows import COMPARED_METRICS, SummaryRow
 from wrklab.verdicts.doubt import Direction
@@ -36,7 +36,7 @@ _SHOWN: dict[Outcome, tuple[str, str]] = {
     "unmeasured": ("in neither", "dim"),
 }
 #: Stacked, so that columns are as narrow as their figures and no header is cut at 120 columns.
-_HEADERS = (
+HEADERS = (
     "variant",
     "old\nper s",
     "new\nper s",
@@ -46,8 +46,8 @@ _HEADERS = (
     *((metric.compared or "").replace(" ", "\n") for metric in COMPARED_METRICS),
     "verdict\nold, new",
 )
-_OUTCOME_PLACE = _HEADERS.index("is")
-_LEFT = frozenset({0, len(_HEADERS) - 1})
+_OUTCOME_PLACE = HEADERS.index("is")
+_LEFT = frozenset({0, len(HEADERS) - 1})
 #: What stands before a ratio whose true value is known to lie on one side of it alone.
 _BOUND_SIGN: dict[Direction | None, str] = {Direction.TOO_LOW: "≥ ", Direction.TOO_HIGH: "≤ "}
 
@@ -60,21 +60,21 @@ def read_side(run: Run) -> RunSide:
 
 def render_comparison(found: RunComparison, console: Console) -> None:
     """Prints what each run says of itself, rows by scenario, what stands out, and what changed around them."""
-    console.print(Text(f"old {found.old.run_id}\nnew {found.new.run_id}"))
+    console.print(terminal(f"old {found.old.run_id}\nnew {found.new.run_id}"))
     for line in caveat_lines(found):
-        console.print(Text(line), style="yellow" if "--force" in line else "dim")
+        console.print(terminal(line), style="yellow" if "--force" in line else "dim")
     # Of a run of some of the variants a page of the others says less than one line (summary_lines).
     shown = [row for row in found.rows if row.outcome != "unplanned"]
     for scenario in dict.fromkeys(row.scenario for row in shown):
         console.print()
-        console.print(Text(scenario, style="bold"))
+        console.print(terminal(scenario, style="bold"))
         console.print(_rows_table([row for row in shown if row.scenario == scenario]))
     for row in shown:
         if row.remark:
-            console.print(Text(f"{row.variant} ({row.scenario}): {row.remark}"), style="dim")
+            console.print(terminal(f"{row.variant} ({row.scenario}): {row.remark}"), style="dim")
     console.print()
     for line in summary_lines(found):
-        console.print(Text(line))
+        console.print(terminal(line))
     _render_changes(found, console)
 
 
@@ -198,20 +198,20 @@ def _verdicts(row: RowChange) -> str:
 
 def _rows_table(rows: Sequence[RowChange]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for place, header in enumerate(_HEADERS):
+    for place, header in enumerate(HEADERS):
         # Where there is no room only names go over two lines; no header and no figure is cut.
         is_name = place == 0
         table.add_column(header, justify="left" if place in _LEFT else "right", no_wrap=not is_name, overflow="fold")
     for row in rows:
         text, style = _SHOWN[row.outcome]
         has_doubt = any(is_doubtful(found) for found in (row.old, row.new) if found)
-        cells = [Text(cell, style="dim" if has_doubt else "") for cell in _cells(row)]
-        cells[_OUTCOME_PLACE] = Text(text, style=style)
+        cells = [terminal(cell, style="dim" if has_doubt else "") for cell in row_cells(row)]
+        cells[_OUTCOME_PLACE] = terminal(text, style=style)
         table.add_row(*cells)
     return table
 
 
-def _cells(row: RowChange) -> tuple[str, ...]:
+def row_cells(row: RowChange) -> tuple[str, ...]:
     ratio = formats.near_one(row.ratio)
     return (
         row.variant,
@@ -228,13 +228,13 @@ def _cells(row: RowChange) -> tuple[str, ...]:
 def _render_changes(found: RunComparison, console: Console) -> None:
     console.print()
     if not found.changes:
-        console.print(Text("The environment is the same, as far as both runs know it."))
+        console.print(terminal("The environment is the same, as far as both runs know it."))
         return
-    console.print(Text("What else is not the same", style="bold"))
+    console.print(terminal("What else is not the same", style="bold"))
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("where", no_wrap=True)
     for header in ("fact", "old", "new"):
         table.add_column(header, overflow="fold")
     for change in found.changes:
-        table.add_row(*map(Text, (change.where, change.key, change.old, change.new)))
+        table.add_row(*map(terminal, (change.where, change.key, change.old, change.new)))
     console.print(table)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,10 @@ _HISTOGRAMS = pa.schema(
 )
 
 
+_WRITERS = {".parquet": pa.parquet.ParquetWriter, ".csv": pa.csv.CSVWriter}
+_SUFFIXES = tuple(_WRITERS)
+
+
 @dataclass(frozen=True)
 class ExportPaths:
     """The files that were written, all in the run's folder export/."""
@@ -43,8 +48,8 @@ class ExportPaths:
     paths: tuple[Path, ...]
 
 
-def export(run: Run) -> ExportPaths:
-    """Writes export/{cells,samples,histograms}.{parquet,csv}. Raises StoreError."""
+def export(run: Run, suffixes: Sequence[str] = _SUFFIXES) -> ExportPaths:
+    """Writes export/{cells,samples,histograms} with these suffixes, of .parquet and .csv. Raises StoreError."""
     folder = run.path / "export"
     cells = _cells(run)
     tables: dict[str, tuple[pa.Schema, Iterator[pa.Table]]] = {
@@ -54,20 +59,23 @@ def export(run: Run) -> ExportPaths:
     }
     try:
         folder.mkdir(exist_ok=True)
-        paths = [path for name, (schema, parts) in tables.items() for path in _write(folder / name, schema, parts)]
+        paths = [
+            path for name, (schema, parts) in tables.items() for path in _write(folder / name, schema, parts, suffixes)
+        ]
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error}; make room or change its owner") from error
     return ExportPaths(tuple(paths))
 
 
-def _write(stem: Path, schema: pa.Schema, parts: Iterator[pa.Table]) -> tuple[Path, Path]:
-    """Both files of one table, cell by cell: the histograms of a long run need not fit into memory together."""
-    parquet, text = stem.with_suffix(".parquet"), stem.with_suffix(".csv")
-    with pa.parquet.ParquetWriter(parquet, schema) as to_parquet, pa.csv.CSVWriter(text, schema) as to_csv:
+def _write(stem: Path, schema: pa.Schema, parts: Iterator[pa.Table], suffixes: Sequence[str]) -> list[Path]:
+    """The files of one table, cell by cell: the histograms of a long run need not fit into memory together."""
+    paths = [stem.with_suffix(suffix) for suffix in suffixes]
+    with ExitStack() as stack:
+        writers = [stack.enter_context(_WRITERS[path.suffix](path, schema)) for path in paths]
         for part in parts:
-            to_parquet.write_table(part)
-            to_csv.write_table(part)
-    return parquet, text
+            for writer in writers:
+                writer.write_table(part)
+    return paths
 
 
 def _cells(run: Run) -> pa.Table:

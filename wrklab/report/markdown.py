@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -12,8 +11,10 @@ from wrklab.report import claims
 from wrklab.report.answer import compose
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.report.environment import environment_tables, unit_texts
+from wrklab.report.escaping import markdown, markdown_block, markdown_code
 from wrklab.report.generators import GENERATOR_HEADERS, GENERATORS_MEANING, generator_lines
 from wrklab.report.guide import HOW_TO_READ, WHEN_NOT_TO_BELIEVE
+from wrklab.report.pictures import Picture
 from wrklab.report.screen import DOUBTFUL_LATENCY_LEGEND, short_table
 from wrklab.report.tables import (
     BASELINE_HEADERS,
@@ -39,15 +40,14 @@ from wrklab.summary.metrics import Half
 
 #: Of a failed cell's log; all that was kept is in the store.
 LOG_LINES = 15
-#: What Markdown would read as more than text.
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|])")
 
 
-def to_markdown(contents: Contents) -> str:
-    """The whole of report.md."""
+def to_markdown(contents: Contents, pictures: Sequence[Picture] = ()) -> str:
+    """The whole of report.md. `pictures` are files next to it."""
     parts = [
         f"# Run {contents.info.run_id}",
         *_answer(contents),
+        *_pictures(pictures),
         "## What was measured",
         *_what_was_measured(contents),
         "## Results",
@@ -78,40 +78,47 @@ def to_markdown(contents: Contents) -> str:
 
 def _answer(contents: Contents) -> Iterator[str]:
     answer, found = compose(contents), short_table(contents)
-    yield "\n".join(f"- {_escape(sentence)}" for sentence in answer.sentences)
+    yield "\n".join(f"- {markdown(sentence)}" for sentence in answer.sentences)
     rows = [_marked(row.cells, range(1, len(row.cells)) if row.is_doubtful else ()) for row in found.rows]
     yield table(found.headers, rows, left=found.left)
     legend = "*Figures in italics* are doubtful; the last column says why in a few words, the notes below in full."
     yield f"{legend} {DOUBTFUL_LATENCY_LEGEND}." if found.has_doubtful_latency else legend
     if answer.next_command:
-        yield f"To settle most doubts: `{answer.next_command}`"
+        yield f"To settle most doubts: {markdown_code(answer.next_command)}"
+
+
+def _pictures(pictures: Sequence[Picture]) -> Iterator[str]:
+    if pictures:
+        yield "The page with every picture, sortable and with each row's evidence: [report.html](report.html)."
+        yield "\n\n".join(f"![{markdown(picture.title)}]({picture.file})" for picture in pictures)
 
 
 def _what_was_measured(contents: Contents) -> Iterator[str]:
     plan, info = contents.plan, contents.info
     began = datetime.fromtimestamp(plan.created_at_s, UTC)
     variants = {cell.variant for cell in plan.cells}
-    suite = f", suite {_escape(plan.suite)}" if plan.suite else ""
+    suite = f", suite {markdown(plan.suite)}" if plan.suite else ""
     yield (
         f"{formats.plural(len(variants), 'variant')}, {formats.plural(len(plan.cells), 'cell')} planned, "
         f"{info.measured_count:,} measured, {info.failed_count:,} failed; {info.state}. "
-        f"Begun {began:%Y-%m-%d %H:%M:%S} UTC with `{plan.command}` on the lab {_escape(plan.lab)}{suite}: "
+        f"Begun {began:%Y-%m-%d %H:%M:%S} UTC with {markdown_code(plan.command)} on the lab "
+        f"{markdown(plan.lab)}{suite}: "
         f"{formats.plural(plan.server_cpus_count, 'CPU')} for the server, "
         f"{formats.plural(plan.generator_cpus_count, 'CPU')} for {_generator_names(plan.generators)}"
         f"{' (the same ones)' if plan.cpus_shared else ''}. "
         f"Rounds are interleaved: each runs through all variants in an order drawn from seed {plan.seed}."
     )
     if contents.run_notes:
-        yield "\n".join(f"- **{_escape(note.sentence)}**" for note in contents.run_notes)
+        yield "\n".join(f"- **{markdown(note.sentence)}**" for note in contents.run_notes)
 
 
 def _generator_names(names: Sequence[str]) -> str:
-    return f"the generators {_escape(', '.join(names))}" if len(names) > 1 else "the generator"
+    return f"the generators {markdown(', '.join(names))}" if len(names) > 1 else "the generator"
 
 
 def _results(contents: Contents) -> Iterator[str]:
     for name, entries in contents.by_scenario().items():
-        yield f"### {_escape(scenario_line(contents.plan.scenarios[name], [entry.row.hold_ms for entry in entries]))}"
+        yield f"### {markdown(scenario_line(contents.plan.scenarios[name], [entry.row.hold_ms for entry in entries]))}"
         halves: tuple[Half, Half] = ("rate", "latency")
         for half in halves:
             columns = report_columns(half, entries)
@@ -128,7 +135,7 @@ def _result_cells(entry: ReportRow, columns: Sequence[TableColumn]) -> list[str]
 def _marked(cells: Sequence[str], doubtful: Collection[int]) -> list[str]:
     """Cells as Markdown, those at doubtful places in italics."""
     return [
-        f"*{_escape(cell)}*" if place in doubtful and cell not in {"", formats.NONE} else _escape(cell)
+        f"*{markdown(cell)}*" if place in doubtful and cell not in {"", formats.NONE} else markdown(cell)
         for place, cell in enumerate(cells)
     ]
 
@@ -149,9 +156,9 @@ def _baseline(contents: Contents) -> Iterator[str]:
 def _twins(contents: Contents) -> Iterator[str]:
     if contents.noise_floor is not None:
         yield "## Noise floor"
-        yield _escape(floor_line(contents.noise_floor))
+        yield markdown(floor_line(contents.noise_floor))
         yield table(
-            TWIN_HEADERS, [[_escape(cell) for cell in line] for line in twin_lines(contents.noise_floor)], (0, 1)
+            TWIN_HEADERS, [[markdown(cell) for cell in line] for line in twin_lines(contents.noise_floor)], (0, 1)
         )
 
 
@@ -159,18 +166,18 @@ def _generators(contents: Contents) -> Iterator[str]:
     if lines := generator_lines(contents):
         yield "## Generators"
         yield GENERATORS_MEANING
-        yield table(GENERATOR_HEADERS, [[_escape(cell) for cell in line] for line in lines], (0, 1))
+        yield table(GENERATOR_HEADERS, [[markdown(cell) for cell in line] for line in lines], (0, 1))
 
 
 def _notes(contents: Contents) -> Iterator[str]:
     if not contents.groups:
         yield "None: no rule found anything to say."
     for number, heading, lines in note_lines(contents):
-        yield "\n".join([f"{number}. **{_escape(heading)}**", *(f"   - {_escape(line)}" for line in lines)])
+        yield "\n".join([f"{number}. **{markdown(heading)}**", *(f"   - {markdown(line)}" for line in lines)])
 
 
 def _verdicts(contents: Contents) -> Iterator[str]:
-    lines = [f"- {_escape(line)}" for line in verdict_lines(contents)]
+    lines = [f"- {markdown(line)}" for line in verdict_lines(contents)]
     if lines:
         yield "## What the verdicts rest on"
         yield "\n".join(lines)
@@ -182,17 +189,17 @@ def _failed_cells(contents: Contents) -> Iterator[str]:
     for cell in contents.failed_cells:
         again = ", both attempts; the second" if cell.first_failure else ""
         if cell.failure is not None:
-            yield from _failure(f"**{_escape(cell.cell_id)}**{again}", cell.failure)
+            yield from _failure(f"**{markdown(cell.cell_id)}**{again}", cell.failure)
         if cell.first_failure is not None:
             yield from _failure("The first attempt", cell.first_failure)
 
 
 def _failure(who: str, failure: Failure) -> Iterator[str]:
-    unit = f" Unit: {_escape(failure.unit_state)}." if failure.unit_state else ""
-    yield f"{who} in {_escape(failure.phase)}: {_escape(failure.text)}.{unit}"
+    unit = f" Unit: {markdown(failure.unit_state)}." if failure.unit_state else ""
+    yield f"{who} in {markdown(failure.phase)}: {markdown(failure.text)}.{unit}"
     evidence = [*failure.log_tail[-LOG_LINES:], *failure.generator_stderr.splitlines()[-LOG_LINES:]]
     if evidence:
-        yield _indented(evidence)
+        yield markdown_block(evidence)
 
 
 def _published(contents: Contents) -> Iterator[str]:
@@ -201,7 +208,7 @@ def _published(contents: Contents) -> Iterator[str]:
     yield "## The articles beside this run"
     yield "Ratios are ours / published. The articles ran once, with wrk and server on one machine."
     for source, comparisons in contents.published.items():
-        yield f"### {_escape(source)}"
+        yield f"### {markdown(source)}"
         rows = [_marked(published_cells(found), published_doubtful(found)) for found in comparisons]
         yield table(PUBLISHED_HEADERS, rows, left=(0, 1, 13))
 
@@ -214,27 +221,28 @@ def _claims(contents: Contents) -> Iterator[str]:
             f"{claims.summary_line(found.claims)}. How a claim is read, and what the answers mean: docs/claims.md. "
             "Of several comparisons the one that decides is shown."
         )
-        yield table(claims.HEADERS, claims.markdown_rows(found.claims, _escape), left=range(len(claims.HEADERS)))
+        yield table(claims.HEADERS, claims.markdown_rows(found.claims, markdown), left=range(len(claims.HEADERS)))
         if line := claims.other_loads_line(found.claims):
-            yield f"{_escape(line)}."
+            yield f"{markdown(line)}."
     if found.correlations:
         yield "## Order there and here"
-        yield "\n".join(claims.correlation_lines(found.correlations, _escape))
+        yield "\n".join(claims.correlation_lines(found.correlations, markdown))
     if found.inconsistencies:
         yield "## What does not fit within the articles"
-        yield "\n".join(claims.inconsistency_lines(found.inconsistencies, _escape))
+        yield "\n".join(claims.inconsistency_lines(found.inconsistencies, markdown))
 
 
 def _environment(contents: Contents) -> Iterator[str]:
     for title, headers, rows in environment_tables(contents.environment):
-        yield f"### {_escape(title)}"
-        yield table(headers, [[_escape(cell) for cell in row] for row in rows], left=range(len(headers)))
+        yield f"### {markdown(title)}"
+        yield table(headers, [[markdown(cell) for cell in row] for row in rows], left=range(len(headers)))
 
 
 def _commands(contents: Contents) -> Iterator[str]:
     commands = {entry.row.variant: entry.row.argv for entry in contents.rows if entry.row.argv}
     yield "The main process of each variant as it was found running."
-    yield "\n".join(f"- {_escape(name)}: `{shlex.join(argv)}`" for name, argv in sorted(commands.items())) or "None."
+    lines = (f"- {markdown(name)}: {markdown_code(shlex.join(argv))}" for name, argv in sorted(commands.items()))
+    yield "\n".join(lines) or "None."
 
 
 def _units(contents: Contents) -> Iterator[str]:
@@ -245,15 +253,10 @@ def _units(contents: Contents) -> Iterator[str]:
     yield "Each variant's systemd unit as it stood on the server; `environment.json` has them whole, with comments."
     if texts.common:
         yield "Every one of them has these lines:"
-        yield _indented(texts.common)
+        yield markdown_block(texts.common)
     for name, lines in texts.own.items():
-        yield f"**{_escape(name)}**"
-        yield _indented(lines)
-
-
-def _indented(lines: Iterable[str]) -> str:
-    """A block of code. Indented, not fenced: no line within can end it."""
-    return "\n".join(f"    {line}" for line in lines)
+        yield f"**{markdown(name)}**"
+        yield markdown_block(lines)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], left: Iterable[int]) -> str:
@@ -261,7 +264,3 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], left: Iterable[
     to_left = set(left)
     rule = [":--" if place in to_left else "--:" for place in range(len(headers))]
     return "\n".join("| " + " | ".join(line) + " |" for line in [headers, rule, *rows])
-
-
-def _escape(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", text).replace("\n", " ")

@@ -15,11 +15,12 @@ from wrklab.articles.findings import ProbeFindings, probe_findings
 from wrklab.articles.library import SNAPSHOT_FILE, parse_snapshot
 from wrklab.articles.reference import PublishedProbe
 from wrklab.report import claims
+from wrklab.report.escaping import markdown, markdown_block, markdown_code, terminal
 from wrklab.results.probe_folder import ProbeFolder
 from wrklab.results.probe_record import CapacityLimit, KernelQueue, ProbeRecord, ServingKind
 from wrklab.results.run_folder import write_file
 
-_HEADINGS = (
+HEADINGS = (
     "variant",
     "at once",
     "limited by",
@@ -72,7 +73,7 @@ def cells(record: ProbeRecord) -> tuple[str, ...]:
     if record.state != "measured":
         why = record.error or "; ".join(record.void_reasons[-1:])
         found = {"variant": record.variant, "at once": record.state, "limited by": why, "s": f"{record.seconds:.1f}"}
-        return tuple(found.get(heading, formats.NONE) for heading in _HEADINGS)
+        return tuple(found.get(heading, formats.NONE) for heading in HEADINGS)
     return (
         record.variant,
         formats.count(record.capacity),
@@ -171,19 +172,19 @@ def render(
 ) -> None:
     """Print why it should not have been probed, the table, below it a paragraph a variant, and the claims."""
     for reason in forced:
-        console.print(Text(f"! Probed by --force although {reason}"))
+        console.print(terminal(f"! Probed by --force although {reason}"))
     table = Table(box=None, pad_edge=False)
-    for heading in _HEADINGS:
+    for heading in HEADINGS:
         is_number = heading not in ("variant", "limited by", "beyond", "what serves", "used again")
         table.add_column(heading, overflow="fold", justify="right" if is_number else "left")
     for record in records:
-        table.add_row(*(Text(cell) for cell in cells(record)), style="" if record.state == "measured" else "dim")
+        table.add_row(*(terminal(cell) for cell in cells(record)), style="" if record.state == "measured" else "dim")
     console.print(table)
     for record in records:
         if lines := details(record, findings.compared.get(record.variant)):
-            console.print(Text.assemble("\n", (record.variant, "bold")))
+            console.print(Text.assemble("\n", terminal(record.variant, "bold")))
             for line in lines:
-                console.print(Text(f"  {line}"))
+                console.print(terminal(f"  {line}"))
     if findings.claims:
         console.print()
     claims.render(findings.claims, console)
@@ -202,27 +203,23 @@ def to_markdown(folder: ProbeFolder, records: Sequence[ProbeRecord], findings: P
     lines = [
         f"# Probes {plan.probe_id}",
         "",
-        f"`{plan.command}` on the lab {plan.lab}. What each figure means: docs/probe.md.",
+        f"{markdown_code(plan.command)} on the lab {plan.lab}. What each figure means: docs/probe.md.",
         "",
-        *(f"- **{_escaped(note)}**" for note in plan.notes),
+        *(f"- **{markdown(note)}**" for note in plan.notes),
         *([""] if plan.notes else []),
-        f"| {' | '.join(_HEADINGS)} |",
-        f"|{'---|' * len(_HEADINGS)}",
-        *(f"| {' | '.join(_escaped(cell) for cell in cells(record))} |" for record in records),
+        f"| {' | '.join(HEADINGS)} |",
+        f"|{'---|' * len(HEADINGS)}",
+        *(f"| {' | '.join(markdown(cell) for cell in cells(record))} |" for record in records),
         "",
     ]
     for record in records:
         if found := details(record, findings.compared.get(record.variant)):
-            lines += [f"## {record.variant}", "", *(f"- {_escaped(line)}" for line in found), ""]
+            lines += [f"## {record.variant}", "", *(f"- {markdown(line)}" for line in found), ""]
             if record.log_tail and not record.capacity:
-                lines += ["```", *record.log_tail, "```", ""]
+                lines += [markdown_block(record.log_tail), ""]
     if results := findings.claims:
         lines += ["## What the articles claim", "", f"{claims.summary_line(results)} (docs/claims.md).", ""]
         lines += [f"| {' | '.join(claims.HEADERS)} |", f"|{'---|' * len(claims.HEADERS)}"]
-        lines += [f"| {' | '.join(row)} |" for row in claims.markdown_rows(results, _escaped)]
+        lines += [f"| {' | '.join(row)} |" for row in claims.markdown_rows(results, markdown)]
         lines.append("")
     return "\n".join(lines)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

@@ -12,7 +12,9 @@ from wrklab.report import claims, screen, terminal
 from wrklab.report.columns import to_csv, to_rows
 from wrklab.report.contents import Contents, read_contents
 from wrklab.report.generators import generator_values
+from wrklab.report.html import write_html
 from wrklab.report.markdown import to_markdown
+from wrklab.report.pictures import run_pictures, write_pictures
 from wrklab.report.tables import twins_data
 from wrklab.results.run_folder import Run, write_file
 
@@ -23,13 +25,17 @@ class ReportPaths:
 
     markdown: Path
     csv: Path
+    html: Path
 
 
 def write_report(run: Run, contents: Contents | None = None) -> ReportPaths:
-    """Writes report.md and report.csv into the run's folder, each replaced as a whole. Raises StoreError."""
+    """Writes report.html, report.md with its pictures, and report.csv into the run's folder. Raises StoreError."""
     found = contents or read_contents(run)
-    paths = ReportPaths(run.path / "report.md", run.path / "report.csv")
-    write_file(paths.markdown, to_markdown(found))
+    paths = ReportPaths(run.path / "report.md", run.path / "report.csv", run.path / "report.html")
+    pictures = run_pictures(run, found)
+    write_pictures(run.path, pictures.files)
+    write_html(run, found, pictures)
+    write_file(paths.markdown, to_markdown(found, pictures.files))
     write_file(paths.csv, to_csv(found))
     return paths
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from wrklab import formats
 from wrklab.report.answer import compose, main_entries, reason, usual_hold_ms
 from wrklab.report.contents import Contents, ReportRow
+from wrklab.report.escaping import terminal
 from wrklab.verdicts.verdict import Verdict
 
 #: Follows a latency that is doubtful though the row's rate is not.
@@ -48,22 +49,21 @@ class ShortTable:
 def render(contents: Contents, console: Console, folder: str) -> None:
     """Prints the screen. `folder` is the run's, where the rest is."""
     answer, table = compose(contents), short_table(contents)
-    console.print(Text(title(contents), style="bold"))
+    console.print(terminal(title(contents), style="bold"))
     for sentence in answer.sentences:
-        console.print(Padding(Text(sentence), (0, 0, 0, 2), expand=False))
+        console.print(Padding(terminal(sentence), (0, 0, 0, 2), expand=False))
     for note in contents.run_notes:
         if note.doubt != "none":
-            console.print(Padding(Text.assemble(("! ", "yellow"), note.sentence), (0, 0, 0, 2), expand=False))
+            console.print(Padding(Text.assemble(("! ", "yellow"), terminal(note.sentence)), (0, 0, 0, 2), expand=False))
     console.print()
     console.print(_rich_table(table))
     console.print()
     if table.has_doubtful_latency:
-        console.print(Text(DOUBTFUL_LATENCY_LEGEND, style="dim"))
+        console.print(terminal(DOUBTFUL_LATENCY_LEGEND, style="dim"))
     if answer.next_command:
-        console.print(Text.assemble("To settle most doubts: ", (answer.next_command, "cyan")), soft_wrap=True)
-    console.print(
-        Text(f"Every note and its evidence: {folder}/report.md (figures: report.csv), or --verbose"), soft_wrap=True
-    )
+        console.print(Text.assemble("To settle most doubts: ", terminal(answer.next_command, "cyan")), soft_wrap=True)
+    rest = f"Pictures and evidence: {folder}/report.html (figures: report.csv; text: report.md), or --verbose"
+    console.print(terminal(rest), soft_wrap=True)
 
 
 def title(contents: Contents) -> str:
@@ -81,21 +81,20 @@ def title(contents: Contents) -> str:
 
 
 def short_table(contents: Contents) -> ShortTable:
-    """The rows under the main load, the highest rate first, then those at other loads."""
-    main = main_entries(contents)
-    main_scenario, hold_ms = (main[0].row.scenario if main else ""), usual_hold_ms(main)
-    entries = [*main, *(entry for entry in contents.rows if entry.row.scenario != main_scenario)]
+    """One line a row, in the order of `named_entries`."""
+    named = named_entries(contents)
+    entries = [entry for _, entry in named]
     columns = [column for column in _COLUMNS if column.is_shown(entries)]
     return ShortTable(
         headers=("variant", *(column.header for column in columns)),
         left=frozenset({0, *(place for place, column in enumerate(columns, 1) if column.is_text)}),
         rows=tuple(
             ShortRow(
-                (_name(entry, main_scenario, hold_ms), *(column.text(entry) for column in columns)),
+                (name, *(column.text(entry) for column in columns)),
                 entry.is_doubtful,
                 entry.verdict is Verdict.FAILED,
             )
-            for entry in entries
+            for name, entry in named
         ),
     )
 
@@ -106,12 +105,22 @@ def _rich_table(found: ShortTable) -> Table:
         is_last = place == len(found.headers) - 1
         table.add_column(header, justify="left" if place in found.left else "right", no_wrap=not is_last)
     for row in found.rows:
-        table.add_row(*map(Text, row.cells), style="red" if row.is_failed else "dim" if row.is_doubtful else "")
+        table.add_row(*map(terminal, row.cells), style="red" if row.is_failed else "dim" if row.is_doubtful else "")
     return table
 
 
+def named_entries(contents: Contents) -> list[tuple[str, ReportRow]]:
+    """The rows under the main load, the highest rate first, then those at other loads.
+
+    Each with its variant's name; one under another load or another hold with that.
+    """
+    main = main_entries(contents)
+    scenario, hold_ms = (main[0].row.scenario if main else ""), usual_hold_ms(main)
+    others = [entry for entry in contents.rows if entry.row.scenario != scenario]
+    return [(_name(entry, scenario, hold_ms), entry) for entry in (*main, *others)]
+
+
 def _name(entry: ReportRow, main_scenario: str, hold_ms: int | None) -> str:
-    """A variant's name; of a row under another load or another hold, with that."""
     row = entry.row
     if row.scenario != main_scenario:
         return f"{row.variant} -c{row.connections_asked}"
@@ -161,7 +170,7 @@ def _spread(entry: ReportRow) -> str:
     return formats.percent_number(100 * reach / row.requests_per_s)
 
 
-def _set_by(entry: ReportRow) -> str:
+def set_by(entry: ReportRow) -> str:
     """The verdict; of a doubtful row the reason in words."""
     if entry.verdict is Verdict.FAILED:
         return str(entry.verdict)
@@ -186,5 +195,5 @@ _COLUMNS = (
     _Column("CPU µs", lambda entry: formats.whole(entry.row.server_cpu_us_per_request)),
     _Column("MiB", lambda entry: formats.mib(entry.row.memory_max_bytes)),
     _Column("errors", lambda entry: formats.count(_errors_count(entry)), is_shown=_has_errors),
-    _Column("set by", _set_by, is_text=True),
+    _Column("set by", set_by, is_text=True),
 )

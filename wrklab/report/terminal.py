@@ -12,6 +12,7 @@ from rich.text import Text
 from wrklab import formats
 from wrklab.report import claims
 from wrklab.report.contents import Contents, ReportRow
+from wrklab.report.escaping import terminal
 from wrklab.report.generators import GENERATOR_HEADERS, generator_lines
 from wrklab.report.tables import (
     BASELINE_HEADERS,
@@ -47,7 +48,7 @@ def render(contents: Contents, console: Console) -> None:
     for name, entries in contents.by_scenario().items():
         title = scenario_line(contents.plan.scenarios[name], [entry.row.hold_ms for entry in entries])
         console.print()
-        console.print(Text(title, style="bold"))
+        console.print(terminal(title, style="bold"))
         for columns in _halves(console.width):
             console.print(_main_table(columns, entries, console.width))
             console.print()
@@ -60,9 +61,9 @@ def render(contents: Contents, console: Console) -> None:
     claims.render_correlations(contents.articles.correlations, console)
     if contents.articles.inconsistencies:
         found = formats.plural(len(contents.articles.inconsistencies), "figure")
-        console.print(Text(f"{found} of these articles do not fit each other: see report.md"))
+        console.print(terminal(f"{found} of these articles do not fit each other: see report.md"))
     if line := harness_line(contents):
-        console.print(Text(line))
+        console.print(terminal(line))
 
 
 def _halves(width: int) -> list[list[TableColumn]]:
@@ -81,9 +82,10 @@ def _main_table(columns: Sequence[TableColumn], entries: Sequence[ReportRow], wi
     if with_notes:
         table.add_column("notes", no_wrap=True)
     for entry in entries:
-        cells = [Text(entry.row.variant, style=_DOUBTFUL if entry.is_doubtful else "")]
-        cells += [Text(shown(_each_on_its_line(column.text(entry))), style=_style(entry, column)) for column in columns]
-        table.add_row(*cells, *([Text(note_numbers(entry), style="cyan")] if with_notes else []))
+        cells = [terminal(entry.row.variant, style=_DOUBTFUL if entry.is_doubtful else "")]
+        texts = [shown(_each_on_its_line(column.text(entry))) for column in columns]
+        cells += [terminal(text, _style(entry, column)) for text, column in zip(texts, columns, strict=True)]
+        table.add_row(*cells, *([terminal(note_numbers(entry), style="cyan")] if with_notes else []))
     return table
 
 
@@ -102,7 +104,7 @@ def _render_baseline(contents: Contents, console: Console) -> None:
     line = baseline_line(contents)
     if not line:
         return
-    console.print(Text(line))
+    console.print(terminal(line))
     table = _table(console.width)
     for place, header in enumerate(BASELINE_HEADERS):
         table.add_column(_stacked(header), justify="right" if place else "left", no_wrap=True)
@@ -110,7 +112,7 @@ def _render_baseline(contents: Contents, console: Console) -> None:
         for entry in entries:
             doubtful = baseline_doubtful(contents, entry)
             cells = enumerate(baseline_cells(entry))
-            table.add_row(*(Text(cell, style=_DOUBTFUL if place in doubtful else "") for place, cell in cells))
+            table.add_row(*(terminal(cell, style=_DOUBTFUL if place in doubtful else "") for place, cell in cells))
     console.print(table)
     console.print()
 
@@ -119,12 +121,12 @@ def _render_twins(contents: Contents, console: Console) -> None:
     floor = contents.noise_floor
     if floor is None:
         return
-    console.print(Text(floor_line(floor)))
+    console.print(terminal(floor_line(floor)))
     table = _table(console.width)
     for place, header in enumerate(TWIN_HEADERS):
         table.add_column(_stacked(header), justify="left" if place in {0, 1} else "right", no_wrap=True)
     for line in twin_lines(floor):
-        table.add_row(*map(Text, line))
+        table.add_row(*map(terminal, line))
     console.print(table)
     console.print()
 
@@ -133,12 +135,12 @@ def _render_generators(contents: Contents, console: Console) -> None:
     lines = generator_lines(contents)
     if not lines:
         return
-    console.print(Text("Each generator's share", style="bold"))
+    console.print(terminal("Each generator's share", style="bold"))
     table = _table(console.width)
     for place, header in enumerate(GENERATOR_HEADERS):
         table.add_column(_stacked(header), justify="left" if place in {0, 1} else "right", no_wrap=True)
     for line in lines:
-        table.add_row(*map(Text, line))
+        table.add_row(*map(terminal, line))
     console.print(table)
     console.print()
 
@@ -150,12 +152,12 @@ def _stacked_verdict(text: str) -> str:
 
 def _render_notes(contents: Contents, console: Console) -> None:
     for note in contents.run_notes:
-        console.print(Text.assemble(("! ", "yellow"), note.sentence))
+        console.print(Text.assemble(("! ", "yellow"), terminal(note.sentence)))
     grid = Table.grid(padding=(0, 1, 0, 0))
     for number, heading, lines in note_lines(contents):
-        grid.add_row(Text(str(number), style="cyan"), Text(heading))
+        grid.add_row(terminal(str(number), style="cyan"), terminal(heading))
         for line in lines:
-            grid.add_row("", Text(line, style=_DOUBTFUL))
+            grid.add_row("", terminal(line, style=_DOUBTFUL))
     console.print(grid)
     console.print()
 
@@ -163,9 +165,9 @@ def _render_notes(contents: Contents, console: Console) -> None:
 def _render_published(contents: Contents, console: Console) -> None:
     for source, comparisons in contents.published.items():
         if all(comparison.ours is None for comparison in comparisons):
-            console.print(Text(f"{source}: none of its {len(comparisons)} rows was measured in this run"))
+            console.print(terminal(f"{source}: none of its {len(comparisons)} rows was measured in this run"))
             continue
-        console.print(Text(f"{source}: the article beside this run", style="bold"))
+        console.print(terminal(f"{source}: the article beside this run", style="bold"))
         table = _table(console.width)
         for place in _PUBLISHED_SHOWN:
             is_name = place in {0, 1}
@@ -176,7 +178,7 @@ def _render_published(contents: Contents, console: Console) -> None:
             cells = published_cells(comparison, with_scenario=len(contents.plan.scenarios) > 1)
             doubtful = frozenset(_PUBLISHED_SHOWN) if comparison.ours is None else published_doubtful(comparison)
             styles = {place: _DOUBTFUL if place in doubtful else "" for place in _PUBLISHED_SHOWN}
-            table.add_row(*(Text(_each_on_its_line(cells[place]), style=style) for place, style in styles.items()))
+            table.add_row(*(terminal(_each_on_its_line(cells[place]), style=style) for place, style in styles.items()))
         console.print(table)
         console.print()
 

@@ -5,8 +5,8 @@ Rates are those of rounds, in requests/s; a round without answers (0) has no pla
 
 from __future__ import annotations
 
+import math
 import statistics
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -106,13 +106,23 @@ def difference_p(first_per_s: Sequence[float], second_per_s: Sequence[float]) ->
         return None
     if sorted(first_per_s) == sorted(second_per_s):
         return 1.0  # the same rates, such as a run compared with itself; without any spread the test would divide by 0
-    from scipy import stats
+    from scipy.special import stdtr
 
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # Rounds that agree to the last digit: scipy says that it loses precision, and the verdict stands.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        found = float(stats.ttest_ind(np.log(first_per_s), np.log(second_per_s), equal_var=False).pvalue)
-    return 1.0 if np.isnan(found) else found
+    # scipy.stats.ttest_ind says the same to the last digits, 30 times slower: a run of 100 variants has 4,950 pairs.
+    (mean, share), (other_mean, other_share) = (_mean_and_share(rates) for rates in (first_per_s, second_per_s))
+    variance = share + other_share
+    if not variance:
+        return 0.0 if mean != other_mean else 1.0  # rounds that agree to the last digit
+    freedom = variance**2 / (share**2 / (len(first_per_s) - 1) + other_share**2 / (len(second_per_s) - 1))
+    found = 2 * float(stdtr(freedom, -abs(mean - other_mean) / math.sqrt(variance)))
+    return 1.0 if math.isnan(found) else found
+
+
+def _mean_and_share(rates_per_s: Sequence[float]) -> tuple[float, float]:
+    """The mean of the rates' logarithms, and the variance of that mean."""
+    logs = [math.log(rate) for rate in rates_per_s]
+    mean = math.fsum(logs) / len(logs)
+    return mean, math.fsum((value - mean) ** 2 for value in logs) / (len(logs) - 1) / len(logs)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

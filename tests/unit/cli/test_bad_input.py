@@ -92,7 +92,7 @@ def test_latest_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(
         UnknownNameError, match=r"Did you mean latest\? Known: latest, .* `invoke runs` shows all\."
     ) as told:
-        reporting.export("latst", as_json=False)
+        reporting.export("latst", "", as_json=False)
 
     assert str(told.value).count("Z_ab12") == 11
 

@@ -125,7 +125,7 @@ def test_doubtful_rows_are_counted_by_reason_and_never_win(tmp_path: Path) -> No
     found = answer_of(tmp_path, cells)
 
     assert found.sentences[0] == "Fastest: flask_gunicorn_gevent 3,020 requests/s."
-    assert found.sentences[-1] == "1 of 2 rows are doubtful: connections not open (1)."
+    assert found.sentences[-1] == "1 of 2 rows is doubtful: connections not open (1)."
 
 
 def test_a_failed_row_is_told_with_its_reason(tmp_path: Path) -> None:

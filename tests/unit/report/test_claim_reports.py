@@ -214,8 +214,8 @@ def test_a_probes_report_has_its_claims(tmp_path: Path) -> None:
     }
     assert re.search(r"^holds +FastAPI's sync views run in a pool", stream.getvalue(), re.MULTILINE)
     assert max(len(line) for line in stream.getvalue().splitlines()) <= 120
-    assert "| fastapi_sync_reuses_threads: " in markdown
-    assert "fastapi_uvicorn_sync_10000 was not probed" in markdown
+    assert "| fastapi\\_sync\\_reuses\\_threads: " in markdown
+    assert "fastapi\\_uvicorn\\_sync\\_10000 was not probed" in markdown
 
 
 def test_claims_beside_the_articles_own_figures() -> None:
