@@ -46,7 +46,7 @@ def lint() -> None:
 
 
 def test(*, unit_only: bool, lab_only: bool, only: str) -> None:
-    """Linters, unit tests, browser tests, lab tests, in this order; what fails keeps the next from beginning. Exits with 1 then.
+    """Linters, unit, browser and lab tests, in this order; what fails keeps the next from beginning. Exits with 1 then.
 
     `unit_only` and `lab_only` leave the other tests out, `lab_only` the linters too. `only` is an expression for
     pytest's -k: the matching tests alone, without linters.

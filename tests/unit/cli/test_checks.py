@@ -51,8 +51,8 @@ def test_linters_then_unit_tests_then_lab_tests(programs: Callable[..., Ran]) ->
     found = ran()
     unit, lab = "pytest -n 2 tests/unit --then tests/lab", "pytest tests/lab"
     assert sorted(found[:4]) == ["lint-imports ", "ruff check", "ruff format --check", "yamllint --strict ."]
-    assert sorted(found[4:-1]) == ["ansible-lint --offline", "mypy ", unit]
-    assert found[-1] == lab
+    assert sorted(found[4:-2]) == ["ansible-lint --offline", "mypy ", unit]
+    assert found[-2:] == ["pytest tests/browser", lab]
 
 
 def test_unit_tests_alone_promise_no_lab(programs: Callable[..., Ran]) -> None:
@@ -90,7 +90,7 @@ def test_a_pattern_runs_matching_tests_of_both_kinds_alone(programs: Callable[..
     ran = programs(**{"pytest_-n": 5})
     checks.test(unit_only=False, lab_only=False, only="faults")
 
-    assert ran() == ["pytest -n 2 tests/unit -k faults", "pytest tests/lab -k faults"]
+    assert ran() == [f"pytest {words} -k faults" for words in ("-n 2 tests/unit", "tests/browser", "tests/lab")]
 
 
 def test_a_pattern_that_matches_nothing_is_wrong_usage(programs: Callable[..., Ran]) -> None:
