@@ -1,4 +1,4 @@
-"""docs/faults.md names tests that exist."""
+"""docs/faults.md: each fault names its tests, and they exist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,20 @@ from wrklab.paths import PROJECT_DIR
 _NAMED = re.compile(r"`((?:lab|unit)/[\w/]+\.py)::(\w+)`")
 
 
-def test_every_test_that_the_table_names_exists() -> None:
+#: `- **A host's disk is full**: what happens`, and the lines that belong to it.
+_FAULT = re.compile(r"^- \*\*(?P<fault>.+?)\*\*:(?P<rest>.*?)(?=^- |^#|\Z)", re.DOTALL | re.MULTILINE)
+
+
+def test_every_fault_has_a_test() -> None:
+    """At least one, in a line below it."""
+    faults = (PROJECT_DIR / "docs/faults.md").read_text(encoding="utf-8").split("## Each fault and its test")[1]
+    found = {match["fault"]: _NAMED.findall(match["rest"]) for match in _FAULT.finditer(faults)}
+
+    assert len(found) > 35
+    assert [fault for fault, tests in found.items() if not tests] == []
+
+
+def test_every_test_that_the_page_names_exists() -> None:
     """Each row has one at least."""
     rows = [line for line in (PROJECT_DIR / "docs/faults.md").read_text(encoding="utf-8").splitlines() if "::" in line]
     assert len(rows) > 15
