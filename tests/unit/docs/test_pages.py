@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from wrklab.paths import PROJECT_DIR
+from wrklab.verdicts.rules import RULES
 
 #: A longer row of a table wraps in an editor and on GitHub, and its columns can no longer be compared.
 _ROW_WIDTH_MAX = 165
@@ -112,6 +113,16 @@ def test_the_layers_are_those_that_lint_checks() -> None:
     described = set(re.findall(r"^\| `(\w+)` \| [A-Z]", page, re.MULTILINE))
 
     assert described == packages | {"collectors"}
+
+
+def test_each_rule_moves_a_figure_as_its_row_says() -> None:
+    """The fourth column of the table of rules in docs/metrics.md."""
+    notes = _text(PROJECT_DIR / "docs/metrics.md").split("## Notes")[1].split("### Bounds")[0]
+    listed = dict(re.findall(r"^\| `(\w+)` \| \w* ?\| [\w-]* ?\| ([^|]*?) ?\|", notes, re.MULTILINE))
+
+    for rule in RULES:
+        where = " (a server at ease)" if rule.direction_where else ""
+        assert listed[rule.name] == ("" if rule.doubt == "none" else f"{rule.direction}{where}"), rule.name
 
 
 def test_the_readme_is_read_to_its_end() -> None:
