@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tasks import ns
 from wrklab.paths import PROJECT_DIR
 from wrklab.verdicts.rules import RULES
 
 #: A longer row of a table wraps in an editor and on GitHub, and its columns can no longer be compared.
-_ROW_WIDTH_MAX = 165
+_ROW_WIDTH_MAX = 160
 #: Written by the reports' own code; test_metrics_page has their limit.
 _GENERATED = re.compile(r"<!-- metrics: .*?<!-- /metrics -->", re.DOTALL)
 _FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
@@ -21,6 +22,9 @@ _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 #: `wrklab/bench/plan.py`, also as the beginning of a test's name
 _FILE = re.compile(r"`((?:wrklab|collectors|playbooks|servers|scenarios|suites|tests)/[\w/]+\.(?:py|yml|lua|txt|c))`")
+#: `invoke lab.up --loadgens 2`, up to what ends a command in a text or a block
+_COMMAND = re.compile(r"(?:invoke|\./inv) (?P<verb>[a-z][\w.]*)(?P<words>[^`\n|&;#]*)")
+_FLAG = re.compile(r"(?<=\s)--[a-z][\w-]*")
 #: | 4 | `wrklab/bench/plan.py` | `resolve` |
 _STEP = re.compile(r"^\| (\d+) \| `([\w/.]+)` \| `(\w+)` \|", re.MULTILINE)
 
@@ -93,6 +97,25 @@ def test_no_row_of_a_table_is_too_long(page: Path) -> None:
 def test_files_that_a_page_names_exist(page: Path) -> None:
     """From the project's folder on."""
     assert [name for name in _FILE.findall(_text(page)) if not (PROJECT_DIR / name).exists()] == []
+
+
+@each_page
+def test_commands_exist(page: Path) -> None:
+    """Every verb after `invoke` or `./inv` with its flags, as the command line has them."""
+    flags = {name: set(context.flags) for context in ns.to_contexts() for name in (context.name, *context.aliases)}
+    wrong = [
+        match[0].strip()
+        for match in _COMMAND.finditer("\n".join(_code(_text(page))))
+        if match["verb"] not in flags or not set(_FLAG.findall(match["words"])) <= flags[match["verb"]]
+    ]
+
+    assert wrong == []
+
+
+def _code(text: str) -> list[str]:
+    """The parts of a page that are code: blocks, and spans within a line or over its end."""
+    blocks = _FENCED.findall(text)
+    return [*blocks, *(span.replace("\n", " ") for span in re.findall(r"`([^`]+)`", _FENCED.sub("", text)))]
 
 
 def test_the_path_of_one_number_is_that_of_the_code() -> None:
