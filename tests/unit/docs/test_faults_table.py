@@ -1,4 +1,4 @@
-"""docs/faults.md names tests that are collected and run."""
+"""docs/faults.md: each fault names its tests, and they are collected and run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ from wrklab.paths import PROJECT_DIR
 TABLE = PROJECT_DIR / "docs/faults.md"
 #: `lab/test_faults.py::test_x`, or with a class between.
 _NAMED = re.compile(r"`((?:lab|unit)/[\w/]+\.py(?:::\w+)+)`")
+
+
+#: `- **A host's disk is full**: what happens`, and the lines that belong to it.
+_FAULT = re.compile(r"^- \*\*(?P<fault>.+?)\*\*:(?P<rest>.*?)(?=^- |^#|\Z)", re.DOTALL | re.MULTILINE)
+
+
+def test_every_fault_has_a_test() -> None:
+    """At least one, in a line below it."""
+    faults = (PROJECT_DIR / "docs/faults.md").read_text(encoding="utf-8").split("## Each fault and its test")[1]
+    found = {match["fault"]: _NAMED.findall(match["rest"]) for match in _FAULT.finditer(faults)}
+
+    assert len(found) > 35
+    assert [fault for fault, tests in found.items() if not tests] == []
 
 
 def runnable(folder: Path, *paths: str) -> set[str]:
