@@ -117,6 +117,8 @@ class GeneratorRecord(Record):
     #: What its GET after the window found, or empty when it was right.
     verify_after: str
     verify_after_kind: AnswerKind
+    #: What the server needed, at the window's rate, for all that could be queued then. None: there was no answer.
+    queue_after_s: float | None = None
     #: As the server's: requests that got lost on the way.
     segments_lost: int | None = None
     #: CPU time of the host itself, but of others than wrk and than the kernel's softirq.
