@@ -136,10 +136,14 @@ def up(
     loadgens: int | None = None,
     overrides: Mapping[str, object] | None = None,
     on_task: Callable[[str], None] | None = None,
+    *,
+    server_takes_all_cpus: bool = False,
 ) -> LabChange:
     """Bring the lab up, or repair it; without Ansible when all is up as asked.
 
     Without `loadgens` a lab that is there keeps its generators and CPUs, and a new one takes the role's variables.
+    With `server_takes_all_cpus` the server may use the generators' CPUs too. No later call keeps that: without it the
+    server gets its usual CPUs again.
     `overrides` are variables of the role `container_lab` (`container_lab_server_cpus`, `container_lab_apt_proxy`, …).
 
     Raises:
@@ -150,17 +154,24 @@ def up(
         found = status()
     except LabError:
         found = None
-    if not overrides and found is not None and _is_up_as_asked(found, loadgens):
+    if (
+        not overrides
+        and found is not None
+        and _is_up_as_asked(found, loadgens, server_takes_all_cpus=server_takes_all_cpus)
+    ):
         return LabChange(changed=False, took_s=time.monotonic() - started)
     shape = _shape(found.request if found else {}) if loadgens is None else {"container_lab_loadgens": loadgens}
+    if server_takes_all_cpus:
+        shape["container_lab_server_takes_all_cpus"] = True
     return _run("lab_up", shape | dict(overrides or {}), on_task, started)
 
 
-def _is_up_as_asked(found: ContainerLabStatus, loadgens: int | None) -> bool:
+def _is_up_as_asked(found: ContainerLabStatus, loadgens: int | None, *, server_takes_all_cpus: bool) -> bool:
     asked: dict[str, object] = {"network": wanted_network()}
     if loadgens is not None:
         asked |= {"loadgens": loadgens, "server_cpus": [], "loadgen_cpus": []}
     is_as_asked = all(found.request.get(key) == value for key, value in asked.items())
+    is_as_asked = is_as_asked and bool(found.request.get("server_takes_all_cpus")) == server_takes_all_cpus
     return is_as_asked and found.up and _network_is_whole(found)
 
 

@@ -24,8 +24,11 @@ _READ_LIMIT_S = 60.0
 _GREETING_LIMIT_S = 20.0
 
 
-def ensure_lab(lab: str, kind: str, console: Console) -> None:
-    """A lab that is made on this machine, up; other labs are not ours to start. Raises LabError."""
+def ensure_lab(lab: str, kind: str, console: Console, *, server_takes_all_cpus: bool = False) -> None:
+    """A lab that is made on this machine, up; other labs are not ours to start. Raises LabError.
+
+    `server_takes_all_cpus` concerns the container lab: other servers have the CPUs that they have.
+    """
     if kind == vagrant.LAB and not all(
         container_lab.greets(host.address, host.port, _GREETING_LIMIT_S) for host in read_hosts(lab).all
     ):
@@ -34,7 +37,7 @@ def ensure_lab(lab: str, kind: str, console: Console) -> None:
     if kind != container_lab.LAB:
         return
     with doing(console, f"lab {lab}: up") as step:
-        if not container_lab.up(on_task=step.at).changed:
+        if not container_lab.up(on_task=step.at, server_takes_all_cpus=server_takes_all_cpus).changed:
             step.outcome = "as it was"
 
 

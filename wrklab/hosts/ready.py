@@ -44,9 +44,14 @@ class ReadyHosts:
 
 
 @contextmanager
-def ready_hosts(catalogue: Catalogue, lab: str, console: Console, *, is_forced: bool) -> Iterator[ReadyHosts]:
-    """A lab in the state that measuring needs, held. Raises LabError; of it BusyHostError only unless it is forced."""
-    prepare.ensure_lab(lab, read_hosts(lab).kind, console)
+def ready_hosts(
+    catalogue: Catalogue, lab: str, console: Console, *, is_forced: bool, server_takes_all_cpus: bool = False
+) -> Iterator[ReadyHosts]:
+    """A lab in the state that measuring needs, held. Raises LabError; of it BusyHostError only unless it is forced.
+
+    With `server_takes_all_cpus` the container lab's server may use the generators' CPUs, else it has its usual ones.
+    """
+    prepare.ensure_lab(lab, read_hosts(lab).kind, console, server_takes_all_cpus=server_takes_all_cpus)
     with open_session(catalogue, lab) as opened, hold_hosts(opened.all, controller_name()) as held:
         prepare.ensure_deployed(opened, console)
         facts = opened.environments()

@@ -377,6 +377,8 @@ class RunPlan(Record):
     generators: tuple[str, ...]
     #: The server and the generators run on the same CPUs, so that each takes from the other.
     cpus_shared: bool
+    #: The suite wanted a server of several CPUs (`server_cpus: all`); resumed, the run needs the same.
+    server_takes_all_cpus: bool = False
     #: A generator is the server under another name: the load does not cross a network.
     one_machine: bool
     suite: str | None = None

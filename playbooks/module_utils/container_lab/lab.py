@@ -39,6 +39,7 @@ REQUEST: dict[str, object] = {
     "options": {
         "network": {"type": "str", "required": True},
         "loadgens": {"type": "int", "default": 1},
+        "server_takes_all_cpus": {"type": "bool", "default": False},
         "server_cpus": {"type": "list", "elements": "int"},
         "loadgen_cpus": {"type": "list", "elements": "int"},
         "overrides": {"type": "dict", "default": {}},
