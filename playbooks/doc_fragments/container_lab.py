@@ -21,7 +21,7 @@ options:
         type: int
         default: 1
       server_takes_all_cpus:
-        description: Whether the server may use all CPUs, those of the generators too; stronger than O(request.server_cpus).
+        description: Whether the server may use all CPUs, the generators' too; stronger than O(request.server_cpus).
         type: bool
         default: false
       server_cpus:

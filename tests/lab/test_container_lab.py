@@ -272,7 +272,7 @@ def test_cpus_that_both_sides_share_are_told(lab: ContainerLabStatus) -> None:
 
 
 def test_a_server_takes_all_cpus_and_gives_them_back(lab: ContainerLabStatus) -> None:
-    """Only the server's node is made again; the generator keeps its CPUs, and later calls restore the server's usual ones."""
+    """Only the server's node is made again: the generator keeps its CPUs, and the next call restores the server's."""
     usual = {each.name: each.cpus for each in lab.nodes}
     loadgen_pid = nspawn_pid("loadgen")
 

@@ -220,7 +220,7 @@ class LoadCell:
     def _settle(self) -> None:
         """Wait until a GET is answered about as fast as by the idle server: what the warm-up left queued is served."""
         began, limit_s, attempts = time.monotonic(), self.spec.settle_limit_s, 0
-        calm_s = self._calm_s()
+        calm_s = self._calm_s(self._ready.first_answer_s if self._ready else 0.0)
         while True:
             answer = self._get(max(0.05, limit_s - (time.monotonic() - began)))
             attempts += 1
@@ -234,9 +234,16 @@ class LoadCell:
         if not answer.is_right:
             raise PhaseFailed(f"{self._url()}: after the warm-up: {answer.found}", FailureKind.ANSWERS)
 
-    def _calm_s(self) -> float:
+    @staticmethod
+    def _calm_s(idle_answer_s: float) -> float:
         """A server with nothing queued answers within this."""
-        return 2 * (self._ready.first_answer_s if self._ready else 0.0) + _CALM_SLACK_S
+        return 2 * idle_answer_s + _CALM_SLACK_S
+
+    def _idle_answer_s(self) -> float:
+        """How long an answer of the idle server takes: once it has settled no part of its start is in that."""
+        if self._settled and self._settled.is_calm:
+            return self._settled.answer_s
+        return self._ready.first_answer_s if self._ready else 0.0
 
     def _wait_for_ports(self) -> None:
         """Old connections (TIME_WAIT) to the target hold local ports: wait until enough are free, or fail."""
@@ -320,7 +327,8 @@ class LoadCell:
         """
         limit_s, queue_s = 2 * self.spec.attempt_limit_s, self._queue_s()
         is_queued = queue_s is not None and queue_s > limit_s and self._answered_until_the_end()
-        answer = self._get(min(self._calm_s() * self.spec.timeout_scale, limit_s) if is_queued else limit_s)
+        brief_s = self._calm_s(self._idle_answer_s()) * self.spec.timeout_scale
+        answer = self._get(min(brief_s, limit_s) if is_queued else limit_s)
         kind = AnswerKind.STILL_QUEUED if is_queued and answer.kind is AnswerKind.TIMED_OUT else answer.kind
         self._verified = VerifyResult(kind=kind, found=answer.found, took_s=answer.took_s, queue_s=queue_s)
 

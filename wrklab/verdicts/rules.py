@@ -141,7 +141,7 @@ def run_notes(plan: RunPlan, rows: Sequence[SummaryRow]) -> tuple[Note, ...]:
                 "cpus_shared",
                 "none",
                 "Server and generator share CPUs",
-                f"what wrk takes the server lacks; rows where that is {hosts.SHARED_LIMIT_PERCENT:g} % or more are doubtful",
+                f"what wrk takes the server lacks; from {hosts.SHARED_LIMIT_PERCENT:g} % on a row is doubtful",
                 "Each row says how much it was",
                 words="CPUs shared with wrk",
             )

@@ -94,7 +94,7 @@ class _Connection(asyncio.Protocol):
                 self._answer(path)
 
     def _work(self, path: str, *, is_wrk: bool) -> None:
-        """/worker/<ms a request>/<hangs after>/<then>: the cell's own first GET is answered, later ones as `then` is."""
+        """/worker/<ms a request>/<hangs after>/<then>: the cell's first GET is answered, its later ones as `then`."""
         _, _, interval_ms, most, then = path.split("/")
         if not is_wrk:
             self._answer("/ok" if next(self._server.counter) == 1 else f"/{then}")
