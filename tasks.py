@@ -267,12 +267,13 @@ def cleanup(c: Context, lab: str = "container", force: bool = False) -> None:
     name="up",
     help={
         "loadgens": "load generators that share every load (default: as many as the lab has; a new one has 1)",
+        "force": "also where another controller holds the hosts: its work there ends",
         "json": "print the hosts as JSON",
         **_LAB_HELP,
     },
 )
 @verb
-def lab_up(c: Context, lab: str = "container", loadgens: str = "", json: bool = False) -> None:
+def lab_up(c: Context, lab: str = "container", loadgens: str = "", force: bool = False, json: bool = False) -> None:
     """Bring up a lab of this machine: Debian 12 nodes (container), or virtual machines (--lab vagrant).
 
     invoke lab.up
@@ -280,16 +281,23 @@ def lab_up(c: Context, lab: str = "container", loadgens: str = "", json: bool = 
     """
     from wrklab.cli import labs
 
-    labs.up(lab, loadgens, as_json=json)
+    labs.up(lab, loadgens, by_force=force, as_json=json)
 
 
-@task(name="down", help={"purge": "drop the cached base system and package caches too (container)", **_LAB_HELP})
+@task(
+    name="down",
+    help={
+        "purge": "drop the cached base system and package caches too (container)",
+        "force": "also where another controller holds the hosts: its work there ends",
+        **_LAB_HELP,
+    },
+)
 @verb
-def lab_down(c: Context, lab: str = "container", purge: bool = False) -> None:
+def lab_down(c: Context, lab: str = "container", purge: bool = False, force: bool = False) -> None:
     """Put a lab of this machine down; of the container lab its cache is left, of virtual machines nothing."""
     from wrklab.cli import labs
 
-    labs.down(lab, purge=purge)
+    labs.down(lab, purge=purge, by_force=force)
 
 
 @task(name="status", help={"json": "print as JSON", **_LAB_HELP})

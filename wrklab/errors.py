@@ -67,7 +67,9 @@ def _listed(noun: str, name: str, names: list[str]) -> str:
     if noun not in _LISTED_BY or len(names) <= _NAMES_SHOWN:
         return f"{', '.join(names) or 'none'}."
     nearest = difflib.get_close_matches(name, names, n=_NAMES_SHOWN, cutoff=0.0)
-    return f"{', '.join(nearest)}, ... `{_LISTED_BY[noun]}` shows all."
+    # The suggestion first; by their nearness the others would come in another order for each misspelling.
+    shown = [*nearest[:1], *sorted(nearest[1:])]
+    return f"{', '.join(shown)}, ... `{_LISTED_BY[noun]}` shows all."
 
 
 class LabError(WrklabError):

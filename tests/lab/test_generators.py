@@ -36,7 +36,7 @@ from wrklab.extract.cell import CellOutcome, cell_outcome
 from wrklab.extract.histogram import Histogram
 from wrklab.hosts import container_lab
 from wrklab.hosts.limits import HostLimits, share_load
-from wrklab.hosts.prepare import ensure_deployed
+from wrklab.hosts.ready import ensure_deployed, held_lab
 from wrklab.hosts.session import Session, open_session
 from wrklab.paths import RESULTS_DIR
 from wrklab.results.raw import CellRaw
@@ -49,8 +49,9 @@ def session(deployed_lab: str, catalogue: Catalogue) -> Iterator[Session]:
     """Open connections to the lab with two generators."""
     container_lab.up(loadgens=2)
     try:
+        with held_lab(catalogue, deployed_lab, Console(quiet=True)) as (found, held):
+            ensure_deployed(found, held, Console(quiet=True))
         with open_session(catalogue, deployed_lab) as found:
-            ensure_deployed(found, Console(quiet=True))
             yield found
     finally:
         container_lab.up(loadgens=1)

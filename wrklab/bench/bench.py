@@ -29,11 +29,12 @@ from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.catalogue.stack import ONE_CPU_A_PROCESS
 from wrklab.errors import LabError
 from wrklab.formats import plural
+from wrklab.hosts.conditions import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes, shared_cpu_notes
-from wrklab.hosts.machines import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
+from wrklab.protocol.blanking import blanked_words
 from wrklab.results.probe_folder import newest_probe
 from wrklab.results.probe_record import probed_limit
 from wrklab.results.records import PlannedCell, RunPlan
@@ -60,9 +61,9 @@ def run_bench(
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
     cells = order_cells(pairs, seed, aa=request.aa)
     check_room(RESULTS_DIR, len(cells))
-    takes_all_cpus = takes_all_cpus_for(catalogue, request)
+    takes_all_cpus, variants = takes_all_cpus_for(catalogue, request), [variant for variant, _ in pairs]
     with ready_hosts(
-        catalogue, request.lab, console, is_forced=request.is_forced, server_takes_all_cpus=takes_all_cpus
+        catalogue, request.lab, console, variants, is_forced=request.is_forced, server_takes_all_cpus=takes_all_cpus
     ) as ready:
         if takes_all_cpus:
             require_several_cpus(ready.session.hosts.server, request)
@@ -92,6 +93,7 @@ def resume_bench(
             catalogue,
             run.plan.lab,
             console,
+            [cell.variant for cell in cells],
             is_forced=is_forced,
             server_takes_all_cpus=run.plan.server_takes_all_cpus,
         ) as ready:
@@ -150,7 +152,7 @@ def _plan(ready: ReadyHosts, request: BenchRequest, cells: Sequence[Cell], seed:
         lab=request.lab,
         created_at_s=time.time(),
         seed=seed,
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join(blanked_words([Path(sys.argv[0]).name, *sys.argv[1:]])),
         scenarios={cell.scenario.name: cell.scenario for cell in cells},
         cells=tuple(planned_cell(session.catalogue, cell, probed[cell.variant.name]) for cell in cells),
         notes=(*ready.readiness.sentences(), *notes),

@@ -15,8 +15,7 @@ from wrklab.errors import CellError, WrklabError
 from wrklab.hosts import node_calls
 from wrklab.hosts.clocks import clock_of
 from wrklab.hosts.limits import LoadShares
-from wrklab.hosts.reconnect import retry_on_disconnect
-from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.remote import RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session
 from wrklab.protocol.phases import Phase
 from wrklab.protocol.server import ServerReport, ServerSpec

@@ -14,8 +14,7 @@ from wrklab.bench.plan import Cell
 from wrklab.errors import CellError, HostError, WrklabError
 from wrklab.hosts import node_calls
 from wrklab.hosts.limits import LoadShares
-from wrklab.hosts.reconnect import retry_on_disconnect
-from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.remote import RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session
 from wrklab.protocol.load import ExpectedAnswer, LoadPhase, LoadResult, LoadSpec, Target, WarmupSpec
 from wrklab.protocol.phases import Phase

@@ -96,7 +96,7 @@ def variant_digest(stack: Stack, variant: Variant, project: Path = PROJECT_DIR) 
     parts = [variant.model_dump_json(exclude=_NOT_THE_SERVER), f"{stack.runtime} {stack.port}"]
     parts += [f"{file['path']}\0{file['content']}" for file in _app_files(project, stack)]
     if stack.runtime != "openresty":
-        parts.append(_lock(project, stack))
+        parts.append(lock_text(project, stack))
     return _digest(parts)
 
 
@@ -110,14 +110,15 @@ def _app_files(project: Path, stack: Stack) -> list[dict[str, str]]:
 
 def _venv(project: Path, stack: Stack) -> dict[str, str]:
     """What holds the stack's packages, or the toolchain that builds it."""
-    return {"path": _venv_path(stack), "requirements": _lock(project, stack)}
+    return {"path": _venv_path(stack), "requirements": lock_text(project, stack)}
 
 
 def _venv_path(stack: Stack) -> str:
     return f"{STACKS_DIR}/{stack.name}/{'toolchain' if stack.runtime == 'go' else 'venv'}"
 
 
-def _lock(project: Path, stack: Stack) -> str:
+def lock_text(project: Path, stack: Stack) -> str:
+    """The lock of what a stack runs on: its packages, or the toolchain that builds it. Raises CardError."""
     name = stack.requirements or TOOLCHAIN_LOCK
     path = project / "servers" / stack.name / name
     if not path.is_file():
@@ -130,7 +131,7 @@ def _go_build(project: Path, stack: Stack) -> dict[str, str]:
     return {
         "stack_dir": f"{STACKS_DIR}/{stack.name}",
         "toolchain": _venv_path(stack),
-        "digest": _digest([_lock(project, stack), *sources])[:16],
+        "digest": _digest([lock_text(project, stack), *sources])[:16],
     }
 
 

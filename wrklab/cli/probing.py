@@ -36,7 +36,10 @@ def probe(variants: Sequence[str], suite: str, lab: str, *, is_forced: bool, as_
     catalogue = read_catalogue()
     articles = attachments(read_library(catalogue))  # a wrong claim is refused before a host is touched
     targets = select(catalogue, variants, suite)
-    with one_interrupt() as interruption, ready_hosts(catalogue, lab, console, is_forced=is_forced) as ready:
+    with (
+        one_interrupt() as interruption,
+        ready_hosts(catalogue, lab, console, targets, is_forced=is_forced) as ready,
+    ):
         plan = _plan(targets, suite, lab, ready.readiness)
         folder = ProbeFolder.create(RESULTS_DIR, plan, ready.environment(targets), articles)
         ready.held.note_run(plan.probe_id)

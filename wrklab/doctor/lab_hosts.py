@@ -11,9 +11,9 @@ from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.doctor.findings import Finding
 from wrklab.errors import HostError, WrklabError
 from wrklab.hosts.clocks import clock_of
+from wrklab.hosts.conditions import are_cpus_shared
 from wrklab.hosts.host_checks import HostLook, LinkLook, look_at_host, look_at_link, read_system
 from wrklab.hosts.inventory import LOADGEN_GROUP, SERVER_GROUP, LabHost, LabHosts
-from wrklab.hosts.machines import are_cpus_shared
 from wrklab.hosts.remote import RemoteHost
 from wrklab.results.raw import Clock
 

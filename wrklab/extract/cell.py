@@ -14,6 +14,7 @@ from wrklab.extract.samples import HostSamples, read_samples
 from wrklab.extract.stalls import STALL_LIMIT_S, STALLS_COUNTED_AT
 from wrklab.extract.windows import CellWindow, read_window
 from wrklab.extract.wrk_report import add_errors, busy_ratio, latency_of
+from wrklab.protocol.blanking import blanked, blanked_lines, blanked_words
 from wrklab.protocol.phases import Phase
 from wrklab.protocol.server import ActiveState, ServerReport, UnitState
 from wrklab.results.raw import CellRaw, ErrorSource, RawError, RunHost, RunHosts
@@ -147,14 +148,15 @@ def _common(raw: CellRaw, planned: PlannedCell, position: int) -> dict[str, Any]
 
 
 def _failed(raw: CellRaw, planned: PlannedCell, position: int, error: RawError) -> CellRecord:
-    log_tail = raw.server.log_tail[-_LOG_LINES_IN_RECORD:] if raw.server else ()
+    text = blanked(error.text)
+    log_tail = blanked_lines(raw.server.log_tail[-_LOG_LINES_IN_RECORD:]) if raw.server else ()
     failure = Failure(
         phase=error.phase,
-        text=error.text,
+        text=text,
         expected=_is_servers_doing(raw, error) and _is_expected(planned.expect_failure, [error.text, *log_tail]),
         log_tail=log_tail,
         unit_state=_state_text(raw.server.state) if raw.server else "",
-        generator_stderr="\n".join(wrk.stderr for load in raw.loads.values() for wrk in load.wrk).strip(),
+        generator_stderr=blanked("\n".join(wrk.stderr for load in raw.loads.values() for wrk in load.wrk).strip()),
         is_servers_end=_was_ready(raw) and raw.server is not None and not _is_active(raw),
     )
     return CellRecord(**_common(raw, planned, position), state="failed", failure=failure, phases_s=_phases_s(raw))
@@ -270,9 +272,9 @@ def _server_record(
         listen_drops=samples.increase("tcp.listen_drops"),
         retransmits=samples.increase("tcp.segments_retransmitted"),
         segments_lost=samples.segments_lost(),
-        argv=observed.argv,
+        argv=blanked_words(observed.argv),
         unit_state=_state_text(report.state),
-        log_errors=tuple(LogError(text=found.text, count=found.count) for found in report.log_errors.errors),
+        log_errors=tuple(LogError(text=blanked(found.text), count=found.count) for found in report.log_errors.errors),
     )
 
 

@@ -41,6 +41,8 @@ class LabHost:
     lab_kind: str
     #: The key that the host to go through wants.
     jump_key_path: Path | None = None
+    #: The unprivileged account that variants run as; the roles have the same default.
+    app_user: str = "wrklab_app"
 
     @property
     def described(self) -> RunHost:
@@ -226,6 +228,7 @@ _KEYS = (
     *_ALIASES.values(),
     *_SSH_OPTIONS,
     "ansible_connection",
+    "lab_app_user",
     "lab_cpus",
     "lab_jump_host",
     "lab_jump_key",
@@ -261,6 +264,7 @@ def _host(lab: str, group: str, name: str, values: Mapping[str, Any]) -> LabHost
         cpus=tuple(int(cpu) for cpu in cpus),
         lab=lab,
         lab_kind=str(values.get("lab_kind") or "ssh"),
+        app_user=str(values.get("lab_app_user") or "wrklab_app"),
     )
 
 

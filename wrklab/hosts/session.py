@@ -12,10 +12,10 @@ from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.stack import Variant
 from wrklab.errors import HostError, ParseError
 from wrklab.hosts import node_calls
+from wrklab.hosts.conditions import timeout_scale
 from wrklab.hosts.host_checks import require_usable
 from wrklab.hosts.inventory import LabHost, LabHosts, read_hosts
 from wrklab.hosts.limits import HostLimits
-from wrklab.hosts.machines import timeout_scale
 from wrklab.hosts.remote import RemoteHost
 from wrklab.protocol.server import CleanedHost
 

@@ -13,7 +13,7 @@ from wrklab.catalogue.unit import LOG_DIR
 from wrklab.errors import CellError, HostError
 from wrklab.hosts import node_calls
 from wrklab.hosts.clocks import clock_of
-from wrklab.hosts.reconnect import retry_on_disconnect
+from wrklab.hosts.remote import retry_on_disconnect
 from wrklab.hosts.session import Session
 from wrklab.probe.wave import WavePlan, WaveRaw
 from wrklab.protocol.codec import Message, MessageType

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wrklab.errors import ParseError
+from wrklab.protocol.blanking import blanked, blanked_lines
 from wrklab.protocol.codec import Json, Message, ProtocolError, decode
 from wrklab.protocol.probe import (
     ClientLook,
@@ -137,8 +138,8 @@ def read_wave(raw: WaveRaw) -> Wave:
         looks=server.looks,
         notes=tuple(note for note in read_notes(log.notes) if note.request_id in ids),
         beat_late_s=server.beat_late_s,
-        error_answer=client.error_text,
-        log_tail=log.log_tail,
+        error_answer=blanked(client.error_text),
+        log_tail=blanked_lines(log.log_tail),
         log_errors=tuple((error.text, error.count) for error in log.log_errors.errors),
     )
 

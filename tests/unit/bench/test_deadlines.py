@@ -16,8 +16,7 @@ from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.hosts import node_calls
 from wrklab.hosts.inventory import LabHost, LabHosts
 from wrklab.hosts.limits import ProcessLoad
-from wrklab.hosts.reconnect import retry_on_disconnect
-from wrklab.hosts.remote import ConnectionLostError, RemoteHost
+from wrklab.hosts.remote import ConnectionLostError, RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session, with_known_machines
 from wrklab.probe import drive
 from wrklab.protocol.load import LoadSpec

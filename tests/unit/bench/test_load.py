@@ -17,7 +17,7 @@ from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.catalogue.scenario import override
 from wrklab.errors import CellError, HostError
-from wrklab.hosts import node_calls, reconnect
+from wrklab.hosts import node_calls, remote
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.node_calls import OnPhase
 from wrklab.hosts.remote import ConnectionLostError, RemoteHost
@@ -216,7 +216,7 @@ def test_a_lost_connection_is_followed_again(
         raise ConnectionLostError(f"{name}: the connection ended")
 
     stage, load = stage_of(measures, is_cut)
-    monkeypatch.setattr(reconnect, "reconnect", lambda host: stage.done.append(f"reconnect {host.name}"))
+    monkeypatch.setattr(remote, "reconnect", lambda host: stage.done.append(f"reconnect {host.name}"))
     monkeypatch.setattr(
         node_calls, "follow_load", lambda host, _cell, _limit_s, on_phase: measures(stage, host.name, on_phase)
     )

@@ -105,3 +105,12 @@ def test_compare_refuses_what_cannot_be_meant(words: tuple[str, ...], said: str)
 
     assert done.returncode == 2, done.stdout + done.stderr
     assert said in done.stderr
+
+
+def test_known_names_come_in_one_order() -> None:
+    """Whatever was written instead: the suggestion first, the others by name."""
+    known = [f"name_{number}" for number in range(12)] + ["other"]
+    for written in ("nam", "name_3x", "oname"):
+        text = str(UnknownNameError("variant", written, known)).partition("Known: ")[2]
+        shown = text.partition(", ...")[0].split(", ")
+        assert shown[1:] == sorted(shown[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.unit.hosts.test_remote import host_at
 from wrklab.cli import provisioning
 from wrklab.errors import HostError, ParseError, WrklabError
 from wrklab.hosts.inventory import LabHost, LabHosts
+from wrklab.hosts.remote import CommandResult, RemoteHost
 from wrklab.protocol.server import CleanedHost
 
 
@@ -57,3 +59,17 @@ def test_all_hosts_are_cleaned_up(cleaned: tuple[list[str], dict[str, WrklabErro
     """Without a problem nothing is raised."""
     provisioning.clean_up("mylab", by_force=True)
     assert cleaned[0] == ["server", "loadgen_1", "loadgen_2"]
+
+
+def test_a_host_that_was_never_provisioned_has_a_next_step(tmp_path: Path) -> None:
+    """No word of a script that cannot be opened."""
+
+    class Bare:
+        name, timeout_scale = "server", 1.0
+        host = host_at(22, tmp_path)
+
+        def run(self, argv: list[str], *, limit_s: float, check: bool) -> CommandResult:
+            return CommandResult("server", " ".join(argv), 1, "", "", 0.0)
+
+    with pytest.raises(HostError, match=r"server_ctl\.py is not there: the host is not provisioned.*`invoke provision"):
+        provisioning._require_scripts(cast("RemoteHost", Bare()))
