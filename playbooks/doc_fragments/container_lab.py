@@ -20,6 +20,10 @@ options:
         description: How many load generators there are.
         type: int
         default: 1
+      server_takes_all_cpus:
+        description: Whether the server may use all CPUs, the generators' too; stronger than O(request.server_cpus).
+        type: bool
+        default: false
       server_cpus:
         description: CPU numbers for the server; half of the machine's when left out.
         type: list

@@ -294,6 +294,26 @@ def test_cpus_that_both_sides_share_are_told(lab: ContainerLabStatus) -> None:
     assert {each.cpus for each in shared.nodes} == {(first,)}
 
 
+def test_a_server_takes_all_cpus_and_gives_them_back(lab: ContainerLabStatus) -> None:
+    """Only the server's node is made again: the generator keeps its CPUs, and the next call restores the server's."""
+    usual = {each.name: each.cpus for each in lab.nodes}
+    loadgen_pid = nspawn_pid("loadgen")
+
+    assert container_lab.up(server_takes_all_cpus=True).changed
+    shared = container_lab.status()
+    assert shared.up
+    assert {each.name: each.cpus for each in shared.nodes} == usual | {"server": tuple(sorted(os.sched_getaffinity(0)))}
+    server = node(shared, "server")
+    assert on_node(server, "nproc") == str(len(server.cpus))
+    assert not container_lab.up(server_takes_all_cpus=True).changed
+    assert read_hosts(LAB).server.cpus == server.cpus
+
+    assert container_lab.up().changed
+    assert {each.name: each.cpus for each in container_lab.status().nodes} == usual
+    assert on_node(node(container_lab.status(), "server"), "nproc") == str(len(usual["server"]))
+    assert nspawn_pid("loadgen") == loadgen_pid
+
+
 def test_more_generators_come_and_go(lab: ContainerLabStatus) -> None:
     """The server is left alone; the inventory has the further generators, and only while they are there."""
     server_pid = nspawn_pid("server")

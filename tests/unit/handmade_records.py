@@ -211,6 +211,7 @@ def handmade_summary(**values: Any) -> SummaryRow:  # noqa: ANN401
         histograms_of=lambda _: {},
         server_cpus_count=1,
         one_machine=False,
+        cpus_shared=False,
     )
     if unknown := [name for name in values if not hasattr(SummaryRow, name) and name not in vars(row)]:
         raise AttributeError(f"a row has no {', '.join(unknown)}")
@@ -233,6 +234,7 @@ def handmade_share(host: str, **values: Any) -> GeneratorShare:  # noqa: ANN401
         histograms_of=row.histograms_of,
         server_cpus_count=1,
         one_machine=False,
+        cpus_shared=False,
         host=host,
         of=row,
     )

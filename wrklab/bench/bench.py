@@ -27,7 +27,10 @@ from wrklab.bench.resume import (
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.catalogue.stack import ONE_CPU_A_PROCESS
+from wrklab.errors import LabError
+from wrklab.formats import plural
 from wrklab.hosts.conditions import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
+from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes, shared_cpu_notes
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
@@ -36,6 +39,9 @@ from wrklab.results.probe_folder import newest_probe
 from wrklab.results.probe_record import probed_limit
 from wrklab.results.records import PlannedCell, RunPlan
 from wrklab.results.run_folder import Run, check_room, new_run_id
+
+#: CPUs from where on processes can run at the same time.
+_SEVERAL = 2
 
 
 def run_bench(
@@ -55,9 +61,12 @@ def run_bench(
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
     cells = order_cells(pairs, seed, aa=request.aa)
     check_room(RESULTS_DIR, len(cells))
+    takes_all_cpus, variants = takes_all_cpus_for(catalogue, request), [variant for variant, _ in pairs]
     with ready_hosts(
-        catalogue, request.lab, console, [variant for variant, _ in pairs], is_forced=request.is_forced
+        catalogue, request.lab, console, variants, is_forced=request.is_forced, server_takes_all_cpus=takes_all_cpus
     ) as ready:
+        if takes_all_cpus:
+            require_several_cpus(ready.session.hosts.server, request)
         shares, notes = _share_loads(ready, cells)
         plan = _plan(ready, request, cells, seed, [*machine_notes(ready.session.hosts, ready.facts), *notes])
         environment = ready.environment([variant for variant, _ in pairs])
@@ -81,7 +90,12 @@ def resume_bench(
         ended_count = len(run.cells())
         check_room(RESULTS_DIR, len(cells) - ended_count)
         with ready_hosts(
-            catalogue, run.plan.lab, console, [cell.variant for cell in cells], is_forced=is_forced
+            catalogue,
+            run.plan.lab,
+            console,
+            [cell.variant for cell in cells],
+            is_forced=is_forced,
+            server_takes_all_cpus=run.plan.server_takes_all_cpus,
         ) as ready:
             refuse_other_hosts(ready.session.hosts, run.plan)
             shares, _ = _share_loads(ready, cells)
@@ -94,6 +108,20 @@ def resume_bench(
             )
             scaled = with_scaled_timeouts(ready.session, cells)
             return run_cells(Bench(ready.session, ready.held, run, scaled, shares, describe), console)
+
+
+def takes_all_cpus_for(catalogue: Catalogue, request: BenchRequest) -> bool:
+    """Whether the suite that was asked for needs a server of several CPUs."""
+    return request.suite is not None and catalogue.suite(request.suite).server_cpus == "all"
+
+
+def require_several_cpus(server: LabHost, request: BenchRequest) -> None:
+    """Raises LabError for a server of one CPU: what the suite compares would be the same there."""
+    if len(server.cpus) < _SEVERAL:
+        raise LabError(
+            f"{server.name}: it has {plural(len(server.cpus), 'CPU')}, and suites/{request.suite}.yml needs a server "
+            "of several (server_cpus: all). Measure it on a lab whose server has more."
+        )
 
 
 def _share_loads(ready: ReadyHosts, cells: Iterable[Cell]) -> tuple[dict[str, LoadShares], list[str]]:
@@ -133,6 +161,7 @@ def _plan(ready: ReadyHosts, request: BenchRequest, cells: Sequence[Cell], seed:
         generator_cpus_count=session.hosts.described.generator_cpus_count,
         generators=tuple(host.name for host in session.generators),
         cpus_shared=is_a_cpu_shared(session.hosts, ready.facts),
+        server_takes_all_cpus=takes_all_cpus_for(session.catalogue, request),
         one_machine=bool(generators_on_the_servers_machine(session.hosts, ready.facts)),
         suite=request.suite,
         runtimes={

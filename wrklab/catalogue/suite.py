@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,9 @@ class Suite(Card):
     claims: tuple[object, ...] = ()
     #: One of the rows' variants, to which the report compares all others (one worker, for what more of them gain).
     baseline: Name | None = None
+    #: `all`: the rows need a server of several CPUs. The container lab's server then gets all CPUs of the machine and
+    #: shares some with wrk, which must need next to nothing (verdicts/hosts.py); other labs' servers must have several.
+    server_cpus: Literal["all"] | None = None
 
     @model_validator(mode="after")
     def _has_its_baseline(self) -> Suite:
@@ -47,6 +50,8 @@ class Suite(Card):
     def _holds_something(self) -> Suite:
         if not self.rows and not self.probes:
             raise ValueError("a suite needs `rows` (variants to bench) or `probes` (variants to probe)")
+        if self.server_cpus and not self.rows:
+            raise ValueError("`server_cpus` concerns `rows` (variants to bench), and there are none")
         return self
 
 

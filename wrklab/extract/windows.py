@@ -32,6 +32,8 @@ class GeneratorWindow:
     cpu_s: float
     #: What came of the GET after the window; `wrong_after` says what it found, and is empty when it was right.
     answer_after: AnswerKind
+    #: What the server needed then, at its rate, for all that could be queued; None where there was no answer.
+    queue_after_s: float | None
     wrong_after: str
     samples: HostSamples
     stalls: Stalls
@@ -199,6 +201,7 @@ class CellWindow:
             clock_uncertainty_s=each.clock.uncertainty_s,
             verify_after=each.wrong_after,
             verify_after_kind=each.answer_after,
+            queue_after_s=each.queue_after_s,
             segments_lost=each.samples.segments_lost(),
         )
 
@@ -223,6 +226,7 @@ def read_window(load: LoadResult, host: RunHost, clock: Clock) -> GeneratorWindo
             connections_open=_open_connections(load),
             cpu_s=sum(wrk.cpu_s for wrk in load.wrk),
             answer_after=verified.kind,
+            queue_after_s=verified.queue_s,
             wrong_after="" if verified.kind is AnswerKind.RIGHT else verified.found or verified.kind,
             samples=read_samples(load.samples, times.start_at_s, times.end_at_s),
             first_answer_s=ready.first_answer_s,

@@ -170,27 +170,33 @@ def up(
     loadgens: int | None = None,
     overrides: Mapping[str, object] | None = None,
     on_task: Callable[[str], None] | None = None,
+    *,
+    server_takes_all_cpus: bool = False,
 ) -> LabChange:
     """Bring the lab up, or repair it; without Ansible when all is up as requested.
 
     Without `loadgens` a lab that is there keeps its generators and CPUs, and a new one takes the role's variables.
+    With `server_takes_all_cpus` the server may use the generators' CPUs too. No later call keeps that: without it the
+    server gets its usual CPUs again.
     `overrides` are variables of the role `container_lab` (`container_lab_server_cpus`, `container_lab_apt_proxy`, …).
 
     Raises:
         ProvisionError: the playbook failed; the text has its last lines.
     """
     started = time.monotonic()
-    if not overrides and is_up_as_wanted(loadgens):
+    if not overrides and is_up_as_wanted(loadgens, server_takes_all_cpus=server_takes_all_cpus):
         return LabChange(changed=False, took_s=time.monotonic() - started)
     found = _status_if_readable()
     shape = _shape(found.request if found else {}) if loadgens is None else {"container_lab_loadgens": loadgens}
+    if server_takes_all_cpus:
+        shape["container_lab_server_takes_all_cpus"] = True
     return _run("lab_up", shape | dict(overrides or {}), on_task, started)
 
 
-def is_up_as_wanted(loadgens: int | None = None) -> bool:
+def is_up_as_wanted(loadgens: int | None = None, *, server_takes_all_cpus: bool = False) -> bool:
     """Whether `up` has nothing to do."""
     found = _status_if_readable()
-    return found is not None and _is_up_as_wanted(found, loadgens)
+    return found is not None and _is_up_as_wanted(found, loadgens, server_takes_all_cpus=server_takes_all_cpus)
 
 
 def _status_if_readable() -> ContainerLabStatus | None:
@@ -200,11 +206,14 @@ def _status_if_readable() -> ContainerLabStatus | None:
         return None
 
 
-def _is_up_as_wanted(found: ContainerLabStatus, loadgens: int | None) -> bool:
+def _is_up_as_wanted(found: ContainerLabStatus, loadgens: int | None, *, server_takes_all_cpus: bool) -> bool:
     wanted: dict[str, object] = {"network": wanted_network()}
     if loadgens is not None:
         wanted |= {"loadgens": loadgens, "server_cpus": [], "loadgen_cpus": []}
-    is_as_wanted = all(found.request.get(key) == value for key, value in wanted.items())
+    takes_all_cpus = bool(found.request.get("server_takes_all_cpus"))
+    is_as_wanted = takes_all_cpus == server_takes_all_cpus and all(
+        found.request.get(key) == value for key, value in wanted.items()
+    )
     return is_as_wanted and found.up and _network_is_complete(found) and not _are_more_cpus_there(found)
 
 

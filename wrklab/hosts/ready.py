@@ -64,14 +64,22 @@ class ReadyHosts:
 
 
 @contextmanager
-def ready_hosts(
-    catalogue: Catalogue, lab: str, console: Console, variants: Iterable[Variant], *, is_forced: bool
+def ready_hosts(  # noqa: PLR0913  what a bench says of its hosts
+    catalogue: Catalogue,
+    lab: str,
+    console: Console,
+    variants: Iterable[Variant],
+    *,
+    is_forced: bool,
+    server_takes_all_cpus: bool = False,
 ) -> Iterator[ReadyHosts]:
     """A lab in the state that measuring these variants needs, held.
 
+    With `server_takes_all_cpus` the container lab's server may use the generators' CPUs, else it has its usual ones.
+
     Raises LabError; of it BusyHostError and OtherMachineError only unless it is forced.
     """
-    bring_up(lab, read_hosts(lab).kind, console)
+    bring_up(lab, read_hosts(lab).kind, console, server_takes_all_cpus=server_takes_all_cpus)
     with held_lab(catalogue, lab, console) as (opened, held):
         ensure_deployed(opened, held, console)
         facts = opened.environments()
@@ -125,25 +133,36 @@ def _refuse_what_was_changed(
 # ---- Labs that are made on this machine ----
 
 
-def bring_up(lab: str, kind: str, console: Console) -> None:
-    """A lab that is made on this machine, up as it was made; other labs are not started from here. Raises LabError."""
+def bring_up(lab: str, kind: str, console: Console, *, server_takes_all_cpus: bool = False) -> None:
+    """A lab that is made on this machine, up as it was made; other labs are not started from here. Raises LabError.
+
+    `server_takes_all_cpus` concerns the container lab: other servers have the CPUs that they have.
+    """
     if kind == container_lab.LAB or (kind == vagrant.LAB and not all(map(_greets, read_hosts(lab).all))):
-        make_lab(lab, kind, console)
+        make_lab(lab, kind, console, server_takes_all_cpus=server_takes_all_cpus)
 
 
-def make_lab(lab: str, kind: str, console: Console, loadgens: int | None = None, *, by_force: bool = False) -> None:
+def make_lab(  # noqa: PLR0913  a lab's shape
+    lab: str,
+    kind: str,
+    console: Console,
+    loadgens: int | None = None,
+    *,
+    by_force: bool = False,
+    server_takes_all_cpus: bool = False,
+) -> None:
     """A lab of this machine, up, with so many generators; without a number with as many as it has.
 
     Its nodes are remade only where no other controller holds them, unless `by_force`. Raises LabError.
     """
     if kind == container_lab.LAB:
         with doing(console, f"lab {lab}: up") as step:
-            if container_lab.is_up_as_wanted(loadgens):
+            if container_lab.is_up_as_wanted(loadgens, server_takes_all_cpus=server_takes_all_cpus):
                 step.outcome = "as it was"
                 return
             container_lab.require_root()
             with _held_nodes(lab, "bringing the lab up", console, by_force=by_force):
-                container_lab.up(loadgens, on_task=step.at)
+                container_lab.up(loadgens, on_task=step.at, server_takes_all_cpus=server_takes_all_cpus)
     else:
         with (
             doing(console, f"lab {lab}: up") as step,

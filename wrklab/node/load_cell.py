@@ -60,6 +60,13 @@ _CLOCK_STEP_MAX_S = 0.05
 _SHORTER_RATIO = 0.9
 #: The least that an answer has besides its body: "HTTP/1.1 200 OK" and two ends of line.
 _HEAD_BYTES = 19
+#: What an idle server may need for a GET beyond twice its first answer.
+_CALM_SLACK_S = 0.25
+#: A server works under load if it has answered within this, or within so many times the mean time between answers.
+_ANSWERED_WITHIN_S = 0.3
+_ANSWERED_WITHIN_GAPS = 5
+#: Silences are counted in tenths of a second.
+_SILENCE_STEP_S = 0.1
 
 
 class PhaseFailed(Exception):  # noqa: N818  it ends the cell in a controlled way
@@ -213,7 +220,7 @@ class LoadCell:
     def _settle(self) -> None:
         """Wait until a GET is answered about as fast as by the idle server: what the warm-up left queued is served."""
         began, limit_s, attempts = time.monotonic(), self.spec.settle_limit_s, 0
-        calm_s = 2 * (self._ready.first_answer_s if self._ready else 0.0) + 0.25
+        calm_s = self._calm_s(self._ready.first_answer_s if self._ready else 0.0)
         while True:
             answer = self._get(max(0.05, limit_s - (time.monotonic() - began)))
             attempts += 1
@@ -226,6 +233,17 @@ class LoadCell:
         )
         if not answer.is_right:
             raise PhaseFailed(f"{self._url()}: after the warm-up: {answer.found}", FailureKind.ANSWERS)
+
+    @staticmethod
+    def _calm_s(idle_answer_s: float) -> float:
+        """A server with nothing queued answers within this."""
+        return 2 * idle_answer_s + _CALM_SLACK_S
+
+    def _idle_answer_s(self) -> float:
+        """How long an answer of the idle server takes: once it has settled no part of its start is in that."""
+        if self._settled and self._settled.is_calm:
+            return self._settled.answer_s
+        return self._ready.first_answer_s if self._ready else 0.0
 
     def _wait_for_ports(self) -> None:
         """Old connections (TIME_WAIT) to the target hold local ports: wait until enough are free, or fail."""
@@ -303,8 +321,33 @@ class LoadCell:
         return _HEAD_BYTES + len(self._expected[1])
 
     def _verify_after(self) -> None:
-        answer = self._get(2 * self.spec.attempt_limit_s)
-        self._verified = VerifyResult(kind=answer.kind, found=answer.found, took_s=answer.took_s)
+        """One GET. What is behind a queue that is longer than the limit gets no answer within it: that is not awaited.
+
+        A server that is gone, or answers wrongly, shows that at once; one that hangs had stopped answering before.
+        """
+        limit_s, queue_s = 2 * self.spec.attempt_limit_s, self._queue_s()
+        is_queued = queue_s is not None and queue_s > limit_s and self._answered_until_the_end()
+        brief_s = self._calm_s(self._idle_answer_s()) * self.spec.timeout_scale
+        answer = self._get(min(brief_s, limit_s) if is_queued else limit_s)
+        kind = AnswerKind.STILL_QUEUED if is_queued and answer.kind is AnswerKind.TIMED_OUT else answer.kind
+        self._verified = VerifyResult(kind=kind, found=answer.found, took_s=answer.took_s, queue_s=queue_s)
+
+    def _queue_s(self) -> float | None:
+        """How long the server needs at its rate for all that can be queued: one request a connection."""
+        rate_per_s = self._rate_per_s()
+        return sum(process.connections for process in self.spec.processes) / rate_per_s if rate_per_s else None
+
+    def _rate_per_s(self) -> float:
+        reports = [wrk.report for wrk in self._wrk if wrk.report]
+        return sum(report.requests / (report.duration_us / 1e6) for report in reports if report.duration_us)
+
+    def _answered_until_the_end(self) -> bool:
+        """Whether answers still came when connections were last looked at, near the window's end."""
+        silences, rate_per_s = self._watch.silences if self._watch else None, self._rate_per_s()
+        if silences is None or not silences.answered or not rate_per_s:
+            return False
+        latest_s = min(silences.answered) * _SILENCE_STEP_S
+        return latest_s <= max(_ANSWERED_WITHIN_S, _ANSWERED_WITHIN_GAPS / rate_per_s)
 
 
 def _raise_limits(spec: LoadSpec) -> None:

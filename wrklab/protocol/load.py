@@ -27,6 +27,8 @@ class AnswerKind(StrEnum):
     WRONG = "wrong"
     REFUSED = "refused"
     TIMED_OUT = "timed_out"
+    #: No answer yet, from a server that answers, and has more queued than it serves within the limit.
+    STILL_QUEUED = "still_queued"
     UNREACHABLE = "unreachable"
 
 
@@ -139,6 +141,8 @@ class VerifyResult(Message):
     kind: AnswerKind
     found: Text
     took_s: Seconds
+    #: What the server needs, at the rate of the window, for all that wrk can have left queued. None: wrk had no answer.
+    queue_s: Seconds | None = None
 
 
 class WrkErrors(Message):

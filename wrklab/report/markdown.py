@@ -105,7 +105,7 @@ def _what_was_measured(contents: Contents) -> Iterator[str]:
         f"{markdown(plan.lab)}{suite}: "
         f"{formats.plural(plan.server_cpus_count, 'CPU')} for the server, "
         f"{formats.plural(plan.generator_cpus_count, 'CPU')} for {_generator_names(plan.generators)}"
-        f"{' (the same ones)' if plan.cpus_shared else ''}. "
+        f"{' (shared with the server)' if plan.cpus_shared else ''}. "
         f"Rounds are interleaved: each runs through all variants in an order drawn from seed {plan.seed}."
     )
     if contents.run_notes:

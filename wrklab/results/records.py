@@ -117,6 +117,8 @@ class GeneratorRecord(Record):
     #: What its GET after the window found, or empty when it was right.
     verify_after: str
     verify_after_kind: AnswerKind
+    #: What the server needed, at the window's rate, for all that could be queued then. None: there was no answer.
+    queue_after_s: float | None = None
     #: As the server's: requests that got lost on the way.
     segments_lost: int | None = None
     #: CPU time of the host itself, but of others than wrk and than the kernel's softirq.
@@ -375,6 +377,8 @@ class RunPlan(Record):
     generators: tuple[str, ...]
     #: The server and the generators run on the same CPUs, so that each takes from the other.
     cpus_shared: bool
+    #: The suite wanted a server of several CPUs (`server_cpus: all`); resumed, the run needs the same.
+    server_takes_all_cpus: bool = False
     #: A generator is the server under another name: the load does not cross a network.
     one_machine: bool
     suite: str | None = None

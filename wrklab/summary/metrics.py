@@ -137,6 +137,8 @@ class RowSource:
     server_cpus_count: int
     #: Server and generator were one machine.
     one_machine: bool
+    #: Server and generators are given a CPU in common.
+    cpus_shared: bool
     #: The rate of the run's baseline under the same scenario, requests/s.
     baseline_per_s: float | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
@@ -75,13 +75,20 @@ class FoundAfter:
     kind: AnswerKind
     #: In words; with its generator where there are several.
     text: str
+    #: What the server needed for all that could be queued. It differs a little from round to round, so that it is not
+    #: compared.
+    queue_s: float | None = field(default=None, compare=False)
 
 
 def _found_after(window: Measurement) -> Iterable[FoundAfter]:
     """What the GETs after a window found wrong, each generator's on its own."""
     are_several = len(window.generators) > 1
     return [
-        FoundAfter(part.verify_after_kind, part.verify_after + (f" (from {part.host})" if are_several else ""))
+        FoundAfter(
+            part.verify_after_kind,
+            part.verify_after + (f" (from {part.host})" if are_several else ""),
+            part.queue_after_s,
+        )
         for part in window.generators
         if part.verify_after_kind is not AnswerKind.RIGHT
     ]

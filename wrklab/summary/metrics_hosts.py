@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import ClassVar
 
 from wrklab import formats
@@ -44,6 +45,18 @@ def _throttled_percent(server: ServerRecord) -> float | None:
     idle_percent = max(0.0, 100.0 - server.cpus_busy_percent - (server.steal_percent or 0.0))
     unexplained_percent = server.unit_stalled_percent - server.cpus_count * foreign_percent
     return max(0.0, min(unexplained_percent, server.cpus_count * idle_percent))
+
+
+def _taken_from_server_percent(window: Measurement, *, is_one_host: bool) -> float:
+    """CPU that the generators took, percent of the server's CPUs: wrk, and where it has a host of its own all on that.
+
+    On the server's own host, what is not wrk's is the server's.
+    """
+    of_one = sum(
+        max(part.wrk_cpu_percent_of_one, 0.0 if is_one_host else (part.host_cpu_percent or 0.0) * part.cpus_count)
+        for part in window.generators
+    )
+    return of_one / window.server.cpus_count
 
 
 class ServerMetrics(AnswerMetrics):
@@ -245,6 +258,14 @@ class GeneratorMetrics(ServerMetrics):
         better=Better.LOWER,
         share="held_up_s",
     )
+
+    @cached_property
+    def shared_cpus_taken_percent(self) -> float | None:
+        """What the generators took of the server's CPUs in the worst round; None where they share none."""
+        if not self.cpus_shared:
+            return None
+        taken = (_taken_from_server_percent(window, is_one_host=self.one_machine) for window in self.windows)
+        return max(taken, default=None)
 
 
 class HarnessMetrics(GeneratorMetrics):

@@ -65,6 +65,7 @@ class GeneratorShare(SummaryRow):
             histograms_of=_share_histograms(row.histograms_of, host),
             server_cpus_count=row.server_cpus_count,
             one_machine=row.one_machine,
+            cpus_shared=row.cpus_shared,
             host=host,
             of=row,
         )
@@ -181,6 +182,7 @@ def summarise(plan: RunPlan, cells: Sequence[CellRecord], histograms_of: Histogr
             histograms_of=histograms_of,
             server_cpus_count=plan.server_cpus_count,
             one_machine=plan.one_machine,
+            cpus_shared=plan.cpus_shared,
             baseline_per_s=baseline_per_s,
         )
 
@@ -205,6 +207,7 @@ def cell_row(plan: RunPlan, cell: CellRecord) -> SummaryRow:
         histograms_of=None,
         server_cpus_count=plan.server_cpus_count,
         one_machine=plan.one_machine,
+        cpus_shared=plan.cpus_shared,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from wrklab.formats import count, duration_us, plural, rate
 from wrklab.protocol.load import AnswerKind
 from wrklab.results.records import Errors
+from wrklab.summary.metrics_answers import FoundAfter
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts.bounds import IDEAL_LIMIT_RATIO, held_text, in_flight
 from wrklab.verdicts.doubt import Direction
@@ -62,7 +63,7 @@ def more_than_connections(row: SummaryRow) -> bool:
 
 def wrong_after(row: SummaryRow) -> bool:
     """Right after a window the server gave a wrong answer, or none and ended the connection."""
-    return any(found.kind is not AnswerKind.TIMED_OUT for found in row.found_after)
+    return any(found.kind not in {AnswerKind.TIMED_OUT, AnswerKind.STILL_QUEUED} for found in row.found_after)
 
 
 def hung_after(row: SummaryRow) -> bool:
@@ -71,8 +72,8 @@ def hung_after(row: SummaryRow) -> bool:
 
 
 def slow_after(row: SummaryRow) -> bool:
-    """Right after a window the server had not answered in time, and may have had that much to do."""
-    return _has_timeout(row) and not hung_after(row)
+    """Right after a window the server had not answered in time, and had that much to do, or may have had."""
+    return (_has_timeout(row) or _is_still_queued(row)) and not hung_after(row)
 
 
 def drained_s(row: SummaryRow) -> float:
@@ -84,8 +85,18 @@ def _has_timeout(row: SummaryRow) -> bool:
     return any(found.kind is AnswerKind.TIMED_OUT for found in row.found_after)
 
 
+def _is_still_queued(row: SummaryRow) -> bool:
+    return any(found.kind is AnswerKind.STILL_QUEUED for found in row.found_after)
+
+
 def _after_text(row: SummaryRow) -> str:
-    return "; ".join(found.text for found in row.found_after)
+    return "; ".join(map(_found_text, row.found_after))
+
+
+def _found_text(found: FoundAfter) -> str:
+    if found.kind is AnswerKind.STILL_QUEUED and found.queue_s is not None:
+        return f"{found.text}, behind requests for {found.queue_s:.2g} s"
+    return found.text
 
 
 def _errors_text(row: SummaryRow) -> str:

@@ -45,6 +45,11 @@ def _is_thread_busy(row: SummaryRow) -> bool:
     )
 
 
+def _has_neighbours(row: SummaryRow) -> bool:
+    """Where server and generator share CPUs the neighbour is the server, which verdicts/hosts.py judges."""
+    return not row.cpus_shared and above(row.generator_neighbours_cpu_percent, NEIGHBOURS_LIMIT_PERCENT)
+
+
 #: The rules of this theme, the more severe first within one severity.
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -184,7 +189,7 @@ RULES: tuple[Rule, ...] = (
         name="generator_neighbours",
         severity=Severity.CPUS_TAKEN,
         doubt="rate",
-        applies=lambda row: above(row.generator_neighbours_cpu_percent, NEIGHBOURS_LIMIT_PERCENT),
+        applies=_has_neighbours,
         figures=lambda row: (
             f"others took {percent(row.generator_neighbours_cpu_percent)} of the generator's CPUs in the worst round"
         ),

@@ -8,13 +8,15 @@ from __future__ import annotations
 from wrklab.formats import percent, plural
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts.doubt import Direction
-from wrklab.verdicts.verdict import Rule, Severity, Verdict, above
+from wrklab.verdicts.verdict import Rule, Severity, Verdict, above, at_least
 
 #: CPU that others took on a host's CPUs, and that the hypervisor took.
 NEIGHBOURS_LIMIT_PERCENT = 10.0
 STEAL_LIMIT_PERCENT = 5.0
 #: A unit that waits for a CPU for so much more of the time than its CPUs are used is kept from them.
 WAITING_LIMIT_PERCENT = 30.0
+#: Of the server's CPUs, what a generator that shares them may take: half of what neighbours may, as it comes on top.
+SHARED_LIMIT_PERCENT = 5.0
 #: Kept from a CPU that nobody used: for as much of the time as NEIGHBOURS_LIMIT_PERCENT allows others. Quiet: 0-4 %.
 THROTTLED_LIMIT_PERCENT = 10.0
 #: Somebody who looks after the server by hand, or a health check.
@@ -51,6 +53,15 @@ def others_connected(row: SummaryRow) -> bool:
 def lossy_network(row: SummaryRow) -> bool:
     """So many segments got lost on the way that the rate is the network's."""
     return above(row.segments_lost_ratio, LOST_RATE_RATIO)
+
+
+def _is_much_shared(row: SummaryRow) -> bool:
+    return at_least(row.shared_cpus_taken_percent, SHARED_LIMIT_PERCENT)
+
+
+def _shared_text(row: SummaryRow) -> str:
+    taken = percent(row.shared_cpus_taken_percent)
+    return f"the generator took {taken} of the time of the server's CPUs in the worst round"
 
 
 def _foreign_count(row: SummaryRow) -> int:
@@ -183,6 +194,19 @@ RULES: tuple[Rule, ...] = (
         unknown_because="wrk takes the server's CPUs, which costs rate, and no network is crossed, which saves work",
     ),
     Rule(
+        name="cpus_shared",
+        severity=Severity.CPUS_TAKEN,
+        doubt="rate",
+        applies=_is_much_shared,
+        figures=_shared_text,
+        meaning="server and generator share CPUs, and what the generator takes the server lacks",
+        next_step="Compare variants of this run with each other only, or use hosts with CPUs of their own",
+        words=lambda row: f"CPUs shared, wrk {percent(row.shared_cpus_taken_percent)}",
+        verdict=Verdict.DISTURBED,
+        direction=Direction.TOO_LOW,
+        latency_direction=Direction.TOO_HIGH,
+    ),
+    Rule(
         name="some_lost",
         severity=Severity.LATENCIES,
         doubt="latency",
@@ -193,5 +217,15 @@ RULES: tuple[Rule, ...] = (
         words=lambda _: "segments lost",
         settle="invoke doctor",
         direction=Direction.TOO_HIGH,
+    ),
+    Rule(
+        name="cpus_barely_shared",
+        severity=Severity.REMARK,
+        doubt="none",
+        applies=lambda row: row.shared_cpus_taken_percent is not None and not _is_much_shared(row),
+        figures=_shared_text,
+        meaning=f"server and generator share CPUs, but this is less than {SHARED_LIMIT_PERCENT:g} %",
+        next_step="Nothing: the rate is the server's",
+        words=lambda row: f"CPUs shared, wrk {percent(row.shared_cpus_taken_percent)}",
     ),
 )

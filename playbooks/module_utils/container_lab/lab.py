@@ -39,6 +39,7 @@ REQUEST: dict[str, object] = {
     "options": {
         "network": {"type": "str", "required": True},
         "loadgens": {"type": "int", "default": 1},
+        "server_takes_all_cpus": {"type": "bool", "default": False},
         "server_cpus": {"type": "list", "elements": "int"},
         "loadgen_cpus": {"type": "list", "elements": "int"},
         # URLs in them may hold passwords.
@@ -163,7 +164,7 @@ def _is_written_as_now(plan: LabPlan) -> bool:
 def warnings(plan: LabPlan) -> list[str]:
     """What whoever makes this lab should know."""
     found = []
-    if plan.cpus_shared:
+    if plan.cpus_shared and not plan.request["server_takes_all_cpus"]:
         shared = set(plan.nodes[0].cpus) & {cpu for node in plan.nodes[1:] for cpu in node.cpus}
         found.append(
             f"server and generator share CPU {', '.join(map(str, sorted(shared)))}: every rate is of both together. "

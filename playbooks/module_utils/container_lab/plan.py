@@ -22,7 +22,7 @@ FIRST_GENERATOR_NUMBER = 21
 MOST_GENERATORS = 100
 NODE_PREFIX = "wrklab-node-"
 # What of the request lab.json repeats: not the overrides, whose URLs may carry passwords.
-REQUEST_KEYS = ("network", "loadgens", "server_cpus", "loadgen_cpus")
+REQUEST_KEYS = ("network", "loadgens", "server_takes_all_cpus", "server_cpus", "loadgen_cpus")
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ def make_plan(request: Mapping[str, Any]) -> LabPlan:
         raise ContainerLabError(f"container_lab_loadgens: {count} found, 1 to {MOST_GENERATORS} expected")
     split = split_cores(usable_cores())
     server = _cpus("container_lab_server_cpus", request.get("server_cpus")) or split.server
+    if request.get("server_takes_all_cpus"):
+        server = tuple(sorted(os.sched_getaffinity(0)))
     loadgen = _cpus("container_lab_loadgen_cpus", request.get("loadgen_cpus")) or split.loadgen
     nodes = [Node("server", "server", str(network[SERVER_NUMBER]), server)]
     for index, share in enumerate(share_out(loadgen, count)):

@@ -275,6 +275,22 @@ def test_a_suite_of_nothing_is_refused(tmp_path: Path) -> None:
         read_suite(path)
 
 
+def test_a_suite_may_ask_for_all_cpus(tmp_path: Path) -> None:
+    """`all` is the only word, and only rows can have it."""
+    path = tmp_path / "mine.yml"
+    head, rows = "---\ndescription: A suite for tests\n", "rows:\n  - {variant: a, scenario: b}\n"
+    path.write_text(head + rows)
+    assert read_suite(path).server_cpus is None
+    path.write_text(head + "server_cpus: all\n" + rows)
+    assert read_suite(path).server_cpus == "all"
+    path.write_text(head + "server_cpus: 2\n" + rows)
+    with pytest.raises(CardError, match=r"mine\.yml:3: server_cpus: .*'all'.*; found 2"):
+        read_suite(path)
+    path.write_text(head + "server_cpus: all\nprobes:\n  - {variant: a}\n")
+    with pytest.raises(CardError, match="`server_cpus` concerns `rows`"):
+        read_suite(path)
+
+
 def test_a_list_of_wrong_entries_is_not_called_empty(tmp_path: Path) -> None:
     """Only the entry is told, not what follows from it."""
     path = tmp_path / "mine.yml"

@@ -86,6 +86,13 @@ def test_the_cpu_scenario_expects_what_applications_compute(real: Catalogue) -> 
     assert "flask_gunicorn_sync_1" in [row.variant for row in real.suites["cpu"].rows]
 
 
+@pytest.mark.parametrize("suite", ["gil", "gunicorn_front"])
+def test_suites_on_several_cpus_ask_for_them(real: Catalogue, suite: str) -> None:
+    """And hold their rows against one process."""
+    assert real.suites[suite].server_cpus == "all"
+    assert real.suites[suite].baseline in {"flask_gunicorn_sync_1", "fastapi_uvicorn_async"}
+
+
 def test_words_choose_variants(real: Catalogue) -> None:
     """Names, several with commas, globs, stacks and `all`; in the catalogue's order, each once."""
 

@@ -139,6 +139,16 @@ def test_a_wrong_answer_after_the_window_names_its_generator() -> None:
     assert CellWindow((wrong,)).wrong_after == "timed out"
 
 
+def test_a_queue_after_the_window_is_kept_with_its_seconds() -> None:
+    """The generator's record has what the rules need to name it."""
+    hosts = lab((1,))
+    verified = {"kind": "still_queued", "found": "timed out", "took_s": 0.45, "queue_s": 54.1}
+    load = handmade_load(MARK_S, verify_after=verified)
+    [record] = CellWindow((read_window(load, hosts.generators[0], Clock(0.0, 0.001, 0.01)),)).records(hosts)
+
+    assert (record.verify_after_kind, record.queue_after_s) == (AnswerKind.STILL_QUEUED, 54.1)
+
+
 @pytest.mark.parametrize(
     ("lost", "text"),
     [

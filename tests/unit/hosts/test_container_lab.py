@@ -131,6 +131,22 @@ def test_a_lab_keeps_its_shape(machine: Path, played: Played, monkeypatch: pytes
     ]
 
 
+def test_a_server_takes_all_cpus_for_as_long_as_it_is_requested(machine: Path, played: Played) -> None:
+    """The next `up` without the request puts the usual CPUs back, and keeps what else the lab was made with."""
+    write_lab_file(machine / "lab.json", loadgens=2)
+    container_lab.up(server_takes_all_cpus=True)
+    write_lab_file(machine / "lab.json", loadgens=2, server_takes_all_cpus=True)
+    assert not container_lab.up(server_takes_all_cpus=True).changed
+    container_lab.up()
+    container_lab.up(loadgens=2)
+
+    assert played == [
+        {"container_lab_loadgens": 2, "container_lab_server_takes_all_cpus": True},
+        {"container_lab_loadgens": 2},
+        {"container_lab_loadgens": 2},
+    ]
+
+
 @pytest.mark.parametrize("text", [None, "{"])
 def test_a_lab_that_is_not_there_takes_the_roles_variables(machine: Path, played: Played, text: str | None) -> None:
     """Neither without lab.json nor with a broken one does the door decide in place of the inventory."""

@@ -17,7 +17,7 @@ import pytest
 
 from tests.pace import allowed_s
 from tests.unit.node.conftest import PYTHON, CellFolder, cell_folder, target
-from tests.unit.node.toy_server import ToyServer
+from tests.unit.node.toy_server import ToyServer, Worker
 from wrklab.extract.stalls import read_stalls
 from wrklab.extract.wrk_report import add_latencies, read_wrk_report
 from wrklab.node import node_io
@@ -50,6 +50,7 @@ def reports(result: LoadResult) -> list[WrkReport]:
 @pytest.fixture(autouse=True)
 def _first_get_is_the_first(server: ToyServer) -> None:
     server.counter = itertools.count(1)
+    server.worker = Worker()
 
 
 def test_a_cell_from_ready_to_verified(server: ToyServer, tmp_path: Path) -> None:
@@ -183,6 +184,50 @@ def test_a_server_that_falls_silent_is_found_out_afterwards(server: ToyServer, t
     assert reports(result)[0].latency.p50_us is None
     assert read_wrk_report(reports(result)[0], 20).corrected.count == 0
     assert there(result.verify_after).found == "timed out: connected, but no complete answer within 1 s"
+
+
+@pytest.mark.parametrize(
+    ("then", "kind", "found"),
+    [
+        ("never", AnswerKind.STILL_QUEUED, "timed out: connected, but no complete answer within"),
+        ("500", AnswerKind.WRONG, "status 500 instead of 200"),
+        ("close", AnswerKind.WRONG, "the connection was closed without an answer"),
+        ("ok", AnswerKind.RIGHT, ""),
+    ],
+)
+def test_what_is_behind_a_long_queue_is_not_awaited(
+    server: ToyServer, tmp_path: Path, then: str, kind: AnswerKind, found: str
+) -> None:
+    """200 connections at 50 requests/s are 4 s, the limit is 1 s; whatever comes at once is seen all the same."""
+    verified = there(_after_a_worker(server, tmp_path, f"20/100000/{then}").verify_after)
+
+    assert (verified.kind, verified.found[: len(found)]) == (kind, found)
+    assert there(verified.queue_s) == pytest.approx(4.0, rel=0.3)
+    assert verified.took_s < 0.9
+
+
+@pytest.mark.parametrize(
+    ("worker", "queue_s"),
+    [("1/100000/never", (0.1, 0.9)), ("5/60/never", (2.0, 20.0))],
+    ids=["after the window", "within the window"],
+)
+def test_a_server_that_hangs_is_given_its_time(
+    server: ToyServer, tmp_path: Path, worker: str, queue_s: tuple[float, float]
+) -> None:
+    """One whose queue is short; and one whose low rate comes from hanging, 0.3 s after the window began."""
+    verified = there(_after_a_worker(server, tmp_path, worker, duration_s=2.0).verify_after)
+
+    assert verified.kind is AnswerKind.TIMED_OUT
+    assert queue_s[0] < there(verified.queue_s) < queue_s[1]
+    assert verified.took_s >= 1.0
+
+
+def _after_a_worker(server: ToyServer, folder: Path, worker: str, duration_s: float = 1.0) -> LoadResult:
+    processes = [{"threads": 2, "connections": 200, "checks_answers": False}]
+    cell = cell_folder(
+        folder, server.port, target=target(server, f"/worker/{worker}"), processes=processes, duration_s=duration_s
+    )
+    return cell.run()
 
 
 def wait_for_phase(cell: CellFolder, phase: str) -> None:

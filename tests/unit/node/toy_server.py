@@ -31,6 +31,23 @@ _LAST_WORDS = {
 }
 
 
+class Worker:
+    """Serves one request at a time, in the order in which they came, until it hangs."""
+
+    def __init__(self) -> None:
+        """Nothing is queued."""
+        self._free_at_s = 0.0
+        self._served_count = 0
+
+    def due_s(self, now_s: float, interval_s: float, most: int) -> float | None:
+        """When the next request is answered, by the loop's clock; None where `most` have been."""
+        if self._served_count == most:
+            return None
+        self._served_count += 1
+        self._free_at_s = max(self._free_at_s, now_s) + interval_s
+        return self._free_at_s
+
+
 class ToyServer:
     """Runs in a thread while it is entered."""
 
@@ -39,6 +56,7 @@ class ToyServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.counter = itertools.count(1)
+        self.worker = Worker()
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -69,7 +87,26 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for request in data.split(b"\r\n\r\n")[:-1]:
-            self._answer(request.split()[1].decode())
+            path = request.split()[1].decode()
+            if path.startswith("/worker/"):
+                self._work(path, is_wrk=b"User-Agent: wrklab" not in request)
+            else:
+                self._answer(path)
+
+    def _work(self, path: str, *, is_wrk: bool) -> None:
+        """/worker/<ms a request>/<hangs after>/<then>: the cell's first GET is answered, its later ones as `then`."""
+        _, _, interval_ms, most, then = path.split("/")
+        if not is_wrk:
+            self._answer("/ok" if next(self._server.counter) == 1 else f"/{then}")
+            return
+        loop = asyncio.get_running_loop()
+        due_s = self._server.worker.due_s(loop.time(), int(interval_ms) / 1000, int(most))
+        if due_s is not None:
+            loop.call_at(due_s, self._write_if_open, _OK)
+
+    def _write_if_open(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def _answer(self, path: str) -> None:
         loop, write = asyncio.get_running_loop(), self._transport.write

@@ -83,6 +83,18 @@ def test_a_wrong_request_is_refused_by_name(change: dict[str, object], named: st
         make_plan(REQUEST | change)
 
 
+def test_a_server_that_takes_all_cpus_leaves_the_generators_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share those of the generators; lab.json repeats the request, so that a later one can put the CPUs back."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3})
+    usual = make_plan(REQUEST)
+    shared = make_plan(REQUEST | {"server_takes_all_cpus": True, "server_cpus": [0]})
+
+    assert shared.nodes[0].cpus == (0, 1, 2, 3)
+    assert shared.nodes[1:] == usual.nodes[1:]
+    assert (usual.cpus_shared, shared.cpus_shared) == (False, True)
+    assert shared.request["server_takes_all_cpus"] is True
+
+
 def test_addresses_of_nodes() -> None:
     """.1 is the controller, .11 the server, .21 and on the generators, whose names say their number."""
     plan = make_plan(REQUEST | {"loadgens": 3})

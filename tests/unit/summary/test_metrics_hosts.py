@@ -7,9 +7,13 @@ import pytest
 from tests.unit.handmade_records import (
     ROUNDS,
     handmade_cell,
+    handmade_generator,
     handmade_measurement,
+    handmade_plan,
+    no_histograms,
     row_of,
 )
+from wrklab.summary.rows import summarise
 
 
 def test_cpu_time_of_one_request() -> None:
@@ -50,6 +54,32 @@ def test_a_unit_is_held_back_by_what_nobody_else_ran(server: dict[str, float], e
     cell = handmade_cell(measurement=handmade_measurement(server=server))
 
     assert row_of([cell]).unit_held_back_percent == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("plan", "taken_percent"),
+    [
+        # The generator's host took 12 % of its two CPUs, wrk 20 % of one: of the server's four CPUs that is 6 %.
+        ({"cpus_shared": True}, 6.0),
+        # On the server's own host only wrk is known to be the generator's.
+        ({"cpus_shared": True, "one_machine": True}, 5.0),
+        ({"cpus_shared": False}, None),
+    ],
+)
+def test_what_a_generator_takes_of_shared_cpus(plan: dict[str, bool], taken_percent: float | None) -> None:
+    """Of the server's CPU time, in the worst round."""
+    quiet = handmade_generator(host_cpu_percent=1.0, cpus_count=2, wrk_cpu_percent_of_one=1.0)
+    busy = handmade_generator(host_cpu_percent=12.0, cpus_count=2, wrk_cpu_percent_of_one=20.0)
+    cells = [
+        handmade_cell(
+            round_number=number,
+            measurement=handmade_measurement(generators=[generator], server={"cpus_count": 4}),
+        )
+        for number, generator in enumerate((quiet, busy), 1)
+    ]
+    [row] = summarise(handmade_plan(cells).model_copy(update=plan), cells, no_histograms)
+
+    assert row.shared_cpus_taken_percent == (None if taken_percent is None else pytest.approx(taken_percent))
 
 
 def test_what_was_not_sampled_is_none_not_zero() -> None:

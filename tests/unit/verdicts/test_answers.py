@@ -18,6 +18,7 @@ from wrklab.verdicts.verdict import Verdict
 
 TIMED_OUT = "timed out: connected, but no whole answer within 4 s"
 TIMED_OUT_AFTER = FoundAfter(AnswerKind.TIMED_OUT, TIMED_OUT)
+QUEUED_AFTER = FoundAfter(AnswerKind.STILL_QUEUED, "timed out: connected, but no whole answer within 0.45 s", 54.1)
 
 #: rule: (what makes it speak, what its note must hold, what keeps it silent though near).
 CASES: dict[str, Case] = {
@@ -158,6 +159,23 @@ def test_wrong_answers_of_the_warm_up_count(kind: str, rule: str) -> None:
     assert note.text == "3 of 160 answers of the warm-up"
     assert verdict_of(row) == Verdict.POLLUTED
     assert verdict_of(changed(row, warmup_errors=Errors(read=3))) == Verdict.SERVER_BOUND
+
+
+@pytest.mark.parametrize("requests_per_s", [37.0, 15_000.0])
+def test_what_is_still_queued_is_slow_and_never_hung_or_wrong(requests_per_s: float) -> None:
+    """Whatever the median of the rounds: the generator saw that this round's queue was being served."""
+    row = good_row(found_after=(QUEUED_AFTER,), requests_per_s=requests_per_s)
+
+    [note] = [note for note in row_notes(row) if note.rule in {"slow_after", "hung_after", "wrong_after"}]
+    assert (note.rule, note.doubt) == ("slow_after", "none")
+    assert note.text == f"{QUEUED_AFTER.text}, behind requests for 54 s"
+
+
+def test_a_hang_of_one_round_is_not_hidden_by_another_rounds_queue() -> None:
+    """Each round's outcome counts."""
+    names = {note.rule for note in row_notes(good_row(found_after=(QUEUED_AFTER, TIMED_OUT_AFTER)))}
+
+    assert names & {"slow_after", "hung_after"} == {"hung_after"}
 
 
 def test_the_rules_know_how_long_the_get_after_waits() -> None:

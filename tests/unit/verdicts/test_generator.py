@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.verdicts.good_rows import GENERATORS, Case, check_silent, check_speaks, good_row
+from tests.unit.verdicts.good_rows import GENERATORS, Case, check_silent, check_speaks, good_row, note_names
 from wrklab.verdicts.generator import RULES
 from wrklab.verdicts.rules import row_notes
 
@@ -81,3 +81,11 @@ def test_of_several_generators_the_busy_one_is_named() -> None:
     texts = [note.text for note in row_notes(row) if note.rule == "generator_busy"]
 
     assert texts == ["wrk took 91 % of loadgen_2's CPUs, the server's unit 97 % of its own"]
+
+
+def test_a_server_on_the_generators_cpus_is_no_neighbour() -> None:
+    """How much the two take from each other is judged by what the generator takes of the server's."""
+    neighbour = {"generator_neighbours_cpu_percent": 98.0}
+
+    assert "generator_neighbours" in note_names(good_row(**neighbour))
+    assert "generator_neighbours" not in note_names(good_row(**neighbour, cpus_shared=True))

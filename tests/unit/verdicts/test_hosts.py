@@ -7,13 +7,24 @@ from typing import Any
 import pytest
 
 from tests.unit.verdicts.good_rows import Case, check_silent, check_speaks, good_row
+from wrklab.verdicts.doubt import Bound
 from wrklab.verdicts.hosts import RULES
-from wrklab.verdicts.rules import row_notes, verdict_of
+from wrklab.verdicts.rules import rate_bound, row_notes, verdict_of
 from wrklab.verdicts.verdict import Verdict
 
 #: rule: (what makes it speak, what its note must hold, what keeps it silent though near).
 CASES: dict[str, Case] = {
     "one_machine": ({"one_machine": True}, "connections over the loopback", {"one_machine": False}),
+    "cpus_shared": (
+        {"shared_cpus_taken_percent": 5.0},
+        "the generator took 5 % of the time of the server's CPUs in the worst round",
+        {"shared_cpus_taken_percent": 4.9},
+    ),
+    "cpus_barely_shared": (
+        {"shared_cpus_taken_percent": 0.8},
+        "the generator took 0.8 % of the time of the server's CPUs in the worst round",
+        {"shared_cpus_taken_percent": None},
+    ),
     "neighbours": (
         {"neighbours_cpu_percent": 42.0},
         "others took 42 % of the server's CPUs",
@@ -63,6 +74,20 @@ def test_a_rule_speaks_with_its_figures(rule: str) -> None:
 def test_a_rule_is_silent_near_its_limit(rule: str) -> None:
     """A limit that nothing tests could lie anywhere."""
     check_silent(rule, CASES[rule])
+
+
+@pytest.mark.parametrize(
+    ("taken_percent", "verdict", "bound"),
+    [(4.9, Verdict.SERVER_BOUND, Bound()), (5.0, Verdict.DISTURBED, Bound(may_be_higher=True))],
+)
+def test_shared_cpus_doubt_a_row_by_what_the_generator_took(
+    taken_percent: float, verdict: Verdict, bound: Bound
+) -> None:
+    """Below the limit it stands, with the figure; from there on the true rate is at least the measured one."""
+    row = good_row(shared_cpus_taken_percent=taken_percent)
+
+    assert verdict_of(row) == verdict
+    assert rate_bound(row) == bound
 
 
 @pytest.mark.parametrize(("held_back_percent", "is_shown"), [(10.0, False), (11.0, True), (None, False)])

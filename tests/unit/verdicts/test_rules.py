@@ -228,6 +228,7 @@ DIRECTIONS = {
         "others_connected",
         "throttled",
         "lossy_network",
+        "cpus_shared",
         "stalled",
         "starved",
         # Slow answers are in no latency.
