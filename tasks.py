@@ -318,13 +318,24 @@ def lab_ssh(c: Context, host: str, lab: str = "container") -> None:
     labs.ssh(lab, host)
 
 
-@task(help={"unit": "only what needs no lab"})
+@task(
+    auto_shortflags=False,
+    help={
+        "unit": "linters and unit tests: what needs no lab",
+        "lab": "lab tests alone",
+        "only": "tests whose names match this expression of pytest's -k, without linters",
+    },
+)
 @verb
-def test(c: Context, unit: bool = False) -> None:  # noqa: PT028  a verb, not a test
-    """Lint, type-check and test everything; the lab tests run on real nodes (root and Linux needed)."""
+def test(c: Context, unit: bool = False, lab: bool = False, only: str = "") -> None:  # noqa: PT028  a verb, not a test
+    """Lint, type-check and test everything; the lab tests run on real nodes (root and Linux needed).
+
+    invoke test --unit
+    invoke test --lab --only faults
+    """
     from wrklab.cli import checks
 
-    checks.test(unit_only=unit)
+    checks.test(unit_only=unit, lab_only=lab, only=only)
 
 
 @task

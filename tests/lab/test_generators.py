@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from fractions import Fraction
 from typing import Any
@@ -26,6 +26,7 @@ from tests.lab.benches import (
     wait_for_window,
 )
 from tests.lab.conftest import invoke
+from tests.pace import allowed_s
 from wrklab.bench.bench import planned_cell
 from wrklab.bench.cell_run import run_cell
 from wrklab.bench.plan import Cell
@@ -37,6 +38,7 @@ from wrklab.extract.histogram import Histogram
 from wrklab.hosts import container_lab
 from wrklab.hosts.limits import HostLimits, share_load
 from wrklab.hosts.ready import ensure_deployed, held_lab
+from wrklab.hosts.remote import CommandResult
 from wrklab.hosts.session import Session, open_session
 from wrklab.paths import RESULTS_DIR
 from wrklab.results.raw import CellRaw
@@ -162,21 +164,24 @@ def test_a_bench_over_two_generators_tells_each_share(session: Session) -> None:
         assert "## Generators" in (run.path / "report.md").read_text(encoding="utf-8")
         record = run.cells()[0]
         assert record.harness_s is not None
-        assert record.harness_s < 1
+        assert record.harness_s < allowed_s(1)
 
 
 def test_a_wrk_killed_on_one_generator_ends_the_load_on_both(session: Session) -> None:
     """The cell fails in its window and names the generator, seconds before the window's end; nothing is left."""
     second = session.generators[1]
 
-    def kill() -> None:
-        second.run(["pkill", "--signal", "KILL", "--exact", "wrk"], limit_s=10)
+    # The window's two processes: one has the load, one compares answers.
+    kill = "until [ $(pgrep --count --exact wrk) = 2 ]; do sleep 0.02; done; pkill --signal KILL --exact wrk"
+    with ThreadPoolExecutor() as pool:
+        killing: list[Future[CommandResult]] = []
 
-    def on_phase(phase: str) -> None:
-        if phase == "window":
-            threading.Timer(1.0, kill).start()
+        def on_phase(phase: str) -> None:
+            if phase == "window":
+                killing.append(pool.submit(second.run, ["sh", "-c", kill], limit_s=10))
 
-    raw = drive(session, cell_of(session, "go_net_http", duration_s=15), 2, on_phase)
+        raw = drive(session, cell_of(session, "go_net_http", duration_s=15), 2, on_phase)
+    assert [each.result().exit_code for each in killing] == [0]
 
     assert isinstance(raw.error, CellError)
     assert raw.error.phase == "window"
@@ -206,7 +211,7 @@ def test_a_generator_powered_off_in_its_window_ends_the_run(session: Session) ->
     """The last test here: it stays away. It is named, nothing runs on the others, the run can be resumed."""
     first, second = session.generators
     quick = ("--variant", "go_net_http", "--connections", str(2 * CONNECTIONS), "--warmup", "500ms", "--force")
-    with bench(*quick, "--duration", "3s", "--rounds", "2") as running:
+    with bench(*quick, "--duration", "3s", "--rounds", "2", is_impatient=True) as running:
         wait_for_window(session)
         with suppress(HostError):  # it does not live to say that it did
             second.run(["systemctl", "poweroff", "--force", "--force"], limit_s=5)

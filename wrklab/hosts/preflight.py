@@ -20,7 +20,7 @@ from wrklab.hosts.session import Session
 #: Programs of low priority (nice) are left out: who set it meant not to disturb. They are noted, and what they take
 #: within a window counts as the neighbours' there.
 BUSY_REFUSED_PERCENT = 50.0
-#: From here on a report says so: as the rule `neighbours` does of a window (verdicts/conditions.py).
+#: From here on a report says so: as the rule `neighbours` does of a window (verdicts/hosts.py).
 BUSY_NOTED_PERCENT = 10.0
 #: A host is busy only if it is in every one of so many looks: a deploy that just ended needs a few seconds to settle.
 LOOKS_COUNT = 5

@@ -70,7 +70,7 @@ def run_tied(
     started_s = time.monotonic()
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     with (
-        log_path.open("w", encoding="utf-8") as log,
+        log_path.open("w", encoding="utf-8", buffering=1) as log,
         subprocess.Popen(
             [sys.executable, "-m", "wrklab.hosts.tied", str(limit_s), *command],
             cwd=PROJECT_DIR,

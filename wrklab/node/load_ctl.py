@@ -12,6 +12,7 @@ Done. Exit 3: refused. Exit 4: the unit ended without a result. Both with a Refu
 from __future__ import annotations
 
 import os
+import pwd
 import select
 import sys
 import time
@@ -24,6 +25,8 @@ from wrklab.protocol.host import EXIT_NO_RESULT, Done
 from wrklab.protocol.load import LoadLine, LoadSpec, PhaseStarted
 
 UNIT = "wrklab-load.service"
+#: Provisioning makes it (playbooks/roles/base): wrk and what drives it need no rights.
+USER = "wrklab_load"
 #: On a host of usual speed, from the start of the unit to its first words.
 _START_LIMIT_S = 10.0
 _POLL_MS = 20
@@ -34,6 +37,19 @@ _PROPERTIES = (
     "TasksMax=infinity",
     "StandardOutput=null",
 )
+#: A load writes into its cell's folder alone. No system call filter: it would run at each of wrk's calls.
+_SANDBOX = (
+    f"User={USER}",
+    f"Group={USER}",
+    "NoNewPrivileges=yes",
+    "CapabilityBoundingSet=",
+    "ProtectSystem=strict",
+    "ProtectHome=yes",
+    "ProtectControlGroups=yes",
+    "PrivateTmp=yes",
+    "InaccessiblePaths=-/etc/ssh -/var/cache/wrklab",
+    "UMask=0022",
+)
 
 
 def run(word: str) -> None:
@@ -43,11 +59,21 @@ def run(word: str) -> None:
     _refuse_second_load()
     node_io.drop_other_cells(folder)
     os.makedirs(folder, exist_ok=True)
+    _give_to_load_user(folder)
     for name in ("result.json", "phases.jsonl", "pid", "samples.jsonl", "mark"):
         node_io.remove(f"{folder}/{name}")
     node_io.write_file(f"{folder}/spec.json", encode_json(spec))
     _start(folder, spec)
     follow(spec.cell)
+
+
+def _give_to_load_user(folder: str) -> None:
+    """The load's files are its own. Ends the script where the user is missing: a load never runs as root instead."""
+    try:
+        user = pwd.getpwnam(USER)
+    except KeyError:
+        node_io.refuse(f"this host has no user {USER}, which runs the load: `invoke provision` makes it")
+    os.chown(folder, user.pw_uid, user.pw_gid)
 
 
 def _refuse_second_load() -> None:
@@ -63,6 +89,8 @@ def unit_properties(folder: str, spec: LoadSpec) -> list[str]:
     cpus = " ".join(str(cpu) for cpu in spec.cpus)
     return [
         *_PROPERTIES,
+        *_SANDBOX,
+        f"ReadWritePaths={folder}",
         f"RuntimeMaxSec={spec.deadline_s:g}",
         f"LimitNOFILE={descriptor_ceiling()}",
         f"StandardError=truncate:{folder}/stderr",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from functools import cache
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,7 @@ from tests.unit.handmade_raw import SAME_CLOCK, captured, handmade_raw
 from tests.unit.handmade_records import handmade_cell, handmade_planned
 from wrklab.bench.cell_run import run_cell
 from wrklab.bench.plan import Cell
-from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.errors import ParseError
 from wrklab.extract.cell import cell_outcome
 from wrklab.hosts import node_calls
@@ -70,7 +71,6 @@ HOSTS = LabHosts("container", "container", lab_host("server", "server"), (lab_ho
 
 
 WHOLE = captured()
-CATALOGUE = read_catalogue()
 
 
 def record_of(told: dict[str, Any]) -> CellRecord:
@@ -156,9 +156,15 @@ def answer(kind: type[MessageType], host: str, value: Any) -> MessageType:  # no
         raise ParseError(f"{host}: {error}") from error
 
 
+@cache
+def catalogue() -> Catalogue:
+    """Read once: hundreds of damaged cells are driven with it."""
+    return read_catalogue()
+
+
 def said_in_a_cell(told: dict[str, Any]) -> CellRaw:
     """What comes of a cell that is driven on hosts which say this."""
-    cell = Cell(CATALOGUE.variants["go_net_http"], CATALOGUE.scenario("smoke"), round_number=1)
+    cell = Cell(catalogue().variants["go_net_http"], catalogue().scenario("smoke"), round_number=1)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(node_calls, "start_server", lambda *_: 1000.0)
         patched.setattr(node_calls, "run_load", lambda *_: answer(LoadResult, "loadgen", told["load"]))

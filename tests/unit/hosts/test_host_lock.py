@@ -90,7 +90,7 @@ def hosts(host: HereHost) -> list[RemoteHost]:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -130,9 +130,9 @@ def test_a_cut_connection_keeps_the_lock(host: HereHost) -> None:
 def test_a_lease_that_nobody_renews_runs_out(host: HereHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first controller sees that it lost the host, and to whom."""
     with hold_hosts(hosts(host), "me") as held:
-        monkeypatch.setattr(host_lock, "_TRY_AGAIN_S", 1.3)
+        monkeypatch.setattr(host_lock, "_TRY_AGAIN_S", 4.0)
         host.cut()
-        time.sleep(1.2)
+        wait_until(lambda: holder_of(hosts(host)[0]) is None)
         with hold_hosts(hosts(host), "you"):
             wait_until(lambda: not held.are_ours)
             with pytest.raises(HostError, match="lost to another controller: you"):

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import subprocess
-import threading
 import time
 from pathlib import Path
 
@@ -34,12 +33,20 @@ def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines()
 
 
+def _wait_for_lines(path: Path, count: int) -> None:
+    """Until so many samples are written."""
+    until = time.monotonic() + 20
+    while not path.exists() or len(_lines(path)) < count:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_every_collector_understands_what_the_sampler_reads(tmp_path: Path) -> None:
     """Real text of this machine, from every source, through every parser."""
     out = tmp_path / "samples.jsonl"
-    thread = sampler.Sampler(_SOURCES, _fake_cgroup(tmp_path), str(out), 0.1)
+    thread = sampler.Sampler(_SOURCES, _fake_cgroup(tmp_path), str(out), 0.3)
     thread.start()
-    time.sleep(0.35)
+    _wait_for_lines(out, 4)
     thread.stop()
     samples = read_samples(_lines(out), 0, time.time())
     assert len(samples.samples) == 5
@@ -78,7 +85,7 @@ def test_the_sampler_is_cheap(tmp_path: Path) -> None:
     out = tmp_path / "samples.jsonl"
     thread = sampler.Sampler(_SOURCES, _fake_cgroup(tmp_path), str(out), 0.02)
     thread.start()
-    time.sleep(0.3)
+    _wait_for_lines(out, 15)
     thread.stop()
     lines = [json.loads(line) for line in _lines(out)]
     assert (lines[-1]["cost_s"] - lines[0]["cost_s"]) / (len(lines) - 1) < 0.005
@@ -94,7 +101,7 @@ def test_as_a_program_it_writes_whole_lines_until_it_is_killed(tmp_path: Path) -
         cgroup=str(tmp_path),
     )
     process = subprocess.Popen([PYTHON, "-I", "-S", str(NODE_DIR / "sampler.py"), to_word(spec)])
-    threading.Event().wait(0.5)
+    _wait_for_lines(tmp_path / "cell" / "samples.jsonl", 9)
     process.kill()
     process.wait()
     moments = [json.loads(line)["at"] for line in _lines(tmp_path / "cell" / "samples.jsonl")]
