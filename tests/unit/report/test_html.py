@@ -210,3 +210,13 @@ def test_a_panel_keeps_the_peaks_of_a_long_window(run: Run) -> None:
 def test_published_figures_are_at_hand() -> None:
     """The handmade run answers to rows that are printed."""
     assert {"openresty", "flask-gunicorn-gevent"} <= set(read_published(PROJECT_DIR / "reference"))
+
+
+def test_only_the_metrics_that_are_asked_for_are_read(run: Run) -> None:
+    """By SQLite's globs, in the order of all samples."""
+    cell_id = next(cell.cell_id for cell in run.cells() if cell.state == "measured")
+    everything = run.samples(cell_id)
+    some = run.samples(cell_id, ("listen.*.queued", "unit_cpu.user"))
+
+    assert {sample.metric for sample in some} == {"listen.8000.queued", "listen.22.queued", "unit_cpu.user"}
+    assert some == [sample for sample in everything if sample in some]
