@@ -185,6 +185,18 @@ def report(c: Context, run: str, open: bool = False, verbose: bool = False, json
     reporting.report(run, as_json=json, is_verbose=verbose, is_opened=open)
 
 
+@task(help={"run": "a run's id, or `latest`", "json": "print what changed as JSON"})
+@verb
+def reparse(c: Context, run: str, json: bool = False) -> None:
+    """Read a run's raw files again with today's code, into its store and its reports, and show what changed.
+
+    Runs that an older wrklab stored can be reported after it. Raw files, journal and attempts stay.
+    """
+    from wrklab.cli import reparsing
+
+    reparsing.reparse_run(run, as_json=json)
+
+
 @task(
     auto_shortflags=False,
     help={
@@ -289,12 +301,13 @@ def cleanup(c: Context, lab: str = "container", force: bool = False) -> None:
     name="up",
     help={
         "loadgens": "load generators that share every load (default: as many as the lab has; a new one has 1)",
+        "force": "also where another controller holds the hosts: its work there ends",
         "json": "print the hosts as JSON",
         **_LAB_HELP,
     },
 )
 @verb
-def lab_up(c: Context, lab: str = "container", loadgens: str = "", json: bool = False) -> None:
+def lab_up(c: Context, lab: str = "container", loadgens: str = "", force: bool = False, json: bool = False) -> None:
     """Bring up a lab of this machine: Debian 12 nodes (container), or virtual machines (--lab vagrant).
 
     invoke lab.up
@@ -302,16 +315,23 @@ def lab_up(c: Context, lab: str = "container", loadgens: str = "", json: bool = 
     """
     from wrklab.cli import labs
 
-    labs.up(lab, loadgens, as_json=json)
+    labs.up(lab, loadgens, by_force=force, as_json=json)
 
 
-@task(name="down", help={"purge": "drop the cached base system and package caches too (container)", **_LAB_HELP})
+@task(
+    name="down",
+    help={
+        "purge": "drop the cached base system and package caches too (container)",
+        "force": "also where another controller holds the hosts: its work there ends",
+        **_LAB_HELP,
+    },
+)
 @verb
-def lab_down(c: Context, lab: str = "container", purge: bool = False) -> None:
+def lab_down(c: Context, lab: str = "container", purge: bool = False, force: bool = False) -> None:
     """Put a lab of this machine down; of the container lab its cache is left, of virtual machines nothing."""
     from wrklab.cli import labs
 
-    labs.down(lab, purge=purge)
+    labs.down(lab, purge=purge, by_force=force)
 
 
 @task(name="status", help={"json": "print as JSON", **_LAB_HELP})
@@ -332,13 +352,24 @@ def lab_ssh(c: Context, host: str, lab: str = "container") -> None:
     labs.ssh(lab, host)
 
 
-@task(help={"unit": "only what needs no lab"})
+@task(
+    auto_shortflags=False,
+    help={
+        "unit": "linters and unit tests: what needs no lab",
+        "lab": "lab tests alone",
+        "only": "tests whose names match this expression of pytest's -k, without linters",
+    },
+)
 @verb
-def test(c: Context, unit: bool = False) -> None:  # noqa: PT028  a verb, not a test
-    """Lint, type-check and test everything; the lab tests run on real nodes (root and Linux needed)."""
+def test(c: Context, unit: bool = False, lab: bool = False, only: str = "") -> None:  # noqa: PT028  a verb, not a test
+    """Lint, type-check and test everything; the lab tests run on real nodes (root and Linux needed).
+
+    invoke test --unit
+    invoke test --lab --only faults
+    """
     from wrklab.cli import checks
 
-    checks.test(unit_only=unit)
+    checks.test(unit_only=unit, lab_only=lab, only=only)
 
 
 @task
@@ -368,6 +399,7 @@ ns = Collection(
     claims,
     runs,
     report,
+    reparse,
     compare,
     export,
     trend,

@@ -23,6 +23,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from wrklab.protocol.phases import Phase
+
 #: A list longer than this is cut to the nearest names, where a verb shows the whole list.
 _NAMES_SHOWN = 12
 _LISTED_BY = {
@@ -65,7 +67,9 @@ def _listed(noun: str, name: str, names: list[str]) -> str:
     if noun not in _LISTED_BY or len(names) <= _NAMES_SHOWN:
         return f"{', '.join(names) or 'none'}."
     nearest = difflib.get_close_matches(name, names, n=_NAMES_SHOWN, cutoff=0.0)
-    return f"{', '.join(nearest)}, ... `{_LISTED_BY[noun]}` shows all."
+    # The suggestion first; by their nearness the others would come in another order for each misspelling.
+    shown = [*nearest[:1], *sorted(nearest[1:])]
+    return f"{', '.join(shown)}, ... `{_LISTED_BY[noun]}` shows all."
 
 
 class LabError(WrklabError):
@@ -105,8 +109,8 @@ class ParseError(WrklabError):
 class CellError(WrklabError):
     """One cell could not be measured."""
 
-    def __init__(self, phase: str, text: str) -> None:
-        """`phase` is where the cell stopped: start, ready, warmup, settle, window, verify_after, pull."""
+    def __init__(self, phase: Phase, text: str) -> None:
+        """`phase` is where the cell stopped."""
         self.phase = phase
         self.text = text
         super().__init__(f"{phase}: {text}")

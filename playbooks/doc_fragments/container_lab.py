@@ -32,4 +32,8 @@ options:
         description: Settings of this machine that are replaced in the nodes; a value of null keeps the machine's.
         type: dict
         default: {}
+      environment:
+        description: Variables of the user's environment that say how packages are reached.
+        type: dict
+        default: {}
 """

@@ -46,7 +46,7 @@ def wrklab_port_ranges(project: str) -> str:
 
 @_told_by_ansible
 def wrklab_node_files(project: str) -> list[dict[str, str]]:
-    """The scripts that run on hosts, as path and content."""
+    """The scripts that run on hosts and the protocol they speak, as path and content."""
     return deployments.node_files(Path(project))
 
 

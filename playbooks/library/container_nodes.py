@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+
+from ansible.module_utils import module_lock
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.container_lab import lab
 from ansible.module_utils.container_lab.commands import ContainerLabError
@@ -57,14 +60,19 @@ def main() -> None:
         "purge": {"type": "bool", "default": False},
     }
     module = AnsibleModule(argument_spec=arguments, required_if=[("state", "present", ["request"])])
+    # Whatever the user's is: what is made here, other users of the nodes must be able to reach.
+    os.umask(0o022)
     try:
-        with lab.lock():
+        with module_lock.held("container_lab", f"container_nodes, state {module.params['state']}"):
             if module.params["state"] == "present":
-                changed = lab.up(make_plan(module.params["request"]))
+                plan = make_plan(module.params["request"])
+                changed = lab.up(plan)
+                for warning in lab.warnings(plan):
+                    module.warn(warning)
             else:
                 changed = lab.down(purge=module.params["purge"])
-    except ContainerLabError as error:
-        module.fail_json(msg=str(error))
+    except (ContainerLabError, module_lock.LockedError, OSError) as error:
+        module.fail_json(msg=f"container_nodes: {error}")
     module.exit_json(changed=changed, lab_file=str(lab.LAB_FILE))
 
 

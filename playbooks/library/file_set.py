@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import json
 import os
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ansible.module_utils import module_lock
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -51,7 +51,7 @@ options:
   whole_subfolders:
     description:
       - The folders right below root belong to this set. One that holds nothing wanted is removed with all that lies
-        in it, also what others put there.
+        in it, also what others put there. All folders of the set are for everybody to enter.
     type: bool
     default: false
   keep_former:
@@ -77,8 +77,6 @@ removed_paths: {description: Paths that were removed., type: list, elements: str
 """
 
 _TEXT_LIMIT = 100_000
-#: What is locked: it is there on every host, and no file of ours is left behind.
-_LOCKED = "/var/lib"
 
 
 @dataclass(frozen=True)
@@ -195,7 +193,16 @@ def wanted_items(params: dict[str, Any]) -> list[Item]:
         content = None if entry["content"] is None else entry["content"].encode()
         mode = int(entry["mode"] or params["mode"], 8)
         items.append(Item(below(root, entry["path"]), owner, mode, content, entry["link"]))
+    if params["whole_subfolders"]:
+        return [*_folders_above(items, root, owner), *items]
     return items
+
+
+def _folders_above(items: list[Item], root: Path, owner: Owner) -> list[Item]:
+    """The folders between root and the items that are no items themselves, for everybody to enter."""
+    given = {item.path for item in items}
+    above = {parent for path in given for parent in path.parents if root in parent.parents}
+    return [Item(path, owner, 0o755) for path in sorted(above - given)]
 
 
 def temporary_beside(path: Path) -> Path:
@@ -340,14 +347,17 @@ def main() -> None:
     root, manifest = Path(module.params["root"]), Path(module.params["manifest"])
     # Without the contents, which would be printed at -v.
     invocation = {"module_args": {"root": str(root), "manifest": str(manifest)}}
-    # Two names of one machine are provisioned at the same time. Held until this process ends.
-    fcntl.flock(os.open(_LOCKED, os.O_RDONLY), fcntl.LOCK_EX)
+    os.umask(0o022)
     try:
         options = {name: module.params[name] for name in ("whole_subfolders", "keep_former")}
         work = plan(wanted_items(module.params), root, manifest, **options)
-        for step in [] if module.check_mode else work.steps:
-            step()
-    except (ValueError, KeyError, OSError) as error:
+        # A look leaves no trace on a host, and nothing to do needs no lock.
+        if work.steps and not module.check_mode:
+            with module_lock.held("modules", f"file_set below {root}"):
+                work = plan(wanted_items(module.params), root, manifest, **options)
+                for step in work.steps:
+                    step()
+    except (ValueError, KeyError, OSError, module_lock.LockedError) as error:
         module.fail_json(msg=f"file_set below {root}: {error}", invocation=invocation)
     module.exit_json(
         changed=bool(work.written or work.removed),

@@ -35,11 +35,16 @@ missing_packages:
   type: list
   elements: str
   returned: always
+package_lists_of:
+  description: What the role base noted about the sources that the lists were fetched from; empty without a note.
+  type: str
+  returned: always
 package_lists_age_s: {description: Since apt's lists were fetched; null without any., type: int, returned: always}
 """
 
 _OS_RELEASE = Path("/etc/os-release")
 _PACKAGE_LISTS = Path("/var/lib/apt/lists")
+_PACKAGE_LISTS_OF = Path("/var/lib/wrklab/package_lists_of")
 #: By package, the file that tells whether it is there: certificates for every download, Ansible's module apt.
 _NEEDED_FIRST = {
     "ca-certificates": Path("/usr/sbin/update-ca-certificates"),
@@ -91,6 +96,7 @@ def main() -> None:
             descriptors_count=descriptors_count(),
             missing_packages=missing_packages(),
             package_lists_age_s=package_lists_age_s(),
+            package_lists_of=_PACKAGE_LISTS_OF.read_text().strip() if _PACKAGE_LISTS_OF.is_file() else "",
             init=Path("/proc/1/comm").read_text().strip(),
         )
     except (OSError, ValueError) as error:

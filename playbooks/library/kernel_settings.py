@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ansible.module_utils import module_lock
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -40,8 +40,6 @@ left_out: {description: Settings that the host lacks or refuses, with why., type
 
 _HEADER = "# Managed by wrklab (playbooks/roles/base); playbooks/reset.yml puts the former values back.\n"
 _PROC_SYS = Path("/proc/sys")
-#: What is locked: it is there on every host, and no file of ours is left behind.
-_LOCKED = "/var/lib"
 
 
 @dataclass
@@ -117,6 +115,26 @@ def keep(path: Path, text: str, *, dry: bool) -> bool:
     return True
 
 
+def settle_with_files(wanted: dict[str, str], file: Path, record: Path, *, dry: bool) -> Outcome:
+    """Settle, and bring the record and the file for the next boot to what holds then. Raises OSError, ValueError."""
+    before: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    if not dry:
+        # Before the first change, so that an interruption loses no value from before.
+        planned = dict(before)
+        settle(wanted, planned, dry=True)
+        if planned.keys() - before.keys():
+            keep(record, json.dumps(before | planned, indent=1) + "\n", dry=False)
+    outcome = settle(wanted, before, dry=dry)
+    kept = {name: value for name, value in wanted.items() if name not in outcome.left_out}
+    lines = "".join(f"{name} = {value}\n" for name, value in kept.items())
+    for path, text in (
+        (record, json.dumps(before, indent=1) + "\n" if before else ""),
+        (file, _HEADER + lines if kept else ""),
+    ):
+        outcome.files_changed |= keep(path, text, dry=dry)
+    return outcome
+
+
 def main() -> None:
     """Read the options, settle, say what changed."""
     module = AnsibleModule(
@@ -130,19 +148,14 @@ def main() -> None:
     file, record = Path(module.params["file"]), Path(module.params["record"])
     wanted = {name: " ".join(str(value).split()) for name, value in module.params["settings"].items()}
     dry = module.check_mode
-    # Two names of one machine are provisioned at the same time. Held until this process ends.
-    fcntl.flock(os.open(_LOCKED, os.O_RDONLY), fcntl.LOCK_EX)
+    os.umask(0o022)
     try:
-        before: dict[str, str] = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-        outcome = settle(wanted, before, dry=dry)
-        kept = {name: value for name, value in wanted.items() if name not in outcome.left_out}
-        lines = "".join(f"{name} = {value}\n" for name, value in kept.items())
-        for path, text in (
-            (record, json.dumps(before, indent=1) + "\n" if before else ""),
-            (file, _HEADER + lines if kept else ""),
-        ):
-            outcome.files_changed |= keep(path, text, dry=dry)
-    except (OSError, ValueError) as error:
+        outcome = settle_with_files(wanted, file, record, dry=True)
+        # A look leaves no trace on a host, and nothing to do needs no lock.
+        if outcome.changed and not dry:
+            with module_lock.held("modules", f"kernel_settings of {file}"):
+                outcome = settle_with_files(wanted, file, record, dry=False)
+    except (OSError, ValueError, module_lock.LockedError) as error:
         module.fail_json(msg=f"kernel_settings: {error}")
     module.exit_json(changed=outcome.changed, set=outcome.set, put_back=outcome.put_back, left_out=outcome.left_out)
 

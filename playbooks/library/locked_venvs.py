@@ -30,6 +30,7 @@ options:
       requirements: {description: 'The text of the lock, a hash for each package.', type: str, required: true}
   uv: {description: The uv program. Empty takes the interpreter's own venv and pip., type: str, default: ''}
   python: {description: The interpreter., type: path, default: /usr/bin/python3}
+  proxy: {description: URL of the proxy that packages come through; empty for none., type: str, default: ''}
 """
 
 EXAMPLES = r"""
@@ -126,10 +127,13 @@ def main() -> None:
             "venvs": {"type": "list", "elements": "dict", "required": True, "options": venv},
             "uv": {"type": "str", "default": ""},
             "python": {"type": "path", "default": "/usr/bin/python3"},
+            "proxy": {"type": "str", "default": "", "no_log": True},
         },
         supports_check_mode=True,
     )
     os.umask(0o022)
+    if module.params["proxy"]:
+        os.environ.update(http_proxy=module.params["proxy"], https_proxy=module.params["proxy"])
     wanted = [
         Venv(Path(entry["path"]), entry["requirements"], module.params["uv"], module.params["python"])
         for entry in module.params["venvs"]

@@ -125,15 +125,15 @@ def _launch(node: BareNode, folder: Path, settings: Any, hosts_text: str) -> Non
     if node.os_release:
         texts["usr/lib/os-release"] = node.os_release
     for name, text in texts.items():
-        folders.write(node.root / name, text)
-    folders.write(node.root / "etc/ssh/ssh_host_ed25519_key", host_key.read_text(), mode=0o600)
+        folders.write(node.root, name, text)
+    folders.write(node.root, "etc/ssh/ssh_host_ed25519_key", host_key.read_text(), mode=0o600)
     (node.root / base.UNITS / TIMER).unlink()
     if node.is_minimal:
         run(["chroot", str(node.root), "dpkg", "--purge", "ca-certificates", "python3-apt"])
     if node.user != ROOT:
         run(["chroot", str(node.root), "useradd", "--create-home", "--shell", "/bin/bash", node.user])
     home = "root" if node.user == ROOT else f"home/{node.user}"
-    folders.write(node.root / home / ".ssh/authorized_keys", (folder / "id_ed25519.pub").read_text())
+    folders.write(node.root, f"{home}/.ssh/authorized_keys", (folder / "id_ed25519.pub").read_text())
     run(["chroot", str(node.root), "chown", "-R", f"{node.user}:", f"/{home}/.ssh"])
     nodes.launch(node, "", clone)
 

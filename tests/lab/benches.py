@@ -6,12 +6,13 @@ import csv
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wrklab.bench.answer_checks import process_specs
+from wrklab.bench.answer_checks import wrk_specs
+from wrklab.hosts.host_lock import holder_of
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
@@ -19,27 +20,25 @@ from wrklab.paths import PROJECT_DIR, RESULTS_DIR
 from wrklab.results.records import CellRecord
 from wrklab.results.run_folder import Run, run_ids
 
-#: Every unit of ours that may run on a host.
+#: Every unit of wrklab's that may run on a host.
 UNITS = "wrklab-*"
 CONNECTIONS = 60
 THREADS = 2
-#: One variant that starts at once, a load that is light; rounds and duration are the test's. Its figures do not matter,
-#: so it is forced: another's work on this machine must not have it refused.
-QUICK = (
-    *("--variant", "go_net_http", "--connections", str(CONNECTIONS), "--threads", str(THREADS), "--warmup", "500ms"),
-    "--force",
-)
+#: One variant that starts at once, and a light load; warm-up, rounds and duration are the test's. Its figures do not
+#: matter, so it is forced: others' work on this machine must not have it refused.
+LIGHT = ("--variant", "go_net_http", "--connections", str(CONNECTIONS), "--threads", str(THREADS), "--force")
+#: With the warm-up that most tests have.
+QUICK = (*LIGHT, "--warmup", "500ms")
 ENDING_LIMIT_S = 150.0
+#: Until what a test waits for has come about: a machine half as fast, with a neighbor, needs most of it.
+_BEGINNING_LIMIT_S = 120.0
 
 
 class RunningBench:
     """`invoke bench` under way, in a session of its own."""
 
-    def __init__(self, *words: str, dies_in: str) -> None:
-        """Starts `invoke bench WORDS`; with `dies_in` one that is killed in that phase of its second cell."""
-        program = [str(Path(sys.executable).parent / "invoke")]
-        if dies_in:
-            program = [sys.executable, "-m", "tests.lab.dying_controller", dies_in]
+    def __init__(self, program: Sequence[str], *words: str) -> None:
+        """Starts `PROGRAM bench WORDS`."""
         argv = [*program, "bench", *words]
         self._runs_before = set(run_ids(RESULTS_DIR))
         self.process = subprocess.Popen(
@@ -50,6 +49,11 @@ class RunningBench:
             text=True,
             start_new_session=True,
         )
+
+    def wait_until(self, condition: Callable[[], object], what: str, limit_s: float = _BEGINNING_LIMIT_S) -> None:
+        """Waits for a condition while it runs; fails the test, with what it said, when it ends before."""
+        wait_until(lambda: condition() or self.process.poll() is not None, limit_s, what)
+        assert self.process.poll() is None, f"ended before {what}: {self.wait()}"
 
     def wait(self, limit_s: float = ENDING_LIMIT_S) -> tuple[int, str]:
         """Its exit status and all that it said."""
@@ -67,9 +71,17 @@ class RunningBench:
 
 
 @contextmanager
-def bench(*words: str, dies_in: str = "") -> Iterator[RunningBench]:
-    """A bench that is ended with the block, whatever becomes of it."""
-    running = RunningBench(*words, dies_in=dies_in)
+def bench(*words: str, dies_in: str = "", dies_in_cell: int = 2, is_impatient: bool = False) -> Iterator[RunningBench]:
+    """A bench that is ended with the block, whatever becomes of it.
+
+    With `dies_in` one that is killed in that phase of that cell; an impatient one gives up lost hosts after seconds.
+    """
+    program = [str(Path(sys.executable).parent / "invoke")]
+    if dies_in:
+        program = [sys.executable, "-m", "tests.lab.dying_controller", dies_in, str(dies_in_cell)]
+    elif is_impatient:
+        program = [sys.executable, "-m", "tests.lab.impatient_controller"]
+    running = RunningBench(program, *words)
     try:
         yield running
     finally:
@@ -83,12 +95,24 @@ def wait_until(condition: Callable[[], object], limit_s: float, what: str) -> No
     until = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < until, f"not within {limit_s} s: {what}"
-        time.sleep(0.1)
+        time.sleep(0.05)
+
+
+def is_warming_up(session: Session) -> bool:
+    """Whether wrk runs and no window has begun."""
+    found = session.generators[0].run(["pgrep", "--exact", "wrk"], limit_s=10, check=False).stdout
+    return bool(found) and not window_pids(session)
+
+
+def is_preparing(session: Session) -> bool:
+    """Whether a controller holds the server, and has no run yet."""
+    holder = holder_of(session.server)
+    return holder is not None and not holder.run
 
 
 def window_pids(session: Session) -> list[str]:
     """wrk's processes while the measured window runs: those with the many connections, less what compares answers."""
-    most = process_specs([ProcessLoad(THREADS, CONNECTIONS)], are_all_checked=False)[0]["connections"]
+    most = wrk_specs([ProcessLoad(THREADS, CONNECTIONS)], are_all_checked=False)[0].connections
     pattern = ["pgrep", "--full", "--exact", f"/usr/bin/wrk .* -c{most} .*"]
     return session.generators[0].run(pattern, limit_s=10, check=False).stdout.split()
 
@@ -100,16 +124,17 @@ def wait_for_window(session: Session, after: list[str] | None = None) -> list[st
 
 
 def running_units(host: RemoteHost) -> list[str]:
-    """Units of ours that run on a host."""
+    """wrklab's units that run on a host."""
     words = ["systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating,deactivating", UNITS]
     return [line.split()[0] for line in host.run(words, limit_s=10).stdout.splitlines()]
 
 
 def assert_nothing_runs(session: Session) -> None:
-    """No unit of ours, no wrk, no lock on any host."""
+    """No unit of wrklab's and no wrk on any host, and nobody holds one."""
     for host in session.all:
         assert running_units(host) == []
         assert host.run(["pgrep", "--exact", "wrk"], limit_s=10, check=False).stdout == ""
+        assert holder_of(host) is None
 
 
 def cells_of(run_id: str) -> list[CellRecord]:

@@ -1,7 +1,7 @@
-"""`python -m tests.lab.dying_controller PHASE WORDS`: `invoke WORDS` that kills itself in a phase of its second cell.
+"""`python -m tests.lab.dying_controller PHASE CELL WORDS`: `invoke WORDS` that kills itself in a phase of a cell.
 
-Phases are those that a bench tells (start, ready, warmup, window, verify_after, stop), and `store`: within the
-transaction that stores the cell.
+Cells are counted from 1. Phases are those that a bench announces (start, ready, warmup, window, verify_after, stop),
+and `store`: within the transaction that stores the cell.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ import tasks
 from wrklab.progress import BenchProgress
 from wrklab.results.run_folder import Run
 
-_DIES_IN_CELL = 2
-
 
 def die() -> NoReturn:
     """As kill -9 does it: nothing is cleaned up."""
@@ -28,11 +26,11 @@ def die() -> NoReturn:
 
 
 class DyingProgress:
-    """Counts cells, and dies in the phase of the second."""
+    """Counts cells, and dies in a phase of one of them."""
 
-    def __init__(self, phase: str) -> None:
+    def __init__(self, phase: str, cell_number: int) -> None:
         """The methods that it watches are put in place of the progress's own."""
-        self._phase, self._cells_count = phase, 0
+        self._phase, self._cell_number, self._cells_count = phase, cell_number, 0
         self._begin, self._tell, self._add_cell = BenchProgress.begin, BenchProgress.phase, Run.add_cell
         BenchProgress.begin = self._on_begin  # type: ignore[method-assign,assignment]
         BenchProgress.phase = self._on_phase  # type: ignore[method-assign,assignment]
@@ -49,7 +47,7 @@ class DyingProgress:
         Run.add_cell = add_cell  # type: ignore[method-assign,assignment]
 
     def _is_due(self, phase: str) -> bool:
-        return phase == self._phase and self._cells_count == _DIES_IN_CELL
+        return phase == self._phase and self._cells_count == self._cell_number
 
     def _on_begin(self, title: str) -> None:
         self._cells_count += 1
@@ -62,6 +60,6 @@ class DyingProgress:
 
 
 if __name__ == "__main__":
-    DyingProgress(sys.argv[1])
+    DyingProgress(sys.argv[1], int(sys.argv[2]))
     namespace: Collection = Collection.from_module(tasks)
-    Program(namespace=namespace).run(["invoke", *sys.argv[2:]])
+    Program(namespace=namespace).run(["invoke", *sys.argv[3:]])

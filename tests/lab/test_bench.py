@@ -9,6 +9,7 @@ import pytest
 
 from tests.lab.benches import status_due
 from tests.lab.conftest import invoke
+from tests.pace import allowed_s
 from wrklab.bench.bench import planned_cell
 from wrklab.bench.cell_run import run_cell
 from wrklab.bench.plan import Cell
@@ -74,7 +75,7 @@ def test_what_is_serial_by_nature_is_seen_to_be_serial(smoke_rows: dict[str, dic
 def test_the_harness_costs_less_than_half_a_second(smoke_rows: dict[str, dict[str, Any]]) -> None:
     """Beside start-up, warm-up, settling and window, a cell takes under 0.5 s (the median over all variants)."""
     costs = sorted(row["harness_s"] for row in smoke_rows.values())
-    assert costs[len(costs) // 2] < 0.5
+    assert costs[len(costs) // 2] < allowed_s(0.5)
 
 
 def test_many_connections_go_over_several_wrk_processes(deployed_lab: str) -> None:
@@ -105,10 +106,10 @@ def test_two_wrk_processes_are_one_load(session: Session, catalogue: Catalogue) 
     raw = run_cell(session, cell, {"loadgen": [ProcessLoad(threads=1, connections=50)] * 2}, lambda _: None)
 
     assert raw.error is None, raw.error
-    of_each = [wrk["report"]["requests"] for wrk in raw.loads["loadgen"]["wrk"]]
+    of_each = [wrk.report.requests for wrk in raw.loads["loadgen"].wrk if wrk.report]
     assert len(of_each) == 3  # the third compares answers
     assert all(of_each)
-    measured = cell_outcome(raw, planned_cell(catalogue, cell, None), 0, session.hosts).record.measurement
+    measured = cell_outcome(raw, planned_cell(catalogue, cell, None), 0).record.measurement
     assert measured is not None
     assert measured.generators[0].wrk_processes == 3
     assert measured.connections_asked == 100

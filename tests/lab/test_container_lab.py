@@ -17,7 +17,10 @@ import pytest
 from container_lab import base, keys, network, plan
 from container_lab.node import SYSTEMD_IS_PID_1
 
+from tests.lab.conftest import invoke
+from tests.lab.interrupted_verbs import InterruptedVerb
 from tests.lab.traces import run, traces
+from tests.pace import allowed_s
 from wrklab.errors import ProvisionError
 from wrklab.hosts import container_lab
 from wrklab.hosts.ansible import run_playbook
@@ -67,7 +70,7 @@ def test_up_from_nothing_is_quick(traces_without_lab: dict[str, object]) -> None
     status = container_lab.status()
     assert change.changed
     assert status.up
-    assert change.took_s < (5 if {each.clone for each in status.nodes} == {"overlay"} else 30)
+    assert change.took_s < allowed_s(5 if {each.clone for each in status.nodes} == {"overlay"} else 30)
 
 
 def test_a_node_that_answers_is_the_one_it_says(lab: ContainerLabStatus) -> None:
@@ -116,7 +119,7 @@ def test_up_again_changes_nothing(lab: ContainerLabStatus) -> None:
     assert run_playbook("lab_up", LAB).changed == {"controller": 0}
     again = container_lab.up()
     assert not again.changed
-    assert again.took_s < 1
+    assert again.took_s < allowed_s(1)
     assert [each.alive for each in container_lab.status().nodes] == [True, True]
 
 
@@ -170,7 +173,7 @@ def start_on_the_controller(program: str, *arguments: object) -> subprocess.Pope
 def kill_when(process: subprocess.Popen[bytes], far_enough: Callable[[], bool]) -> None:
     """Kill a program with its children once it has come far enough. Fails when it never does."""
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not far_enough() and time.monotonic() < deadline:
             time.sleep(0.005)
         assert far_enough()
@@ -186,6 +189,26 @@ def kill_the_controller_in_mid_up() -> None:
     request = {"network": container_lab.wanted_network(), "loadgens": 1}
     rising = start_on_the_controller(f"from container_lab import lab, plan; lab.up(plan.make_plan({request}))")
     kill_when(rising, (plan.NODES / "server" / "node.json").exists)
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_lab_up_interrupted_and_run_again_is_whole(
+    traces_without_lab: dict[str, object], number: signal.Signals, exit_status: int
+) -> None:
+    """With one node launched, and by a signal to the verb alone: its playbook has ended too before it runs again."""
+    container_lab.down()
+    with InterruptedVerb("lab.up") as rising:
+        rising.signal_when((plan.NODES / "server" / "node.json").exists, number)
+    assert rising.exit_status == exit_status, rising.output
+    rising.assert_playbook_ended()
+
+    again = invoke("lab.up")
+
+    assert again.returncode == 0, again.stderr
+    assert container_lab.status().up
+    assert not container_lab.up().changed
 
 
 BREAKAGES: list[Callable[[], None]] = [
@@ -226,7 +249,7 @@ def test_down_leaves_nothing(
     breakage()
     change = container_lab.down()
     assert change.changed
-    assert change.took_s < 5
+    assert change.took_s < allowed_s(5)
     assert traces() == traces_without_lab
     assert not container_lab.down().changed
 

@@ -4,34 +4,65 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from tests.lab.benches import QUICK, bench, rows_of, status_due, wait_for_window
+from tests.lab.benches import QUICK, bench, rows_of, status_due, wait_for_window, window_pids
 from tests.lab.conftest import invoke
 from tests.lab.cpu_thieves import neighbour, other_service, quota
 from tests.lab.known_servers import known_server
-from tests.lab.lossy_network import lossy_network
+from tests.lab.nodes_from_outside import lossy_network
 from wrklab.hosts.session import Session
 from wrklab.verdicts.bounds import SERVER_CPU_LIMIT_PERCENT
 from wrklab.verdicts.hosts import NEIGHBOURS_LIMIT_PERCENT
 
 VARIANT = "go_net_http"
+#: Others that lend their commands to known servers, so that one bench measures several.
+KEEPS_ALIVE, CLOSES = "openresty_lua", "sanic_fast"
 _REQUEST = b"GET / HTTP/1.1\r\nHost: server\r\n\r\n"
 
 
-def bench_row(*words: str, variant: str = VARIANT, connections: int = 64, duration: str = "3s") -> dict[str, Any]:
-    """The one row of a bench of one short round, whatever else goes on on this machine."""
+#: `invoke bench`'s rows, by variant.
+Rows = dict[str, dict[str, Any]]
+
+
+def bench_rows(*words: str, variants: Sequence[str], connections: int = 64, duration: str = "3s") -> Rows:
+    """The rows of a bench of one short round, whatever else goes on on this machine."""
     shape = ("--scenario", "smoke", "--rounds", "1", "--connections", str(connections), "--duration", duration)
-    done = invoke("bench", "--variant", variant, *shape, *words, "--force", "--json")
+    done = invoke("bench", "--variant", ",".join(variants), *shape, *words, "--force", "--json")
     assert done.stdout.strip(), done.stderr
-    [row] = json.loads(done.stdout)["rows"]
-    assert done.returncode == status_due([row]), done.stderr
-    assert f"  {row['verdict']}  " in done.stderr or row["state"] == "failed"
-    found: dict[str, Any] = row
-    return found
+    rows = json.loads(done.stdout)["rows"]
+    assert done.returncode == status_due(rows), done.stderr
+    assert all(f"  {row['verdict']}  " in done.stderr or row["state"] == "failed" for row in rows)
+    return {row["variant"]: row for row in rows}
+
+
+def bench_row(*words: str, variant: str = VARIANT, connections: int = 64, duration: str = "3s") -> dict[str, Any]:
+    """The one row of such a bench."""
+    return bench_rows(*words, variants=[variant], connections=connections, duration=duration)[variant]
+
+
+@pytest.fixture(scope="module")
+def held_rows(deployed_session: Session) -> Rows:
+    """Go as it is, and two known servers that hold for 100 ms behind other variants' commands."""
+    with (
+        known_server(deployed_session, KEEPS_ALIVE, "keep_alive_workers", workers=8),
+        known_server(deployed_session, CLOSES, "close_after_answer"),
+    ):
+        return bench_rows(variants=(VARIANT, KEEPS_ALIVE, CLOSES))
+
+
+@pytest.fixture(scope="module")
+def busy_rows(deployed_session: Session) -> Rows:
+    """Two known servers that work instead of holding."""
+    with (
+        known_server(deployed_session, VARIANT, "burn", hold_ms=0),
+        known_server(deployed_session, KEEPS_ALIVE, "keep_alive_workers", workers=8, hold_ms=0),
+    ):
+        return bench_rows("--set", "path=/", variants=(VARIANT, KEEPS_ALIVE))
 
 
 def is_noisy(row: dict[str, Any]) -> bool:
@@ -40,30 +71,26 @@ def is_noisy(row: dict[str, Any]) -> bool:
     return bool(row["verdict"] == "disturbed" and max(noise) > NEIGHBOURS_LIMIT_PERCENT)
 
 
-def test_a_good_server_is_bound_by_the_hold_or_by_its_cpu(session: Session) -> None:
+def test_a_good_server_is_bound_by_the_hold_or_by_its_cpu(held_rows: Rows, busy_rows: Rows) -> None:
     """64 connections at 100 ms are 640 requests/s, and no question for Go; without a hold its CPU is the end."""
-    held = bench_row()
+    held, busy = held_rows[VARIANT], busy_rows[VARIANT]
     assert held["verdict"] == "hold-bound" or is_noisy(held), held["note"]
-    with known_server(session, VARIANT, "burn", hold_ms=0):
-        busy = bench_row("--set", "path=/")
     assert busy["verdict"] == "server-bound" or is_noisy(busy), busy["note"]
     assert "server CPU" in busy["verdict_figures"]
 
 
-def test_starving_connections_are_counted(session: Session) -> None:
+def test_starving_connections_are_counted(held_rows: Rows) -> None:
     """8 blocking keep-alive workers under 64 connections: fine numbers from 8, and 56 that never got an answer."""
-    with known_server(session, VARIANT, "keep_alive_workers", workers=8):
-        row = bench_row()
+    row = held_rows[KEEPS_ALIVE]
 
     assert row["connections_unanswered"] == 56
     assert row["verdict"] == "polluted"
     assert "56 of 64 connections never got an answer" in row["note"]
 
 
-def test_no_full_cpu_excuses_connections_that_are_never_let_in(session: Session) -> None:
-    """The same without a hold: the eight fill the CPU, and nobody of the 56 is let in."""
-    with known_server(session, VARIANT, "keep_alive_workers", workers=8, hold_ms=0):
-        row = bench_row("--set", "path=/")
+def test_no_full_cpu_excuses_connections_that_are_never_accepted(session: Session, busy_rows: Rows) -> None:
+    """Without a hold the eight fill the CPU, and none of the 56 is accepted."""
+    row = busy_rows[KEEPS_ALIVE]
 
     # Threads of Python use one CPU.
     assert row["server_cpus_busy_percent"] > SERVER_CPU_LIMIT_PERCENT or len(session.hosts.server.cpus) > 1
@@ -94,22 +121,25 @@ def test_answers_that_never_come_are_caught(session: Session) -> None:
 
 
 def test_a_wrk_that_is_stopped_for_a_second_is_found_out(session: Session) -> None:
-    """In between the looks at connections: the rate is a third too low, and no CPU says so."""
+    """In between the looks at connections: the rate is a quarter too low, and no CPU says so."""
     [generator] = session.generators
-    seen = "for n in $(seq 600); do pgrep -x wrk && break; sleep 0.05; done"
-    # The first wrk that is seen is the warm-up's; 2 s later that of the window has just begun.
-    late = f"{seen}; sleep 2; kill -STOP $(pgrep -x wrk); sleep 1; kill -CONT $(pgrep -x wrk)"
-    generator.run(["systemd-run", "--quiet", "--collect", "--unit=stopper-of-a-test", "sh", "-c", late], limit_s=10)
-    row = bench_row("--warmup", "1s", duration="4s")
+    pause = "pids=$(pgrep -x wrk); kill -STOP $pids; date +%s.%N; sleep 1; date +%s.%N; kill -CONT $pids"
+    with bench(*QUICK, "--duration", "4s", "--rounds", "1") as running:
+        window = wait_for_window(session)
+        stopped_at_s, went_on_at_s = map(float, generator.run(["sh", "-ec", pause], limit_s=30).stdout.split())
+        is_still_the_window = window_pids(session) == window
+        run_id = running.run_id()
+        running.wait()
+    [row] = rows_of(run_id)
 
-    assert row["generator_held_up_s"] == pytest.approx(1.0, abs=0.4)
+    assert is_still_the_window
+    assert float(row["generator_held_up_s"]) == pytest.approx(went_on_at_s - stopped_at_s, abs=0.4)
     assert row["verdict"] == "generator-bound", row["note"]
 
 
-def test_a_server_that_closes_each_connection_is_not_taken_for_one_that_starves_them(session: Session) -> None:
+def test_a_server_that_closes_each_connection_is_not_taken_for_one_that_starves_them(held_rows: Rows) -> None:
     """Its connections are young, not unanswered."""
-    with known_server(session, VARIANT, "close_after_answer"):
-        row = bench_row()
+    row = held_rows[CLOSES]
 
     assert (row["connections_unanswered"], row["connections_silent"]) == (0, 0)
     assert row["connections_held"] >= 63

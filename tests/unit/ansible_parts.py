@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,8 +13,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import ansible.module_utils
+import module_lock
+
 from wrklab.catalogue.fingerprint import SOURCES
 from wrklab.paths import PLAYBOOKS_DIR, PROJECT_DIR
+
+_MODULE_UTILS = PLAYBOOKS_DIR / "module_utils"
+#: Ansible ships the checkout's module_utils with a module, below its own.
+_AS_ANSIBLE_DOES = (
+    f"import runpy, sys, ansible.module_utils as shipped; shipped.__path__.append({str(_MODULE_UTILS)!r}); "
+    "runpy.run_path(sys.argv.pop(), run_name='__main__')"
+)
 
 
 def run_module(
@@ -25,7 +33,7 @@ def run_module(
     """What a module of playbooks/library answers; `within` is a command that it runs under."""
     given = {**arguments, "_ansible_check_mode": check}
     done = subprocess.run(
-        [*within, sys.executable, str(PLAYBOOKS_DIR / "library" / f"{name}.py")],
+        [*within, sys.executable, "-c", _AS_ANSIBLE_DOES, str(PLAYBOOKS_DIR / "library" / f"{name}.py")],
         input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
         capture_output=True,
         text=True,
@@ -39,10 +47,13 @@ def run_module(
 
 def load_plugin(path: Path) -> ModuleType:
     """A file that no package holds, as a module."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if str(_MODULE_UTILS) not in ansible.module_utils.__path__:
+        ansible.module_utils.__path__.append(str(_MODULE_UTILS))
+    spec = importlib.util.spec_from_file_location(f"plugin_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     spec.loader.exec_module(module)
     return module
 
@@ -62,9 +73,5 @@ def copy_of_checkout(target: Path) -> Path:
 @contextmanager
 def module_of_another_name() -> Iterator[None]:
     """As if a module that changes files were at work on this machine by another of its names."""
-    folder = os.open("/var/lib", os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with module_lock.held("modules", "a test"):
         yield
-    finally:
-        os.close(folder)

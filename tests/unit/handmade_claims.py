@@ -9,11 +9,10 @@ from tests.unit.handmade_records import handmade_latency, handmade_measurement, 
 from wrklab.articles.claim_cards import Claim
 from wrklab.articles.claim_figures import MeasuredRow
 from wrklab.articles.claim_lookup import Measured
-from wrklab.articles.claim_result import ClaimResult
-from wrklab.articles.claims import judge
-from wrklab.articles.published_probes import PublishedProbe
-from wrklab.articles.published_rows import PublishedRow
-from wrklab.catalogue.catalogue import Catalogue
+from wrklab.articles.claims import ClaimResult, judge
+from wrklab.articles.library import ArticleLibrary
+from wrklab.articles.reference import PublishedProbe, PublishedRow
+from wrklab.catalogue.scenario import Scenario
 from wrklab.results.probe_record import ProbeRecord
 from wrklab.results.records import Errors
 from wrklab.verdicts.rules import row_notes, verdict_of
@@ -79,7 +78,7 @@ def handmade_probe(variant: str, **changes: Any) -> ProbeRecord:  # noqa: ANN401
         "capacity_limited_by": "the server's own limit",
         "queued_process": 960,
         "queued_kernel": 0,
-        "overflow": "none seen",
+        "overflow": (),
         "processes": 1,
         "threads": 45,
         "reused": True,
@@ -87,25 +86,25 @@ def handmade_probe(variant: str, **changes: Any) -> ProbeRecord:  # noqa: ANN401
     return ProbeRecord.model_validate(values | changes)
 
 
-def judged(claim: Claim, catalogue: Catalogue, *rows: MeasuredRow, **changes: Any) -> ClaimResult:  # noqa: ANN401
-    """The claim held against rows, on a server of four CPUs."""
-    values: dict[str, Any] = {"rows": rows, "scenarios": catalogue.scenarios, "server_cpus_count": 4}
-    return judge(claim, "mine", catalogue, Measured(**(values | changes)))
+def judged(claim: Claim, library: ArticleLibrary, *rows: MeasuredRow, **changes: Any) -> ClaimResult:  # noqa: ANN401
+    """The claim held against rows, on a server of four CPUs; `standard` may stand in for `article`."""
+    standard = library.scenarios["article"].model_copy(update={"name": "standard", "compares_with": "article"})
+    scenarios: dict[str, Scenario] = {**library.scenarios, "standard": standard}
+    values: dict[str, Any] = {"rows": rows, "scenarios": scenarios, "server_cpus_count": 4}
+    return judge(claim, "mine", library, Measured(**(values | changes)))
 
 
-def published_as_measured(catalogue: Catalogue) -> Measured:
+def published_as_measured(library: ArticleLibrary) -> Measured:
     """Every row of the articles as if it had been measured here, three times the same, without any doubt."""
     rows = [
-        _row_of(catalogue.published[key], variant.name, scenario)
-        for variant in catalogue.variants.values()
-        for scenario, key in variant.published.items()
+        _row_of(library.rows[key], name, scenario)
+        for name, variant in library.variants.items()
+        for scenario, key in variant.rows.items()
     ]
     probes = {
-        variant.name: _probe_of(found, variant.name)
-        for variant in catalogue.variants.values()
-        if (found := catalogue.published_probe(variant)) is not None
+        name: _probe_of(found, name) for name in library.variants if (found := library.probe_of(name)) is not None
     }
-    return Measured(tuple(rows), catalogue.scenarios, server_cpus_count=4, probes=probes)
+    return Measured(tuple(rows), library.scenarios, server_cpus_count=4, probes=probes)
 
 
 def _row_of(row: PublishedRow, variant: str, scenario: str) -> MeasuredRow:
@@ -139,17 +138,13 @@ def _probe_of(probe: PublishedProbe, variant: str) -> ProbeRecord:
     # What the article cannot account for is another matter (test_consistency.py).
     waiting = sent - (capacity or 0) if probe.overflow == "queued" else probe.queued or 0
     if probe.in_flight == 0:
-        return handmade_probe(variant, capacity=0, capacity_limited_by="fails", overflow="5xx", reused=None)
+        return handmade_probe(variant, capacity=0, capacity_limited_by="fails", overflow=("5xx",), reused=None)
     return handmade_probe(
         variant,
         requests_count=sent,
         capacity=capacity,
-        capacity_limited_by=f"no limit up to {sent}" if is_unbounded else "the server's own limit",
+        capacity_limited_by="no limit" if is_unbounded else "the server's own limit",
         queued_process=0 if is_unbounded else waiting,
-        overflow="closed"
-        if "reset" in probe.overflow
-        else "none seen"
-        if probe.overflow == "queued"
-        else "SYN pending",
+        overflow=("closed",) if probe.overflow == "closed" else () if probe.overflow == "queued" else ("SYN pending",),
         reused=probe.reused,
     )

@@ -51,6 +51,7 @@ def handmade_latency(**changes: Any) -> Latency:  # noqa: ANN401
         "p99_us": 150_000.0,
         "p999_us": 170_000.0,
         "max_us": 200_000.0,
+        "min_us": 100_000.0,
     }
     return Latency.model_validate(values | changes)
 
@@ -70,18 +71,10 @@ def handmade_measurement(**changes: Any) -> Measurement:  # noqa: ANN401
         "listen_overflows": 0,
         "argv": ("/opt/wrklab/stacks/flask/venv/bin/gunicorn", "-w", "4", "app:app"),
         "unit_state": "active/success",
+        "foreign_connections": {},
+        "log_errors": (),
     } | changes.pop("server", {})
-    generator = {
-        "host": "loadgen",
-        "wrk_processes": 1,
-        "requests": 60_000,
-        "connections_asked": 2000,
-        "connections_open": 2000,
-        "wrk_cpu_percent_of_one": 45.0,
-        "cpus_count": 1,
-        "cpu_percent": 45.0,
-        "host_cpu_percent": 50.0,
-    } | changes.pop("generator", {})
+    generator = handmade_generator(**changes.pop("generator", {}))
     values: dict[str, Any] = {
         "duration_s": 4.0,
         "window_start_s": 1000.0,
@@ -96,9 +89,44 @@ def handmade_measurement(**changes: Any) -> Measurement:  # noqa: ANN401
         "connections_open": 2000,
         "busy_ratio": 0.95,
         "server": ServerRecord.model_validate(server),
-        "generators": (GeneratorRecord.model_validate(generator),),
+        "generators": (generator,),
+        "correction_note": "",
+        "verify_after": "",
+        "first_answer_s": 0.101,
+        "warmup": None,
+        "is_miscounted": False,
     }
     return Measurement.model_validate(values | changes)
+
+
+def handmade_generator(**changes: Any) -> GeneratorRecord:  # noqa: ANN401
+    """The only generator of handmade_measurement."""
+    values: dict[str, Any] = {
+        "host": "loadgen",
+        "wrk_processes": 1,
+        "wrk_threads": 4,
+        "requests": 60_000,
+        "requests_per_s": 15_000.0,
+        "connections_asked": 2000,
+        "connections_open": 2000,
+        "wrk_cpu_percent_of_one": 45.0,
+        "cpus_count": 1,
+        "cpu_percent": 45.0,
+        "host_cpu_percent": 50.0,
+        "errors": Errors(),
+        "latency": None,
+        "start_skew_s": 0.0,
+        "clock_ahead_s": 0.0,
+        "clock_uncertainty_s": 0.0,
+        "connections_unread": 0,
+        "connections_reopening": 0,
+        "connections_unanswered": 0,
+        "connections_silent": 0,
+        "verify_after": "",
+        "verify_after_kind": "right",
+        "answers_checked": 600,
+    }
+    return GeneratorRecord.model_validate(values | changes)
 
 
 def handmade_cell(
@@ -149,6 +177,12 @@ def handmade_plan(cells: list[CellRecord], *, scenarios: list[Scenario] | None =
         "cells": tuple(handmade_planned(cell) for cell in cells),
         "server_cpus_count": 1,
         "generator_cpus_count": 1,
+        "runtimes": {"flask": "python", "fastapi": "python", "go": "go", "openresty": "openresty"},
+        "generators": ("loadgen",),
+        "cpus_shared": False,
+        "one_machine": False,
+        "variant_digests": {},
+        "fingerprint": "",
     }
     return RunPlan.model_validate(values | changes)
 
@@ -215,6 +249,7 @@ def handmade_environment() -> RunEnvironment:
             HostEnvironment(host="server", group="server", facts=server),
             HostEnvironment(host="loadgen", group="loadgen", facts={"kernel": "6.1.0-25-amd64", "stacks": {}}),
         ),
+        units={},
         controller={"git": {"commit": "0123abc", "is_dirty": False}},
     )
 

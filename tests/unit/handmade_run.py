@@ -15,9 +15,12 @@ from tests.unit.handmade_records import (
     handmade_plan,
     handmade_scenario,
 )
+from wrklab.protocol.load import AnswerKind
 from wrklab.results.records import CellRecord, RunPlan
 
 _SEED = 20261128
+#: What a GET after a window found, and of which kind that is.
+_FOUND_AFTER = (("", AnswerKind.RIGHT), ("", AnswerKind.RIGHT), ("timed out", AnswerKind.TIMED_OUT))
 #: Under the load of the articles, so that published rows compare without a remark.
 _SCENARIOS = (
     handmade_scenario(name="article", duration_s=60, timeout_s=2),
@@ -174,5 +177,8 @@ def _generator(draw: random.Random, host: str) -> dict[str, Any]:
         "held_up_s": draw.uniform(0.0, 0.7),
         "start_skew_s": draw.uniform(0.0, 0.05),
         "clock_uncertainty_s": draw.uniform(0.0, 0.004),
-        "verify_after": draw.choice(["", "", "timed out"]),
+        **dict(zip(("verify_after", "verify_after_kind"), draw.choice(_FOUND_AFTER), strict=True)),
+        "wrk_threads": 4,
+        "latency": None,
+        "clock_ahead_s": 0.0,
     }

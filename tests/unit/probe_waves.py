@@ -1,4 +1,4 @@
-"""Waves of real probes (of small servers of each kind on two Debian hosts), as the hosts' scripts told them."""
+"""Waves of real probes (of small servers of each kind on two Debian hosts), as a probe stores them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from wrklab.probe.wave import Wave, parse_wave
+from wrklab.probe.wave import Wave, decode_wave
 
 _FOLDER = Path(__file__).parent / "captured/probe"
 
@@ -19,9 +19,9 @@ def raw_waves(kind: str) -> dict[str, Any]:
 
 def first_wave(kind: str) -> Wave:
     """The first wave of a kind."""
-    return parse_wave(raw_waves(kind)["first"])
+    return decode_wave(raw_waves(kind)["first"])
 
 
 def second_wave(kind: str) -> Wave:
     """The second one."""
-    return parse_wave(raw_waves(kind)["second"])
+    return decode_wave(raw_waves(kind)["second"])

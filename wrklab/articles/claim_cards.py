@@ -1,4 +1,4 @@
-"""Claims: what an article says of its figures, as data that ours can be held against (`claims:` of suites/*.yml)."""
+"""Claims: what an article says of its figures, as data to hold measurements against (`claims:` of suites/*.yml)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from wrklab.catalogue.cards import Card, Name
+from wrklab.catalogue.suite import Suite
 from wrklab.errors import UnknownNameError
 
 #: What a bench measures, by name; each name ends in its unit. `is_...` are answered yes or no.
@@ -34,12 +35,12 @@ PROBE_METRICS: Mapping[str, str] = {
     "is_all_queued": "whether all requests that are not handled at once wait: none is refused, dropped or 5xx",
     "is_refused_beyond": "whether requests beyond the limit are closed or refused at once",
     "is_reused": "whether what served one request serves another",
-    "is_failing": "whether no request was answered rightly",
+    "is_failing": "whether no request was answered correctly",
 }
 METRICS: Mapping[str, str] = {**LOAD_METRICS, **PROBE_METRICS}
 
 Limit: TypeAlias = Literal["at_least", "at_most", "more_than", "less_than", "about", "exactly", "is"]
-#: The keys that a claim may have its limit under, in the order in which they are told.
+#: The keys that a claim may have its limit under, in the order in which errors list them.
 LIMITS: tuple[Limit, ...] = ("at_least", "at_most", "more_than", "less_than", "about", "exactly", "is")
 
 
@@ -48,7 +49,7 @@ def _as_list(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-#: A variant, or a list of several: then the claim is about every one of them.
+#: A variant, or a list of several: then the claim is about each of them.
 Variants = Annotated[tuple[Name, ...], BeforeValidator(_as_list), Field(min_length=1)]
 Sentence = Annotated[str, StringConstraints(min_length=10, pattern=r"[.]$")]
 
@@ -59,7 +60,7 @@ def is_yes_or_no(metric: str) -> bool:
 
 
 class Operand(Card):
-    """One figure of one variant: what a claim compares. `scenario` is None for what a probe finds out."""
+    """One figure of one variant: what a claim compares. `scenario` is None for what a probe finds."""
 
     metric: str
     variant: Name
@@ -72,7 +73,7 @@ class Operand(Card):
 
 
 class Measure(Card):
-    """The part that figures of one metric have in common."""
+    """A metric of one or several variants under one scenario."""
 
     metric: str
     of: Variants
@@ -91,11 +92,11 @@ class Measure(Card):
 
 
 class ValueOf(Measure):
-    """`value_of`: a figure itself, of every variant in `of`."""
+    """`value_of`: the metric itself, of every variant in `of`."""
 
 
 class RatioOf(Measure):
-    """`ratio_of`: the figure of every variant in `of` over that of every variant in `to`.
+    """`ratio_of`: the metric of every variant in `of` divided by that of every variant in `to`.
 
     `to` is `of` unless given, `to_metric` the same metric, `to_scenario` the same scenario.
     """
@@ -119,7 +120,7 @@ class RatioOf(Measure):
         return self
 
 
-#: One comparison: a figure, or a figure and the one that it is set over.
+#: One comparison: a figure, or a figure and the one that it is divided by.
 Pair: TypeAlias = tuple[Operand, Operand | None]
 
 
@@ -129,8 +130,11 @@ class Claim(Card):
     Exactly one of `value_of` and `ratio_of`, and exactly one limit. With several variants the claim is about each.
     """
 
+    # Claims are stored with runs as JSON, which has no infinite number.
+    model_config = ConfigDict(allow_inf_nan=False)
+
     claim: Name
-    #: One sentence of ours that says what the article says.
+    #: What the article says, in one sentence of our own.
     says: Sentence
     #: The `article` of reference/articles.csv.
     source: Name
@@ -145,9 +149,9 @@ class Claim(Card):
     within_percent: float | None = Field(default=None, gt=0, lt=100)
     exactly: float | None = None
     is_: bool | None = Field(default=None, alias="is")
-    #: Processes against one process, threads against a lock: on fewer CPUs for the server it is another comparison.
+    #: CPUs that the server must have: processes against one process are another comparison on fewer.
     needs_cpus: int = Field(default=1, ge=1)
-    #: What the article gives in words only; figures of reference/*.csv are looked up, never typed again here.
+    #: What the article gives in words only; figures are looked up in reference/*.csv and never typed again here.
     published: str = ""
     #: How the sentence is read where it leaves room.
     note: str = ""
@@ -239,6 +243,12 @@ class Claim(Card):
     def _given(self, limit: Limit) -> float | None:
         found: float | None = self.is_ if limit == "is" else getattr(self, limit)
         return found
+
+
+class ArticleSuite(Suite):
+    """A suite with its claims read and checked."""
+
+    claims: tuple[Claim, ...] = ()
 
 
 def _known_metric(metric: str) -> str:

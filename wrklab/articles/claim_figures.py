@@ -1,6 +1,6 @@
-"""The figures that claims compare: of a bench's row, of a probe, and of an article's row. Pure.
+"""The figures that claims compare: of a bench's row, of a probe, and of what an article printed. Pure.
 
-Each function gives a Figure, or a text that says why there is none. `is_...` metrics are 1 for yes and 0 for no.
+Each function gives a Figure, or the Reason why there is none. `is_...` metrics are 1 for yes and 0 for no.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from wrklab import formats
-from wrklab.articles.published_probes import PublishedProbe
-from wrklab.articles.published_rows import PublishedRow
-from wrklab.results.probe_record import ProbeRecord
+from wrklab.articles.claim_ranges import Figure, Need, Reason
+from wrklab.articles.comparison import WRK_DEFAULT_TIMEOUT_S
+from wrklab.articles.reference import PublishedProbe, PublishedRow
+from wrklab.extract.stalls import STALL_LIMIT_S, STALL_P99_FACTOR, STALLS_COUNTED_AT, UNANSWERED_SHARE
+from wrklab.results.probe_record import OverflowKind, ProbeRecord
 from wrklab.results.records import Latency, Measurement
-from wrklab.summary.estimate import Figure
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts import answers, bounds, latencies
 from wrklab.verdicts.rules import Note
 from wrklab.verdicts.verdict import Verdict
 
-Found: TypeAlias = Figure | str
+Found: TypeAlias = Figure | Reason
 
-#: The articles ran wrk with its own default.
-WRK_DEFAULT_TIMEOUT_S = 2
-_NO_FIGURE = "the article gives no figure"
-#: What extract/cell.py says of a cell whose server was not there any more at its end; all that older runs have.
-_ENDED_TEXT = "ended under the load"
+#: wrk opens all connections at once; 20,000 of them take about a second (scenarios/standard_20000.yml).
+_OPENING_S = 1.0
+_NO_FIGURE = Reason("the article gives no figure", Need.NOTHING)
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,14 @@ class MeasuredRow:
 
 @dataclass(frozen=True)
 class LoadMetric:
-    """How a metric is taken from a row. `kind` says which doubts forbid it."""
+    """How a metric is taken from a row. `kind` decides what a doubt on the row means for it (claim_lookup.py)."""
 
-    kind: Literal["rate", "latency", "slowest", "errors"]
+    kind: Literal["rate", "cost", "latency", "slowest", "errors"]
     of_row: Callable[[SummaryRow], float | None]
     of_window: Callable[[Measurement], float | None] | None
     published: Callable[[PublishedRow], float | None]
+    #: Nothing above is possible.
+    most: float = math.inf
 
 
 def _latency_ms(name: str) -> Callable[[SummaryRow | Measurement], float | None]:
@@ -73,15 +74,9 @@ def _published_errors_ratio(row: PublishedRow) -> float:
     return (row.errors_connect + row.errors_read + row.errors_write) / max(row.requests, 1)
 
 
-def ended_under_load(row: SummaryRow) -> bool:
-    """The server itself ended in a cell that has failed for it, or in the first attempt of one."""
-    told = (*row.failures, *row.first_failures)
-    return row.rounds_server_ended > 0 or any(_ENDED_TEXT in text for text in told)
-
-
 def _is_down_after(row: SummaryRow) -> float | None:
-    # A server that broke down leaves no window: the failure is the figure then.
-    if ended_under_load(row):
+    # A server that ended under the load may leave no window: the failure is the figure then.
+    if row.rounds_server_ended:
         return 1.0
     if not row.rounds:
         return None
@@ -108,52 +103,57 @@ LOAD: Mapping[str, LoadMetric] = {
     "timeouts_ratio": LoadMetric("errors", lambda _: None, None, lambda row: row.errors_timeout / max(row.requests, 1)),
     "errors_ratio": LoadMetric("errors", _errors_ratio, None, _published_errors_ratio),
     "server_cpu_percent": LoadMetric(
-        "rate", lambda row: row.server_cpu_percent, lambda window: window.server.cpu_percent, _no_figure
+        "rate", lambda row: row.server_cpu_percent, lambda window: window.server.cpu_percent, _no_figure, most=100.0
     ),
-    "server_cpu_us_per_request": LoadMetric("rate", lambda row: row.server_cpu_us_per_request, _cpu_us, _no_figure),
-    "is_down_after": LoadMetric("errors", _is_down_after, None, _no_figure),
+    "server_cpu_us_per_request": LoadMetric("cost", lambda row: row.server_cpu_us_per_request, _cpu_us, _no_figure),
+    "is_down_after": LoadMetric("errors", _is_down_after, None, _no_figure, most=1.0),
 }
 
 
 def of_row(metric: str, measured: MeasuredRow, published: PublishedRow | None, *, is_growth: bool) -> Found:
-    """A metric of a row. `is_growth`: it is set against the same variant at another load, so the load caps nothing."""
+    """A metric of a row as it was measured, before any doubt.
+
+    `is_growth`: it is compared with the same variant at another load, so that the load caps nothing.
+    """
     row, spec = measured.row, LOAD[metric]
     if metric == "timeouts_ratio":
         return _timeouts(row, published)
     value = spec.of_row(row)
     if value is None:
-        return f"{row.variant}: no {metric} was measured"
+        return Reason(f"{row.variant}: no {metric} was measured", Need.BENCH)
     of_window = spec.of_window
     rounds = () if of_window is None else tuple(found for w in measured.windows if (found := of_window(w)) is not None)
-    because = ""
+    higher: tuple[Reason, ...] = ()
     if metric == "requests_per_s" and not is_growth and bounds.hold_bound(row):
-        because = hold_bound_text(row.variant, row.ideal_ratio)
+        higher = (hold_bound_reason(row.variant, row.ideal_ratio),)
     elif spec.kind == "slowest":
-        because = _cut_text(row) or _shorter_text(row, published)
+        value = max(value, _queued_s(row) * 1000)
+        higher = _cut(row) or _shorter(row, published)
     elif metric == "errors_ratio":
-        because = _shorter_text(row, published)
-    return Figure(value, rounds, because)
+        higher = _shorter(row, published)
+    return Figure(value, rounds, higher, most=spec.most)
 
 
 def _timeouts(row: SummaryRow, published: PublishedRow | None) -> Found:
-    """Answers after 2 s by count where wrk gave up then, else by what the latencies say of them."""
+    """Answers after 2 s: by wrk's count where it gave up then, else by what latencies and waits say of them."""
     if row.requests is None or row.errors is None:
-        return f"{row.variant}: nothing was measured"
-    shorter = _shorter_text(row, published)
+        return Reason(f"{row.variant}: nothing was measured", Need.BENCH)
+    shorter = _shorter(row, published)
     if row.timeout_s == WRK_DEFAULT_TIMEOUT_S:
         return Figure(row.errors.timeout / max(row.requests, 1), (), shorter)
     if row.timeout_s < WRK_DEFAULT_TIMEOUT_S or row.latency is None:
-        return f"{row.variant}: wrk's time-out is {row.timeout_s} s here, {WRK_DEFAULT_TIMEOUT_S} s there"
+        text = f"{row.variant}: wrk's time-out is {row.timeout_s} s here, {WRK_DEFAULT_TIMEOUT_S} s there"
+        return Reason(text, Need.BENCH)
     late = next((share for share, value in _shares(row.latency) if value > WRK_DEFAULT_TIMEOUT_S * 1e6), 0.0)
+    late = late or _waiting_ratio(row, published)
     if late:
-        shorter = (
-            f"{row.variant}: wrk's time-out is {row.timeout_s} s here; the latencies bound the share only from below"
-        )
+        text = f"{row.variant}: wrk's time-out is {row.timeout_s} s here; latencies bound the share from below"
+        shorter = (Reason(text, Need.BENCH),)
     return Figure(late, (), shorter)
 
 
 def _shares(latency: Latency) -> list[tuple[float, float]]:
-    """(share of answers, the latency in µs that they at least have), the largest share first."""
+    """(share of answers, the latency in µs that they have at least), the largest share first."""
     return [
         (0.5, latency.p50_us),
         (0.1, latency.p90_us),
@@ -163,98 +163,131 @@ def _shares(latency: Latency) -> list[tuple[float, float]]:
     ]
 
 
-def hold_bound_text(who: str, ideal_ratio: float | None) -> str:
+def _waiting_ratio(row: SummaryRow, published: PublishedRow | None) -> float:
+    """Connections whose first answer took more than wrk's 2 s, / the answers of a window as long as the article's.
+
+    It may have happened once only, when the load began.
+    """
+    if _queued_s(row) <= WRK_DEFAULT_TIMEOUT_S:
+        return 0.0
+    waiting = row.connections_not_let_in or 0
+    longer = max(published.duration_s / row.duration_s, 1.0) if published else 1.0
+    return waiting / max((row.requests or 0) * longer, waiting)
+
+
+def _queued_s(row: SummaryRow) -> float:
+    """How long connections waited at least in the accept queue, their request sent, until they were counted there.
+
+    No latency shows these waits. 0 where none was counted.
+    """
+    if not row.connections_not_let_in:
+        return 0.0
+    counted_at_s = STALLS_COUNTED_AT * row.duration_s
+    p99_s = row.latency.p99_us / 1e6 if row.latency else 0.0
+    counted_from_s = min(max(STALL_LIMIT_S, STALL_P99_FACTOR * p99_s), UNANSWERED_SHARE * counted_at_s)
+    # Where the accept queue never overflowed, the kernel took every connection as soon as wrk opened it.
+    return max(counted_from_s, counted_at_s - _OPENING_S) if row.listen_overflows == 0 else counted_from_s
+
+
+def hold_bound_reason(who: str, ideal_ratio: float | None) -> Reason:
     """Why a rate at the load's limit bounds a server's speed from below only."""
-    return f"{who} is hold-bound: at {formats.ratio_percent(ideal_ratio)} of connections / hold, the load sets its rate"
+    share = formats.ratio_percent(ideal_ratio)
+    return Reason(f"{who} is hold-bound: at {share} of connections / hold, the load sets its rate", Need.NOTHING)
 
 
-def _cut_text(row: SummaryRow) -> str:
+def _cut(row: SummaryRow) -> tuple[Reason, ...]:
     if row.errors is not None and row.errors.timeout:
-        return f"{row.variant}: answers after {row.timeout_s} s are missing from its latencies"
-    return f"{row.variant}: slower answers had no time to be counted" if latencies.cut_off(row) else ""
+        text = f"{row.variant}: answers after {row.timeout_s} s are missing from its latencies"
+        return (Reason(text, Need.BENCH_AGAIN, "a scenario with a longer time-out (standard) keeps them"),)
+    if latencies.cut_off(row):
+        return (Reason(f"{row.variant}: slower answers had no time to be counted", Need.BENCH),)
+    return ()
 
 
-def _shorter_text(row: SummaryRow, published: PublishedRow | None) -> str:
-    """What is rare has less chance to show in a shorter time."""
+def _shorter(row: SummaryRow, published: PublishedRow | None) -> tuple[Reason, ...]:
+    """What is rare is less likely to show in a shorter time."""
     total_s = row.duration_s * row.rounds
     if published is None or total_s >= published.duration_s:
-        return ""
-    return f"{row.variant}: {total_s:g} s measured here, {published.duration_s:g} s there, and what is rare needs time"
+        return ()
+    text = f"{row.variant}: {total_s:g} s measured here, {published.duration_s:g} s there, and what is rare needs time"
+    return (Reason(text, Need.BENCH),)
 
 
 def of_published_row(metric: str, row: PublishedRow, *, is_growth: bool) -> Found:
-    """The same of an article's row."""
+    """A metric of a row that an article printed."""
     value = LOAD[metric].published(row)
     if value is None:
         return _NO_FIGURE
-    because = ""
+    higher: tuple[Reason, ...] = ()
     if metric == "requests_per_s" and row.hold_ms and not is_growth:
         ideal_ratio = row.requests_per_s * row.hold_ms / 1000 / row.connections
         if ideal_ratio > bounds.BOUND_RATIO:
-            because = hold_bound_text(row.row, ideal_ratio)
+            higher = (hold_bound_reason(row.row, ideal_ratio),)
     if metric == "latency_max_ms" and row.errors_timeout:
-        because = (
+        text = (
             f"{row.row}: {row.errors_timeout:,} answers after {WRK_DEFAULT_TIMEOUT_S} s are missing from its latencies"
         )
-    return Figure(value, (), because)
+        higher = (Reason(text, Need.NOTHING),)
+    return Figure(value, (), higher)
 
 
 def of_probe(metric: str, record: ProbeRecord, published: PublishedProbe | None) -> Found:
     """A metric of a probe."""
     if record.state == "void":
-        return f"{record.variant}: the probe was void ({'; '.join(record.void_reasons[-1:]) or 'no reason told'})"
-    is_failing = record.state == "failed" or record.capacity_limited_by == "fails"
+        why = "; ".join(record.void_reasons[-1:]) or "no reason stored"
+        return Reason(f"{record.variant}: the probe was void ({why})", Need.PROBE)
+    is_failing = record.is_failing
     if metric == "is_failing":
         return Figure(float(is_failing))
     if is_failing:
-        return f"{record.variant} fails: {record.error or 'see its log'}"
-    if reason := _fewer_text(metric, record, published) or _unmet_text(metric, record):
+        return Reason(f"{record.variant} fails: {record.error or 'see its log'}", Need.PROBE)
+    if reason := _fewer(metric, record, published) or _unmet(metric, record):
         return reason
     value = _probed_values(record)[metric]
-    return f"{record.variant}: the probe did not find {metric}" if value is None else Figure(float(value))
-
-
-def _is_unbounded(record: ProbeRecord) -> bool:
-    return record.capacity_limited_by.startswith("no limit")
+    if value is None:
+        return Reason(f"{record.variant}: the probe did not find {metric}", Need.PROBE)
+    return Figure(float(value))
 
 
 def _probed_values(record: ProbeRecord) -> dict[str, float | None]:
     waiting = [count for count in (record.queued_process, record.queued_kernel) if count is not None]
     return {
-        "capacity": math.inf if _is_unbounded(record) else record.capacity,
+        "capacity": math.inf if record.is_unlimited else record.capacity,
         "queued": sum(waiting) if waiting else None,
         "processes": record.processes,
         "threads": record.threads,
-        "is_unbounded": _is_unbounded(record),
+        "is_unbounded": record.is_unlimited,
         "is_all_queued": (record.capacity or 0) + sum(waiting) == record.requests_count,
-        "is_refused_beyond": any(word in record.overflow for word in ("refused", "closed")),
+        "is_refused_beyond": bool({OverflowKind.REFUSED, OverflowKind.CLOSED} & set(record.overflow)),
         "is_reused": record.reused,
     }
 
 
-def _unmet_text(metric: str, record: ProbeRecord) -> str:
+def _unmet(metric: str, record: ProbeRecord) -> Reason | None:
     """Nothing is beyond a limit that was not met."""
-    if metric != "is_refused_beyond" or not _is_unbounded(record):
-        return ""
-    return f"{record.variant}: no limit was met up to {formats.count(record.requests_count)} requests"
+    if metric != "is_refused_beyond" or not record.is_unlimited:
+        return None
+    sent = formats.count(record.requests_count)
+    return Reason(f"{record.variant}: no limit was met up to {sent} requests", Need.NOTHING)
 
 
-def _fewer_text(metric: str, record: ProbeRecord, published: PublishedProbe | None) -> str:
+def _fewer(metric: str, record: ProbeRecord, published: PublishedProbe | None) -> Reason | None:
     """A yes to `no limit` and `all wait` says nothing of more requests than were sent."""
     sent, theirs = record.requests_count or 0, (published.requests_count if published else None) or 0
-    if metric not in {"is_unbounded", "is_all_queued"} or sent >= theirs or record.overflow != "none seen":
-        return ""
-    return f"{record.variant}: {sent:,} requests here, {theirs:,} there"
+    if metric not in {"is_unbounded", "is_all_queued"} or sent >= theirs or record.overflow:
+        return None
+    hint = f"set probe_requests_count: {theirs} on its card"
+    return Reason(f"{record.variant}: {sent:,} requests here, {theirs:,} there", Need.PROBE, hint)
 
 
 def of_published_probe(metric: str, probe: PublishedProbe) -> Found:
-    """The same of what an article found out."""
+    """A metric of what an article found on concurrency."""
     values: dict[str, float | None] = {
         "capacity": math.inf if probe.in_flight is None else probe.in_flight,
         "queued": probe.queued,
         "is_unbounded": probe.in_flight is None or probe.in_flight == probe.requests_count,
         "is_all_queued": probe.overflow == "queued",
-        "is_refused_beyond": "reset" in probe.overflow or "refused" in probe.overflow,
+        "is_refused_beyond": probe.overflow == "closed",
         "is_reused": probe.reused,
         "is_failing": probe.in_flight == 0,
     }

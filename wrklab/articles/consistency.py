@@ -10,13 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from wrklab.articles.claim_figures import WRK_DEFAULT_TIMEOUT_S
-from wrklab.articles.claim_result import FAILS, HOLDS, article_text, limit_text
-from wrklab.articles.claims import judge_articles
-from wrklab.articles.published_probes import PublishedProbe
-from wrklab.articles.published_rows import PublishedRow
-from wrklab.articles.reference import ArticleData, Printed, RepeatedFigure, SummaryLine, WrkOutput, parse_printed
-from wrklab.catalogue.catalogue import Catalogue
+from wrklab.articles.claims import FAILS, HOLDS, article_text, judge_articles, limit_text
+from wrklab.articles.comparison import WRK_DEFAULT_TIMEOUT_S
+from wrklab.articles.library import ArticleLibrary
+from wrklab.articles.reference import (
+    Printed,
+    PublishedProbe,
+    PublishedRow,
+    RepeatedFigure,
+    SummaryLine,
+    WrkOutput,
+    parse_printed,
+)
 from wrklab.verdicts.bounds import IDEAL_LIMIT_RATIO
 from wrklab.verdicts.connections import BUSY_LIMIT_RATIO
 
@@ -52,30 +57,31 @@ class Inconsistency:
         return f"{self.row}: {self.what}: {self.first}, but {self.second}"
 
 
-def find_inconsistencies(catalogue: Catalogue, data: ArticleData) -> tuple[Inconsistency, ...]:
+def find_inconsistencies(library: ArticleLibrary) -> tuple[Inconsistency, ...]:
     """Everything that does not fit, in the order of the articles and of their rows; claims last."""
+    data = library.data
     found: list[Inconsistency] = []
-    for row in catalogue.published.values():
+    for row in library.rows.values():
         if row.row in data.summaries:
             found += _summary(row, data.summaries[row.row])
         found += _run(row)
         if row.row in data.outputs:
             found += _output(row, data.outputs[row.row])
-    for probe in catalogue.published_probes.values():
+    for probe in library.probes.values():
         found += _probe(probe)
     for figure in data.repeated.values():
         found += _repeated(figure)
-    found += _claims(catalogue)
+    found += _claims(library)
     # Rows know their table, which is an article's.
-    articles = {article.table: article.article for article in catalogue.articles.values()}
+    articles = {article.table: article.article for article in data.articles.values()}
     named = [replace(one, article=articles.get(one.article, one.article)) for one in found]
-    order = list(catalogue.articles)
+    order = list(data.articles)
     return tuple(sorted(named, key=lambda one: order.index(one.article) if one.article in order else len(order)))
 
 
-def _claims(catalogue: Catalogue) -> Iterator[Inconsistency]:
+def _claims(library: ArticleLibrary) -> Iterator[Inconsistency]:
     """What an article says and its own figures do not."""
-    for result in judge_articles(catalogue):
+    for result in judge_articles(library):
         if result.article_answer in {None, HOLDS}:
             continue
         kind: Kind = "contradiction" if result.article_answer == FAILS else "unfounded"
@@ -110,7 +116,7 @@ def _run(row: PublishedRow) -> Iterator[Inconsistency]:
     measured_s = row.requests / row.requests_per_s
     if abs(measured_s - row.duration_s) > _DURATION_SLACK_S:
         yield _of(
-            row, "mismatch", "requests / rate", f"a window of {measured_s:.2f} s", f"{row.duration_s:g} s asked for"
+            row, "mismatch", "requests / rate", f"a window of {measured_s:.2f} s", f"{row.duration_s:g} s requested"
         )
     if row.hold_ms:
         ideal = row.connections / row.hold_ms * 1000
@@ -146,7 +152,7 @@ def _run(row: PublishedRow) -> Iterator[Inconsistency]:
             "misleading",
             "mean latency",
             f"rate x mean are {busy:,.0f} requests under way",
-            f"{row.connections:,} connections asked all the time: most waited without an answer, and are in no latency",
+            f"{row.connections:,} connections always busy: most waited without an answer, and are in no latency",
         )
 
 

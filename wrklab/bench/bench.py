@@ -1,4 +1,4 @@
-"""A whole bench: plan, prepare, and every cell in turn; or what an earlier one still lacks."""
+"""A complete bench: plan, prepare, and every cell in turn; or what an earlier one still lacks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import secrets
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.console import Console
 
@@ -26,18 +27,27 @@ from wrklab.bench.resume import (
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.catalogue.stack import ONE_CPU_A_PROCESS
+from wrklab.hosts.conditions import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes, shared_cpu_notes
-from wrklab.hosts.machines import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
-from wrklab.results.probe_ceiling import probed_limit
+from wrklab.protocol.blanking import blanked_words
 from wrklab.results.probe_folder import newest_probe
+from wrklab.results.probe_record import probed_limit
 from wrklab.results.records import PlannedCell, RunPlan
 from wrklab.results.run_folder import Run, check_room, new_run_id
 
 
-def run_bench(catalogue: Catalogue, request: BenchRequest, console: Console, describe: DescribeCell) -> BenchResult:
+def run_bench(
+    catalogue: Catalogue,
+    request: BenchRequest,
+    console: Console,
+    describe: DescribeCell,
+    attachments: Mapping[str, str] = MappingProxyType({}),
+) -> BenchResult:
     """Measure all that a request asks for; `describe` writes the line that a finished cell gets.
+
+    `attachments` are files that are stored with the run for its reports.
 
     Raises UsageError before anything is touched, LabError for unusable hosts.
     """
@@ -45,10 +55,13 @@ def run_bench(catalogue: Catalogue, request: BenchRequest, console: Console, des
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
     cells = order_cells(pairs, seed, aa=request.aa)
     check_room(RESULTS_DIR, len(cells))
-    with ready_hosts(catalogue, request.lab, console, is_forced=request.is_forced) as ready:
+    with ready_hosts(
+        catalogue, request.lab, console, [variant for variant, _ in pairs], is_forced=request.is_forced
+    ) as ready:
         shares, notes = _share_loads(ready, cells)
         plan = _plan(ready, request, cells, seed, [*machine_notes(ready.session.hosts, ready.facts), *notes])
-        with Run.create(RESULTS_DIR, plan, ready.environment([variant for variant, _ in pairs])) as run:
+        environment = ready.environment([variant for variant, _ in pairs])
+        with Run.create(RESULTS_DIR, plan, environment, attachments) as run:
             scaled = with_scaled_timeouts(ready.session, cells)
             return run_cells(Bench(ready.session, ready.held, run, scaled, shares, describe), console)
 
@@ -67,7 +80,9 @@ def resume_bench(
         refuse_other_servers(catalogue, run.plan)
         ended_count = len(run.cells())
         check_room(RESULTS_DIR, len(cells) - ended_count)
-        with ready_hosts(catalogue, run.plan.lab, console, is_forced=is_forced) as ready:
+        with ready_hosts(
+            catalogue, run.plan.lab, console, [cell.variant for cell in cells], is_forced=is_forced
+        ) as ready:
             refuse_other_hosts(ready.session.hosts, run.plan)
             shares, _ = _share_loads(ready, cells)
             environment = ready.environment([cell.variant for cell in cells])
@@ -109,13 +124,13 @@ def _plan(ready: ReadyHosts, request: BenchRequest, cells: Sequence[Cell], seed:
         lab=request.lab,
         created_at_s=time.time(),
         seed=seed,
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join(blanked_words([Path(sys.argv[0]).name, *sys.argv[1:]])),
         scenarios={cell.scenario.name: cell.scenario for cell in cells},
         cells=tuple(planned_cell(session.catalogue, cell, probed[cell.variant.name]) for cell in cells),
         notes=(*ready.readiness.sentences(), *notes),
         forced=ready.readiness.forced,
         server_cpus_count=cpus_count,
-        generator_cpus_count=session.hosts.generator_cpus_count,
+        generator_cpus_count=session.hosts.described.generator_cpus_count,
         generators=tuple(host.name for host in session.generators),
         cpus_shared=is_a_cpu_shared(session.hosts, ready.facts),
         one_machine=bool(generators_on_the_servers_machine(session.hosts, ready.facts)),
@@ -131,7 +146,6 @@ def _plan(ready: ReadyHosts, request: BenchRequest, cells: Sequence[Cell], seed:
 
 def planned_cell(catalogue: Catalogue, cell: Cell, probed: int | None) -> PlannedCell:
     """A cell by names, as plan.json holds it; `probed` is its variant's limit as a probe found it."""
-    row = catalogue.published_row(cell.variant, cell.scenario)
     return PlannedCell(
         cell_id=cell.cell_id,
         variant=cell.variant.name,
@@ -144,5 +158,5 @@ def planned_cell(catalogue: Catalogue, cell: Cell, probed: int | None) -> Planne
         is_limit_probed=probed is not None,
         is_one_cpu_a_process=catalogue.stacks[cell.variant.stack].runtime in ONE_CPU_A_PROCESS,
         expect_failure=cell.variant.expect_failure,
-        published_row=row.row if row else None,
+        published_row=catalogue.published_key(cell.variant, cell.scenario),
     )

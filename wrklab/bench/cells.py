@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 
-from wrklab.bench.cell_run import CellRaw, run_cell
+from wrklab.bench.cell_run import run_cell
 from wrklab.bench.plan import Cell
 from wrklab.bench.retry import revive
 from wrklab.errors import StoreError, WrklabError
@@ -22,12 +20,9 @@ from wrklab.hosts.host_lock import HeldHosts
 from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.session import Session
 from wrklab.progress import BenchProgress
+from wrklab.results.raw import set_first_attempt_aside, write_raw
 from wrklab.results.records import CellRecord, Failure, RunPlan
-from wrklab.results.run_folder import Run, write_file
-
-#: Where the first of two attempts keeps what the hosts said, below the cell's own folder.
-FIRST_ATTEMPT = "attempt_1"
-
+from wrklab.results.run_folder import Run
 
 #: Writes one line, as rich markup, of what came of a cell.
 DescribeCell = Callable[[RunPlan, CellRecord], str]
@@ -53,7 +48,7 @@ class BenchResult:
 
 @dataclass(frozen=True)
 class Bench:
-    """A run about to be measured: hosts that are ours, and all cells of its plan."""
+    """A run about to be measured: hosts that this controller holds, and all cells of its plan."""
 
     session: Session
     held: HeldHosts
@@ -67,7 +62,7 @@ class Bench:
 def run_cells(bench: Bench, console: Console) -> BenchResult:
     """Measure those of the plan's cells that are not in the run yet.
 
-    Whatever ends it early is in the result; nothing of ours runs on the hosts then.
+    Whatever ends it early is in the result; nothing of the run is left on the hosts then.
     """
     run = bench.run
     bench.held.note_run(run.plan.run_id)
@@ -92,7 +87,7 @@ def run_cells(bench: Bench, console: Console) -> BenchResult:
 
 
 def _end(bench: Bench, state: Literal["finished", "interrupted"], problem: str) -> None:
-    """Notes how the run ended; where it did early, nothing is left running. What fails here is told by `problem`."""
+    """Notes how the run ended; where it did early, nothing is left running. `problem` says what failed."""
     if state != "finished" and bench.held.are_ours:
         with contextlib.suppress(WrklabError):
             bench.session.clean_up()
@@ -100,6 +95,16 @@ def _end(bench: Bench, state: Literal["finished", "interrupted"], problem: str) 
         bench.run.end(state)
         if problem:
             bench.run.journal("interrupted", problem)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What one attempt came to."""
+
+    outcome: CellOutcome
+    took_s: float
+    #: When the hosts were done with it, by the controller's monotonic clock.
+    ended_mono_s: float
 
 
 class _CellTry:
@@ -122,25 +127,25 @@ class _CellTry:
         self._bench.held.check()
         self._progress.begin(cell.cell_id)
         self._run.journal("begin", "", cell.cell_id)
-        outcome, raw = self._attempt("")
-        failure = outcome.record.failure
+        attempt = self._attempt("")
+        failure = attempt.outcome.record.failure
         if failure is not None and not failure.expected:
             self._note(failure)
-            self._keep_first_attempt()
+            set_first_attempt_aside(self._run.raw_dir(cell.cell_id))
             self._progress.again(f"{failure.phase}: {failure.text}")
-            outcome, raw = self._attempt(".again")
-            outcome = outcome.changed(attempts=2, first_failure=failure)
-            if outcome.record.failure is not None:
-                self._note(outcome.record.failure)
+            second = self._attempt(".again")
+            attempt = replace(second, outcome=second.outcome.changed(attempts=2, first_failure=failure))
+            if attempt.outcome.record.failure is not None:
+                self._note(attempt.outcome.record.failure)
         self._bench.held.check()
-        self._commit(outcome, raw)
+        record = self._commit(attempt)
         self._progress.end(
-            self._bench.describe(self._run.plan, outcome.record),
+            self._bench.describe(self._run.plan, record),
             cell.planned_s,
-            raw.took_s,
-            is_failed=outcome.record.failure is not None,
+            attempt.took_s,
+            is_failed=record.failure is not None,
         )
-        return outcome.record
+        return record
 
     def _note(self, failure: Failure) -> None:
         """A failed attempt in the journal; then the hosts must prove that they can go on. Raises HostError."""
@@ -148,36 +153,25 @@ class _CellTry:
         self._bench.held.check()
         revive(self._session)
 
-    def _attempt(self, suffix: str) -> tuple[CellOutcome, CellRaw]:
-        """One attempt, its raw files kept before anything of them is parsed: a better parser can read old runs."""
+    def _attempt(self, suffix: str) -> _Attempt:
+        """One attempt, its raw files kept before anything of them is interpreted: a better parser can read old runs."""
         run, cell = self._run, self._cell
         shares = self._bench.shares[cell.scenario.name]
         raw = run_cell(self._session, cell, shares, self._progress.phase, f"{run.plan.run_id}{suffix}")
-        for phase, text in raw.events:
-            run.journal(phase, text, cell.cell_id)
-        folder = run.raw_dir(cell.cell_id)
-        told = {f"load.{name}": load for name, load in raw.loads.items()}
-        told |= {"server": raw.server, "clocks": {name: asdict(clock) for name, clock in raw.clocks.items()}}
-        for name, data in told.items():
-            write_file(folder / f"{name}.json", json.dumps(data, separators=(",", ":")))
-        outcome = cell_outcome(raw, run.plan.cells[self._position], self._position, self._session.hosts)
+        ended_mono_s = time.monotonic()
+        for event in raw.conditions.events:
+            run.journal(event.phase, event.text, cell.cell_id)
+        write_raw(run.raw_dir(cell.cell_id), raw)
+        outcome = cell_outcome(raw, run.plan.cells[self._position], self._position)
         for text in outcome.unread:
             run.journal("not_sampled", text, cell.cell_id)
-        return outcome, raw
+        return _Attempt(outcome, raw.conditions.took_s, ended_mono_s)
 
-    def _keep_first_attempt(self) -> None:
-        folder = self._run.raw_dir(self._cell.cell_id)
-        try:
-            (folder / FIRST_ATTEMPT).mkdir(exist_ok=True)
-            for path in folder.glob("*.json"):
-                shutil.move(path, folder / FIRST_ATTEMPT / path.name)
-        except OSError as error:
-            raise StoreError(f"{folder}: {error.strerror}; is the disk full or the folder read-only?") from error
-
-    def _commit(self, outcome: CellOutcome, raw: CellRaw) -> None:
-        record = outcome.record
+    def _commit(self, attempt: _Attempt) -> CellRecord:
+        record = attempt.outcome.record
         if record.harness_s is not None:
             # What interpreting cost belongs to the harness as well.
-            interpreting_s = time.monotonic() - raw.ended_mono_s
+            interpreting_s = time.monotonic() - attempt.ended_mono_s
             record = record.model_copy(update={"harness_s": record.harness_s + interpreting_s})
-        self._run.add_cell(record, outcome.histograms, outcome.samples)
+        self._run.add_cell(record, attempt.outcome.histograms, attempt.outcome.samples)
+        return record

@@ -8,7 +8,7 @@ from dataclasses import replace
 from wrklab.bench.plan import Cell
 from wrklab.hosts.session import Session
 
-# All of these are for hosts of usual speed; slow ones get `timeout_scale` times as long (hosts/machines.py).
+# All of these are for hosts of usual speed; slow ones get `timeout_scale` times as long (hosts/conditions.py).
 #: One GET of the verification; a healthy local server answers in its hold plus a millisecond.
 ATTEMPT_LIMIT_S = 2.0
 #: A warm-up of few connections leaves little queued; a server that needs longer than this to drain it is hung.

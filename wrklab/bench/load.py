@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Any
 
-from wrklab.bench.answer_checks import process_specs
+from wrklab.bench.answer_checks import wrk_specs
 from wrklab.bench.deadlines import ATTEMPT_LIMIT_S, SETTLE_LIMIT_S, deadline_s
 from wrklab.bench.plan import Cell
-from wrklab.errors import CellError, HostError, ParseError, WrklabError
+from wrklab.errors import CellError, HostError, WrklabError
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import Clock
 from wrklab.hosts.limits import LoadShares
-from wrklab.hosts.reconnect import retry_on_disconnect
-from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.remote import RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session
+from wrklab.protocol.load import ExpectedAnswer, LoadPhase, LoadResult, LoadSpec, Target, WarmupSpec
+from wrklab.protocol.phases import Phase
+from wrklab.results.raw import Clock
 
 #: The server answers the first generator already: one that gets no answer for this long has no way to it.
 _ROUTE_LIMIT_S = 3 * ATTEMPT_LIMIT_S
@@ -44,21 +44,23 @@ class LoadOrder:
 
 
 class CellLoad:
-    """The load of one cell under way. What the generators say of it comes into `results`, whatever happens."""
+    """The load of one cell under way. What the generators report comes into `results`, whatever happens."""
 
     def __init__(self, order: LoadOrder, on_phase: Callable[[str], None], on_event: Callable[[str, str], None]) -> None:
-        """`on_phase` hears the first generator's phases; `on_event` (phase, text) what happened beside the plan."""
+        """`on_phase` hears the first generator's phases; `on_event` (phase, text) what happened outside the plan."""
         self._order = order
         self._on_phase = on_phase
         self._on_event = on_event
-        #: What each generator told, by its name.
-        self.results: dict[str, dict[str, Any]] = {}
+        #: By the generator's name.
+        self.results: dict[str, LoadResult] = {}
         #: Set once the server has answered the first generator, or never will.
         self.is_past_ready = threading.Event()
         self._changed = threading.Condition()
         self._armed: set[str] = set()
         self._running: set[str] = set()
         self._is_ending = False
+        #: The first generator's.
+        self.phase = Phase.READY
 
     def run(self, clocks: Mapping[str, Clock]) -> None:
         """Follow the load to its end on every generator.
@@ -103,7 +105,7 @@ class CellLoad:
     def _begin(self, pool: ThreadPoolExecutor, host: RemoteHost) -> Future[None]:
         with self._changed:
             if self._is_ending:
-                raise CellError("start", "the cell was ended before its load began")
+                raise CellError(Phase.START, "the cell was ended before its load began")
             self._running.add(host.name)
         return pool.submit(self._follow, host)
 
@@ -132,15 +134,15 @@ class CellLoad:
             with self._changed:
                 self._running.discard(host.name)
                 self._changed.notify_all()
-        if failure := read_failure(host.name, result):
-            phase, text = failure
-            raise CellError(phase, f"{host.name}: {text}" if len(self._order.shares) > 1 else text)
+        if failed := result.failed:
+            text = f"{host.name}: {failed.text}" if len(self._order.shares) > 1 else failed.text
+            raise CellError(Phase(failed.phase), text)
 
-    def _result_of(self, host: RemoteHost) -> dict[str, Any]:
-        """The generator's whole part; a lost connection is made again and the load followed from there."""
+    def _result_of(self, host: RemoteHost) -> LoadResult:
+        """The generator's complete part; a lost connection is made again and the load followed from there."""
         limit_s = deadline_s(self._order.cell, host.timeout_scale) + node_calls.call_limit_s(host)
 
-        def enter(phase: str) -> None:
+        def enter(phase: LoadPhase) -> None:
             self._enter(host, phase)
 
         def lost(text: str) -> None:
@@ -156,59 +158,47 @@ class CellLoad:
             lost,
         )
 
-    def _enter(self, host: RemoteHost, phase: str) -> None:
+    def _enter(self, host: RemoteHost, phase: LoadPhase) -> None:
         is_first = host is self._order.generators[0]
         if is_first:
             self._on_phase(phase)
+            self.phase = Phase(phase)
         with self._changed:
-            if phase == "armed":
+            if phase is LoadPhase.ARMED:
                 self._armed.add(host.name)
-            if is_first and phase != "ready":
+            if is_first and phase is not LoadPhase.READY:
                 self.is_past_ready.set()
             self._changed.notify_all()
 
 
-def read_failure(host: str, result: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Phase and text of what ended a generator's part early; None where nothing did.
-
-    Raises ParseError where the result says neither: no window may be taken for whole on a guess.
-    """
-    try:
-        failed = result["failed"]
-        return None if failed is None else (str(failed["phase"]), str(failed["text"]))
-    except (LookupError, TypeError) as error:
-        found = repr(result.get("failed", "nothing"))[:200]
-        raise ParseError(f"{host}: the generator's result says of its failure {found}: {error!r}") from error
-
-
-def load_spec(order: LoadOrder, host: RemoteHost) -> dict[str, object]:
-    """What load_ctl.py is told of a cell on one generator. The first of several awaits the server and warms it up."""
+def load_spec(order: LoadOrder, host: RemoteHost) -> LoadSpec:
+    """A cell's load on one generator. The first of several waits for the server and warms it up."""
     cell, scenario, timeout_scale = order.cell, order.cell.scenario, order.session.timeout_scale
     is_first = host is order.generators[0]
-    # The warm-up of the first may hold up the others' question.
+    # The warm-up of the first may delay the answers that the others wait for.
     route_limit_s = _ROUTE_LIMIT_S * timeout_scale + scenario.warmup_s
     warmup = None
     if scenario.warmup_s > 0 and is_first:
-        warmup = {"duration_s": scenario.warmup_s, "connections": scenario.warmup_connections, "threads": 1}
-    return {
-        "cell": order.name,
-        "target": {
-            "host": order.session.hosts.server.load_address,
-            "port": order.session.port_of(cell.variant),
-            "path": scenario.path,
-        },
-        "expect": {"status": 200, "body": cell.body},
-        "ready_limit_s": cell.variant.start_limit_s if is_first else route_limit_s,
-        "attempt_limit_s": ATTEMPT_LIMIT_S * timeout_scale,
-        "warmup": warmup,
-        "settle_limit_s": SETTLE_LIMIT_S * timeout_scale,
-        "processes": process_specs(order.shares[host.name], are_all_checked=scenario.validate_bodies),
-        "duration_s": scenario.duration_s,
-        "timeout_s": scenario.wrk_timeout_s,
-        "sample_interval_s": scenario.sample_interval_s,
-        "waits_for_mark": len(order.shares) > 1,
-        "deadline_s": deadline_s(cell, timeout_scale),
+        warmup = WarmupSpec(duration_s=scenario.warmup_s, connections=scenario.warmup_connections, threads=1)
+    return LoadSpec(
+        cell=order.name,
+        target=Target(
+            host=order.session.hosts.server.load_address,
+            port=order.session.port_of(cell.variant),
+            path=scenario.path,
+        ),
+        expect=ExpectedAnswer(status=200, body=cell.body),
+        ready_limit_s=cell.variant.start_limit_s if is_first else route_limit_s,
+        attempt_limit_s=ATTEMPT_LIMIT_S * timeout_scale,
+        warmup=warmup,
+        settle_limit_s=SETTLE_LIMIT_S * timeout_scale,
+        processes=wrk_specs(order.shares[host.name], are_all_checked=scenario.validate_bodies),
+        duration_s=scenario.duration_s,
+        timeout_s=scenario.wrk_timeout_s,
+        sample_interval_s=scenario.sample_interval_s,
+        waits_for_mark=len(order.shares) > 1,
+        deadline_s=deadline_s(cell, timeout_scale),
         # Only what the inventory says: where it says nothing, systemd decides as for any unit.
-        "cpus": list(host.host.cpus),
-        "timeout_scale": timeout_scale,
-    }
+        cpus=tuple(host.host.cpus),
+        timeout_scale=timeout_scale,
+    )

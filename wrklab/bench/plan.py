@@ -94,7 +94,7 @@ def _pairs_of_scenario(
         (variant, companion)
         for companion in companions
         for variant in variants
-        if catalogue.published_row(variant, companion) is not None
+        if catalogue.published_key(variant, companion) is not None
     ]
 
 

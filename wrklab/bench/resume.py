@@ -58,7 +58,7 @@ def refuse_other_servers(catalogue: Catalogue, plan: RunPlan) -> None:
     """
     known = {cell.variant for cell in plan.cells} & set(catalogue.variants)
     changed = [name for name in sorted(known) if _digest_of(catalogue, name) != plan.variant_digests.get(name)]
-    if plan.variant_digests and changed:
+    if changed:
         raise UsageError(
             f"run {plan.run_id} cannot be resumed: the card, application or locked packages of {', '.join(changed)} "
             "are not those it began with, and rounds of two different servers make no row. Put them back, or begin a "
@@ -78,8 +78,8 @@ def _digest_of(catalogue: Catalogue, name: str) -> str:
 
 def refuse_other_hosts(hosts: LabHosts, plan: RunPlan) -> None:
     """Raises UsageError where the lab has not the generators and CPUs that the run began with."""
-    now = _shape(len(hosts.server.cpus), hosts.generator_cpus_count, [host.name for host in hosts.generators])
-    begun = _shape(plan.server_cpus_count, plan.generator_cpus_count, plan.generators or [hosts.generators[0].name])
+    now = _shape(len(hosts.server.cpus), hosts.described.generator_cpus_count, [host.name for host in hosts.generators])
+    begun = _shape(plan.server_cpus_count, plan.generator_cpus_count, plan.generators)
     if now != begun:
         raise UsageError(
             f"run {plan.run_id} cannot be resumed: it began with {begun}; the lab {plan.lab} has {now} now. "
@@ -93,12 +93,11 @@ def _shape(server_cpus_count: int, generator_cpus_count: int, generators: Sequen
 
 
 def other_machines(begun: RunEnvironment, now: RunEnvironment, *, is_forced: bool) -> tuple[str, ...]:
-    """What of the hosts is not as it was when the run began and sets its rates; only where that is overridden.
+    """What of the hosts is not as it was when the run began and sets its rates; a sentence each and host.
 
-    Their make, the software that serves and makes load, the settings that provisioning tunes: a sentence each and host.
-
-    Raises OtherMachineError else: half of a row's rounds on one CPU, kernel or server and half on another make no row.
-    What one of the two did not store is not compared: an older run, a stack that came later.
+    Their make, the software that serves and makes load, the settings that provisioning tunes. Raises OtherMachineError
+    unless it is forced: half of a row's rounds on one CPU, kernel or server and half on another make no row.
+    What one of the two did not store is not compared: a stack that came later.
     """
     hosts = {host.host for host in begun.hosts}
     changes = [
@@ -122,7 +121,6 @@ def other_machines(begun: RunEnvironment, now: RunEnvironment, *, is_forced: boo
 
 def _is_setting(begun: RunEnvironment, now: RunEnvironment) -> Callable[[Change], bool]:
     """Whether a change is of software that this run uses, or of a setting that provisioning tunes."""
-    # By the run's own units; runs of before they were kept may have used any stack.
     stacks = set(_STACK_FOLDER.findall("\n".join(file.text for files in begun.units.values() for file in files)))
     tuned = {
         f"sysctls.{name}" for host in (*begun.hosts, *now.hosts) for name in host.facts.get("sysctls_before") or ()
@@ -130,6 +128,7 @@ def _is_setting(begun: RunEnvironment, now: RunEnvironment) -> Callable[[Change]
 
     def is_setting(change: Change) -> bool:
         kind, _, name = change.key.partition(".")
+        # Units that name no stack may use any.
         if kind == "stacks" and stacks:
             return name.partition(".")[0] in stacks
         return kind in _SOFTWARE or change.key in tuned
@@ -154,7 +153,7 @@ def resume_notes(run: Run, cells_count: int, environment: RunEnvironment) -> lis
     """What the report says of the resumption: when, after how many cells, and what is not as it was."""
     now = datetime.fromtimestamp(time.time(), UTC)
     notes = [f"Resumed {now:%Y-%m-%d %H:%M:%S} UTC after {cells_count} of {len(run.plan.cells)} cells."]
-    if run.plan.fingerprint and run.plan.fingerprint != fingerprint():
+    if run.plan.fingerprint != fingerprint():
         notes.append("Resumed with another state of the checkout; the variants of this run are the same in it.")
     if changes := environment_changes(run.environment, environment):
         texts = [f"{change.where} {change.key} {change.old} -> {change.new}" for change in changes]

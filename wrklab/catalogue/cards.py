@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from wrklab.errors import CardError, UnknownNameError
 
+
+def _one_line(text: str) -> str:
+    """Raises ValueError where a text would begin a second line, or a directive of its own, in a unit file."""
+    strange = sorted({sign for sign in text if unicodedata.category(sign) in _NOT_OF_A_LINE})
+    if strange:
+        raise ValueError(f"one line of plain text was expected; found {', '.join(map(repr, strange))} in {text[:60]!r}")
+    return text
+
+
+#: Control and format characters (a line break, a right-to-left mark), separators of lines, halves of characters.
+_NOT_OF_A_LINE = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
+#: A text that stands in one line, wherever it is shown or written.
+Line = Annotated[str, AfterValidator(_one_line)]
+
 #: A name of ours: lower case, digits, underscores; it becomes a file name, a unit name and a column's value.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+#: A card and what its aliases stand for, written out. The largest here has 15,000 characters and 500 values.
+_CARD_MAX_CHARS = 1 << 20
+_VALUES_MAX = 50_000
+_LEVELS_MAX = 50
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -67,9 +88,9 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], yaml.Node]:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise CardError(f"{path}:{line}: not UTF-8: {error.reason}") from error
+    _refuse_what_is_no_card(path, text)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        node, data = _parse(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise CardError(f"{path}:{line}: not YAML: {error.problem}") from error
@@ -82,12 +103,87 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], yaml.Node]:
     return data, node
 
 
+@dataclass
+class _Part:
+    """A value of a file that is being read: how large it is, its aliases written out."""
+
+    anchor: str | None = None
+    values_count: int = 1
+    #: Of those within it; it is one level more.
+    levels_count: int = 0
+
+    def add(self, part: _Part) -> None:
+        self.values_count += part.values_count
+        self.levels_count = max(self.levels_count, part.levels_count + 1)
+
+
+class _Sizes:
+    """Counts a file's values by its events, of which there are no more than the text is long.
+
+    An alias stands for all that its anchor holds: eight lines can stand for 16 million values.
+    """
+
+    def __init__(self) -> None:
+        self._anchored: dict[str, _Part] = {}
+        #: Those that have begun, the file first.
+        self._open = [_Part()]
+
+    def problem_with(self, event: yaml.Event) -> str:
+        """Takes the next event; why the file is refused, or nothing."""
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor in {part.anchor for part in self._open}:
+                return f"alias *{event.anchor} stands within what it stands for; write it out"
+            self._end(self._anchored.get(event.anchor or "", _Part()))
+        elif isinstance(event, yaml.ScalarEvent):
+            self._end(_Part(event.anchor))
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._open.append(_Part(event.anchor))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._end(self._open.pop())
+        if self._open[-1].values_count > _VALUES_MAX:
+            return f"with its aliases written out it has more than {_VALUES_MAX:,} values"
+        if len(self._open) + self._open[-1].levels_count > _LEVELS_MAX:
+            return f"nested more than {_LEVELS_MAX} levels deep"
+        return ""
+
+    def _end(self, part: _Part) -> None:
+        self._open[-1].add(part)
+        if part.anchor:
+            self._anchored[part.anchor] = part
+
+
+def _refuse_what_is_no_card(path: Path, text: str) -> None:
+    """Raises CardError for a text that is too long, or stands for too much."""
+    if len(text) > _CARD_MAX_CHARS:
+        raise CardError(f"{path}: it has {len(text):,} characters; at most {_CARD_MAX_CHARS:,} were expected")
+    sizes = _Sizes()
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if problem := sizes.problem_with(event):
+                line = event.start_mark.line + 1 if event.start_mark else 0
+                raise CardError(f"{path}:{line}: {problem}")
+    except yaml.YAMLError:
+        return  # whoever reads it next says where
+
+
+def _parse(text: str) -> tuple[yaml.Node | None, object]:
+    """The node tree and the value. Raises yaml.YAMLError.
+
+    libyaml is nine times faster, which every verb's start and hundreds of tests feel. Python's parser explains errors.
+    """
+    try:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        return yaml.compose(text, Loader=loader), yaml.load(text, Loader=loader)  # noqa: S506  a safe loader
+    except yaml.YAMLError:
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+
+
 def _refuse_duplicate_keys(path: Path, node: yaml.Node) -> None:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             if key.value in seen:
-                raise CardError(f"{path}:{key.start_mark.line + 1}: key {key.value!r} stands here a second time")
+                raise CardError(f"{path}:{key.start_mark.line + 1}: duplicate key {key.value!r}")
             seen.add(key.value)
             _refuse_duplicate_keys(path, value)
     elif isinstance(node, yaml.SequenceNode):

@@ -15,7 +15,7 @@ from wrklab.catalogue.unit import HostGrant, unit_text
 from wrklab.errors import CardError
 from wrklab.paths import PROJECT_DIR
 
-#: The lock of the Go toolchain that a go stack is built with; stands beside its stack.yml.
+#: The lock of the Go toolchain that a go stack is built with; stands next to its stack.yml.
 TOOLCHAIN_LOCK = "toolchain.txt"
 #: Keys of a variant's card that change nothing of its server.
 _NOT_THE_SERVER = {
@@ -27,6 +27,9 @@ _NOT_THE_SERVER = {
     "published_probe",
     "queue_setting",
 }
+#: Of the package `wrklab`, what hosts have, and where (playbooks/roles/base/tasks/scripts.yml).
+NODE_PACKAGES = ("node", "protocol")
+NODE_ROOT = "/opt/wrklab"
 _NODE_SUFFIXES = (".py", ".lua")
 
 
@@ -70,13 +73,19 @@ def deployment(project: Path, words: Iterable[str], grant: HostGrant) -> dict[st
 
 
 def node_files(project: Path) -> list[dict[str, str]]:
-    """The scripts that run on hosts, and what the sampler is to read, as path and content."""
+    """The scripts that run on hosts and the protocol they speak, as path below NODE_ROOT and content.
+
+    They lie there as in the checkout, so that both sides import `wrklab.protocol`. With them comes what the sampler is
+    to read.
+    """
+    package = project / "wrklab"
+    paths = [package / "__init__.py", *(path for name in NODE_PACKAGES for path in sorted((package / name).iterdir()))]
     found = [
-        {"path": path.name, "content": path.read_text(encoding="utf-8")}
-        for path in sorted((project / "wrklab/node").iterdir())
-        if path.suffix in _NODE_SUFFIXES and path.name != "__init__.py"
+        {"path": path.relative_to(package).as_posix(), "content": path.read_text(encoding="utf-8")}
+        for path in paths
+        if path.suffix in _NODE_SUFFIXES
     ]
-    return [*found, {"path": "sources.json", "content": sources_json()}]
+    return [*found, {"path": "node/sources.json", "content": sources_json()}]
 
 
 def variant_digest(stack: Stack, variant: Variant, project: Path = PROJECT_DIR) -> str:
@@ -87,7 +96,7 @@ def variant_digest(stack: Stack, variant: Variant, project: Path = PROJECT_DIR) 
     parts = [variant.model_dump_json(exclude=_NOT_THE_SERVER), f"{stack.runtime} {stack.port}"]
     parts += [f"{file['path']}\0{file['content']}" for file in _app_files(project, stack)]
     if stack.runtime != "openresty":
-        parts.append(_lock(project, stack))
+        parts.append(lock_text(project, stack))
     return _digest(parts)
 
 
@@ -101,14 +110,15 @@ def _app_files(project: Path, stack: Stack) -> list[dict[str, str]]:
 
 def _venv(project: Path, stack: Stack) -> dict[str, str]:
     """What holds the stack's packages, or the toolchain that builds it."""
-    return {"path": _venv_path(stack), "requirements": _lock(project, stack)}
+    return {"path": _venv_path(stack), "requirements": lock_text(project, stack)}
 
 
 def _venv_path(stack: Stack) -> str:
     return f"{STACKS_DIR}/{stack.name}/{'toolchain' if stack.runtime == 'go' else 'venv'}"
 
 
-def _lock(project: Path, stack: Stack) -> str:
+def lock_text(project: Path, stack: Stack) -> str:
+    """The lock of what a stack runs on: its packages, or the toolchain that builds it. Raises CardError."""
     name = stack.requirements or TOOLCHAIN_LOCK
     path = project / "servers" / stack.name / name
     if not path.is_file():
@@ -121,7 +131,7 @@ def _go_build(project: Path, stack: Stack) -> dict[str, str]:
     return {
         "stack_dir": f"{STACKS_DIR}/{stack.name}",
         "toolchain": _venv_path(stack),
-        "digest": _digest([_lock(project, stack), *sources])[:16],
+        "digest": _digest([lock_text(project, stack), *sources])[:16],
     }
 
 

@@ -18,7 +18,9 @@ SOURCES = (
     "wrklab/catalogue/deployment.py",
     "wrklab/catalogue/stack.py",
     "wrklab/catalogue/unit.py",
+    "wrklab/__init__.py",
     "wrklab/node",
+    "wrklab/protocol",
 )
 _NOT_SOURCES = ("__pycache__", ".pyc", ".md")
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from wrklab.catalogue.cards import Card, DurationS, Name, place, read_card, read_yaml, refuse_given_by_place
+from wrklab.catalogue.cards import Card, DurationS, Line, Name, place, read_card, read_yaml, refuse_given_by_place
 from wrklab.errors import CardError
 
 #: Where a stack lives on the server host; the roles install to just these places.
@@ -36,7 +36,7 @@ class Variant(Card):
 
     name: Name
     stack: Name
-    description: str = Field(min_length=10)
+    description: Line = Field(min_length=10)
     command: str = Field(min_length=1)
     environment: dict[str, str] = Field(default_factory=dict)
     #: How long GET /health holds, in ms; given to the application as WRKLAB_HOLD_MS.
@@ -123,7 +123,7 @@ class Stack(Card):
     given_by_place: ClassVar[frozenset[str]] = frozenset({"name"})
 
     name: Name
-    description: str = Field(min_length=10)
+    description: Line = Field(min_length=10)
     runtime: Runtime
     #: Files of the stack's folder that are put into `{app_dir}` on the server host.
     files: tuple[str, ...] = Field(min_length=1)

@@ -1,4 +1,4 @@
-"""Suites: variants under scenarios or probed, with the published rows that they answer to (`suites/*.yml`)."""
+"""Suites: variants to bench under scenarios, and variants to probe (`suites/*.yml`)."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from wrklab.articles.claim_cards import Claim
 from wrklab.catalogue.cards import Card, Name, read_card
 
 
 class SuiteRow(Card):
-    """One line of an article's table: which variant under which scenario, and the `row` of reference/wrk-*.csv."""
+    """One variant to bench under one scenario. The published row that it answers to is on the variant's card."""
 
     variant: Name
     scenario: Name
-    published: str | None = None
 
 
 class SuiteProbe(Card):
-    """One line of an article's probes: which variant, and the `row` of reference/probe-*.csv."""
+    """One variant to probe."""
 
     variant: Name
-    published: str | None = None
 
 
 class Suite(Card):
-    """An article's table, or a list of your own: what is benched (`rows`), probed (`probes`), claimed (`claims`)."""
+    """An article's table, or a list of your own: what is benched (`rows`) and probed (`probes`)."""
 
     given_by_place: ClassVar[frozenset[str]] = frozenset({"name"})
 
@@ -35,9 +32,9 @@ class Suite(Card):
     description: str = Field(min_length=10)
     rows: tuple[SuiteRow, ...] = ()
     probes: tuple[SuiteProbe, ...] = ()
-    #: What the article says of its figures.
-    claims: tuple[Claim, ...] = ()
-    #: One of the rows' variants, against which the report sets all others (one worker, for what more of them gain).
+    #: What an article says of its figures. Only wrklab/articles reads and checks it (articles/claim_cards.py).
+    claims: tuple[object, ...] = ()
+    #: One of the rows' variants, to which the report compares all others (one worker, for what more of them gain).
     baseline: Name | None = None
 
     @model_validator(mode="after")
@@ -54,5 +51,5 @@ class Suite(Card):
 
 
 def read_suite(path: Path) -> Suite:
-    """The suite in a file of suites/. Raises CardError (file, line, key)."""
+    """The suite in a file of suites/, its claims unread. Raises CardError (file, line, key)."""
     return read_card(path, Suite, name=path.stem)

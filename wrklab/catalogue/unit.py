@@ -45,7 +45,7 @@ def unit_text(stack: Stack, variant: Variant, grant: HostGrant) -> str:
         environment=[quoted(f"{name}={value}") for name, value in environment.items()],
         environment_file=RUNTIME_ENVIRONMENT_FILE,
         log_path=f"{LOG_DIR}/{variant.name}.log",
-        description=variant.description.replace("%", "%%"),
+        description=_one_line(variant.description).replace("%", "%%"),
         grant=grant,
         descriptors_count=descriptors,
     )
@@ -58,10 +58,15 @@ def command_line(argv: Sequence[str]) -> str:
 
 def quoted(word: str) -> str:
     """A word as a unit file has it: quoted where it must be, `%` doubled. Raises ValueError on a line break."""
-    if any(sign in word for sign in "\n\r\0"):
-        raise ValueError(f"a unit file cannot hold a line break in {word!r}")
-    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    text = _one_line(word).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{text}"' if not word or any(sign in word for sign in " \t'\"\\;") else text
+
+
+def _one_line(text: str) -> str:
+    """Raises ValueError where a text would begin a line of its own in the unit file."""
+    if any(sign in text for sign in "\n\r\0"):
+        raise ValueError(f"a unit file cannot hold a line break in {text!r}")
+    return text
 
 
 @cache

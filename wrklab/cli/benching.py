@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from invoke.exceptions import Exit
 from rich.markup import escape
 
+from wrklab.articles.library import attachments, read_library
 from wrklab.bench.bench import resume_bench, run_bench
 from wrklab.bench.cells import BenchResult
 from wrklab.bench.plan import BenchRequest
@@ -59,7 +60,13 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
         aa=aa,
         is_forced=is_forced,
     )
-    _measure(lambda: run_bench(read_catalogue(), request, console, one_line), show=show)
+
+    def work() -> BenchResult:
+        catalogue = read_catalogue()
+        # A wrong claim is refused before a host is touched.
+        return run_bench(catalogue, request, console, one_line, attachments(read_library(catalogue)))
+
+    _measure(work, show=show)
 
 
 def resume(run_id: str, words: Sequence[object], *, is_forced: bool, show: Show) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,23 @@ from rich.table import Table
 from wrklab.cli.verbs import console, print_json, results
 from wrklab.errors import HostError, ParseError, UnknownNameError, UsageError
 from wrklab.hosts import container_lab, vagrant
-from wrklab.hosts.host_lock import LockHolder, holder_of
-from wrklab.hosts.inventory import LabHost, read_hosts, remedy
+from wrklab.hosts.host_lock import LockHolder, look_at_lock
+from wrklab.hosts.inventory import LOADGEN_GROUP, SERVER_GROUP, LabHost, read_hosts, remedy
+from wrklab.hosts.node_calls import NODE_DIR
+from wrklab.hosts.ready import DEPLOYED_FILE, make_lab, take_down
 from wrklab.hosts.remote import RemoteHost
-from wrklab.progress import doing
+
+#: No file of the user's or the system's has a say in how a host is reached; one that is gone is noticed.
+_OWN_SETTINGS = ("-F", "none", "-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=15")
+
+#: Prints the parts of what provision and deploy put on a host; the last of each stands for those before.
+_PROVISIONED = f"""
+test -e {NODE_DIR}/server_ctl.py && echo scripts
+command -v wrk >/dev/null && echo wrk
+test -e {DEPLOYED_FILE} && echo record
+true
+"""
+_LOOK_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -30,27 +44,25 @@ class HostStatus:
     problem: str
     #: The controller that has it for itself; None where none has.
     holder: LockHolder | None = None
+    #: What else is wrong there, and keeps nobody from using it.
+    notes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """The host's state for people."""
         if self.problem:
             return self.problem
-        return f"reachable, held by {self.holder}" if self.holder else "reachable"
+        held = f"reachable, held by {self.holder}" if self.holder else "reachable"
+        return "; ".join([held, *self.notes])
 
 
-def up(lab: str = container_lab.LAB, loadgens: str = "", *, as_json: bool) -> None:
-    """A lab of this machine, up and whole, with so many generators; without a number with as many as it has.
+def up(lab: str = container_lab.LAB, loadgens: str = "", *, by_force: bool = False, as_json: bool) -> None:
+    """A lab of this machine, up, with so many generators; without a number with as many as it has.
 
-    Raises UsageError for hosts that are not made here.
+    Raises UsageError for hosts that are not made here, TakenHostError where another controller holds them.
     """
     kind = _kind_made_here(lab)
-    count = _loadgens(loadgens)
-    with doing(console, f"lab {lab}: up") as step:
-        if kind == vagrant.LAB:
-            vagrant.up(step.at, count)
-        elif not container_lab.up(count, on_task=step.at).changed:
-            step.outcome = "as it was"
+    make_lab(lab, kind, console, _loadgens(loadgens), by_force=by_force)
     status(lab, as_json=as_json)
 
 
@@ -64,16 +76,12 @@ def _loadgens(text: str) -> int | None:
     return count
 
 
-def down(lab: str = container_lab.LAB, *, purge: bool) -> None:
-    """A lab of this machine, down. Raises UsageError for hosts that are not made here."""
+def down(lab: str = container_lab.LAB, *, purge: bool, by_force: bool = False) -> None:
+    """A lab of this machine, down. Raises UsageError for hosts that are not made here, TakenHostError as `up`."""
     kind = _kind_made_here(lab)
     if purge and kind != container_lab.LAB:
         raise UsageError(f"--purge: only the container lab has caches; leave it out for lab {lab}")
-    with doing(console, f"lab {lab}: down") as step:
-        if kind == vagrant.LAB:
-            vagrant.down(step.at)
-        else:
-            container_lab.down(purge=purge, on_task=step.at)
+    take_down(lab, kind, console, purge=purge, by_force=by_force)
 
 
 def _kind_made_here(lab: str) -> str:
@@ -121,10 +129,18 @@ def ssh_command(host: LabHost) -> list[str]:
     by_way_of = []
     if host.jump_host:
         # Not -J, which would take the user's own keys and known hosts for the host on the way.
-        proxy = ["ssh", *_identity(host.jump_key_path), *checked, "-W", "[%h]:%p", f"ssh://{host.jump_host}"]
+        proxy = [
+            "ssh",
+            *_OWN_SETTINGS,
+            *_identity(host.jump_key_path),
+            *checked,
+            "-W",
+            "[%h]:%p",
+            f"ssh://{host.jump_host}",
+        ]
         by_way_of = ["-o", f"ProxyCommand={shlex.join(proxy)}"]
     return [
-        *("ssh", "-p", str(host.port), *_identity(host.key_path), *checked, *by_way_of),
+        *("ssh", *_OWN_SETTINGS, "-p", str(host.port), *_identity(host.key_path), *checked, *by_way_of),
         f"{host.user}@{host.address}",
     ]
 
@@ -136,11 +152,24 @@ def _identity(key_path: Path | None) -> list[str]:
 def _look(host: LabHost) -> HostStatus:
     remote = RemoteHost(host)
     try:
-        return HostStatus(host, "", holder_of(remote))
+        lock = look_at_lock(remote)
+        provisioned = remote.run(["sh", "-c", _PROVISIONED], limit_s=_LOOK_LIMIT_S, check=False).stdout.split()
+        damaged = [f"its lease record is damaged ({lock.damage}) and counts as none"] if lock.damage else []
+        return HostStatus(host, "", lock.holder, (*damaged, *_provisioning_notes(host, provisioned)))
     except (HostError, ParseError) as error:
         return HostStatus(host, str(error))
     finally:
         remote.close()
+
+
+def _provisioning_notes(host: LabHost, found: Sequence[str]) -> Iterator[str]:
+    """What is missing on a host before it can be measured; `found` are the parts that are there."""
+    if "scripts" not in found:
+        yield f"not provisioned (`invoke provision --lab {host.lab}`; a bench does it by itself)"
+    elif host.group == LOADGEN_GROUP and "wrk" not in found:
+        yield f"provisioned in part: there is no wrk (`invoke provision --lab {host.lab}`)"
+    elif host.group == SERVER_GROUP and "record" not in found:
+        yield f"provisioned, nothing deployed (`invoke deploy --lab {host.lab}`; a bench does it by itself)"
 
 
 def _data(status: HostStatus) -> dict[str, Any]:
@@ -153,6 +182,7 @@ def _data(status: HostStatus) -> dict[str, Any]:
         "cpus": list(host.cpus),
         "reachable": not status.problem,
         "problem": status.problem,
+        "notes": list(status.notes),
         "held_by": status.holder.model_dump(exclude={"token"}) if status.holder else None,
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from wrklab.articles.library import ArticleLibrary, read_library
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.cli.verbs import print_json, results
 from wrklab.hosts.ansible import known_labs
@@ -19,8 +20,9 @@ from wrklab.results.run_folder import RunInfo, list_runs
 def show_catalogue(*, as_json: bool) -> None:
     """Everything that can be named on a command line."""
     catalogue = read_catalogue()
+    library = read_library(catalogue)
     if as_json:
-        print_json(catalogue_data(catalogue))
+        print_json(catalogue_data(catalogue, library))
         return
     out = results()
     out.print(_variants_table(catalogue))
@@ -29,7 +31,7 @@ def show_catalogue(*, as_json: bool) -> None:
     out.print(escape(f"labs: {', '.join(known_labs())}"))
 
 
-def catalogue_data(catalogue: Catalogue) -> dict[str, Any]:
+def catalogue_data(catalogue: Catalogue, library: ArticleLibrary) -> dict[str, Any]:
     """The catalogue as plain data, for programs."""
     return {
         "labs": known_labs(),
@@ -49,7 +51,7 @@ def catalogue_data(catalogue: Catalogue) -> dict[str, Any]:
             for variant in catalogue.variants.values()
         ],
         "scenarios": {name: card.model_dump() for name, card in catalogue.scenarios.items()},
-        "suites": {name: card.model_dump(by_alias=True) for name, card in catalogue.suites.items()},
+        "suites": {name: card.model_dump(by_alias=True) for name, card in library.suites.items()},
     }
 
 

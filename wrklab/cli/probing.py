@@ -13,9 +13,7 @@ from pathlib import Path
 from invoke.exceptions import Exit
 from rich.markup import escape
 
-from wrklab.articles.claim_lookup import Measured
-from wrklab.articles.claims import judge_claims
-from wrklab.articles.published_probes import PublishedProbe
+from wrklab.articles.library import attachments, read_library
 from wrklab.bench.retry import revive
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.catalogue.stack import Variant
@@ -24,16 +22,12 @@ from wrklab.errors import UNREADABLE, StoreError, UsageError, WrklabError
 from wrklab.hosts.preflight import Readiness
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
-from wrklab.probe.analysis import FAILS
 from wrklab.probe.probing import ProbeOutcome, failed_probe, probe_variant
 from wrklab.progress import doing
-from wrklab.report.probe import render, to_rows, write_report
+from wrklab.report.probe import limited_by, read_findings, render, serving, to_rows, write_report
 from wrklab.report.probe_page import write_probe_page
 from wrklab.results.probe_folder import ProbeFolder, new_probe_id
-from wrklab.results.probe_record import ProbePlan, ProbeRecord
-
-#: What is probed, and the article's row that it answers to.
-Target = tuple[Variant, PublishedProbe | None]
+from wrklab.results.probe_record import CapacityLimit, ProbePlan, ProbeRecord
 
 
 def probe(variants: Sequence[str], suite: str, lab: str, *, is_forced: bool, as_json: bool) -> None:
@@ -41,13 +35,17 @@ def probe(variants: Sequence[str], suite: str, lab: str, *, is_forced: bool, as_
     should; with 130 after Ctrl-C.
     """
     catalogue = read_catalogue()
+    articles = attachments(read_library(catalogue))  # a wrong claim is refused before a host is touched
     targets = select(catalogue, variants, suite)
-    with one_interrupt() as interruption, ready_hosts(catalogue, lab, console, is_forced=is_forced) as ready:
+    with (
+        one_interrupt() as interruption,
+        ready_hosts(catalogue, lab, console, targets, is_forced=is_forced) as ready,
+    ):
         plan = _plan(targets, suite, lab, ready.readiness)
-        folder = ProbeFolder.create(RESULTS_DIR, plan, ready.environment([variant for variant, _ in targets]))
+        folder = ProbeFolder.create(RESULTS_DIR, plan, ready.environment(targets), articles)
         ready.held.note_run(plan.probe_id)
         end = _probe_all(ready, folder, targets)
-    _report(catalogue, folder, end, as_json=as_json)
+    _report(folder, end, as_json=as_json)
     if end.is_interrupted:
         raise Exit("interrupted; what was probed is in the report", code=interruption.exit_status)
     if end.problem:
@@ -57,18 +55,16 @@ def probe(variants: Sequence[str], suite: str, lab: str, *, is_forced: bool, as_
         raise Exit(f"not as it should be: {', '.join(wrong)}", code=1)
 
 
-def _report(catalogue: Catalogue, folder: ProbeFolder, end: _End, *, as_json: bool) -> None:
+def _report(folder: ProbeFolder, end: _End, *, as_json: bool) -> None:
     """What is stored, on stdout and in probe.md."""
-    records, plan = folder.records(), folder.plan
-    probed = Measured(probes={record.variant: record for record in records})
-    claims = judge_claims(catalogue, probed, plan.suite)
+    records, plan, findings = folder.records(), folder.plan, read_findings(folder)
     if as_json:
-        print_json(to_rows(records, claims, plan.forced))
+        print_json(to_rows(records, findings, plan.forced))
     else:
-        render(records, catalogue.published_probes, results(), claims, plan.forced)
+        render(records, results(), findings, plan.forced)
     try:
-        console.print(escape(write_report(folder, catalogue.published_probes, claims)))
-        console.print(escape(str(write_probe_page(folder, catalogue.published_probes, claims))))
+        console.print(escape(write_report(folder, findings)))
+        console.print(escape(str(write_probe_page(folder, findings))))
     except StoreError as error:
         if not end.problem:
             raise
@@ -76,34 +72,28 @@ def _report(catalogue: Catalogue, folder: ProbeFolder, end: _End, *, as_json: bo
         console.print(escape(f"no report: {error}"))
 
 
-def select(catalogue: Catalogue, variants: Sequence[str], suite: str) -> list[Target]:
+def select(catalogue: Catalogue, variants: Sequence[str], suite: str) -> list[Variant]:
     """What a command line means. Raises UsageError, UnknownNameError."""
     chosen = catalogue.select_variants(variants, with_unbenched=True) if variants else None
     if suite:
         rows = catalogue.suite(suite).probes
         if not rows:
             raise UsageError(f"suite {suite} has nothing to probe; `invoke bench --suite {suite}` runs it.")
-        targets = []
-        for row in rows:
-            variant = catalogue.variants[row.variant]
-            if chosen is None or variant in chosen:
-                published = catalogue.published_probes[row.published] if row.published else None
-                targets.append((variant, published or catalogue.published_probe(variant)))
-        return targets
+        of_suite = [catalogue.variants[row.variant] for row in rows]
+        return [variant for variant in of_suite if chosen is None or variant in chosen]
     if not chosen:
         raise UsageError("nothing to probe: give --variant NAME (or all), or --suite NAME. `invoke list` shows them.")
-    return [(variant, catalogue.published_probe(variant)) for variant in chosen]
+    return chosen
 
 
-def _plan(targets: Sequence[Target], suite: str, lab: str, readiness: Readiness) -> ProbePlan:
+def _plan(targets: Sequence[Variant], suite: str, lab: str, readiness: Readiness) -> ProbePlan:
     return ProbePlan(
         probe_id=new_probe_id(),
         lab=lab,
         created_at_s=time.time(),
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        variants=tuple(variant.name for variant, _ in targets),
+        variants=tuple(variant.name for variant in targets),
         suite=suite or None,
-        published={variant.name: row.row for variant, row in targets if row is not None},
         notes=tuple(readiness.sentences()),
         forced=readiness.forced,
     )
@@ -119,12 +109,12 @@ class _End:
     problem: str = ""
 
 
-def _probe_all(ready: ReadyHosts, folder: ProbeFolder, targets: Sequence[Target]) -> _End:
+def _probe_all(ready: ReadyHosts, folder: ProbeFolder, targets: Sequence[Variant]) -> _End:
     """Every probe in turn, each stored as it ends. One variant's failure is its record, and the next one's turn."""
     try:
-        for number, target in enumerate(targets, 1):
-            with doing(console, f"{number:>3}/{len(targets)}  {target[0].name}") as step:
-                outcome = _probe_one(ready, target, step.at)
+        for number, variant in enumerate(targets, 1):
+            with doing(console, f"{number:>3}/{len(targets)}  {variant.name}") as step:
+                outcome = _probe_one(ready, variant, step.at)
                 ready.held.check()  # another controller may have had its hands in it
                 folder.add(outcome.record, outcome.raw)
                 step.outcome = one_line(outcome.record)
@@ -141,12 +131,11 @@ def _probe_all(ready: ReadyHosts, folder: ProbeFolder, targets: Sequence[Target]
     return end
 
 
-def _probe_one(ready: ReadyHosts, target: Target, on_step: Callable[[str], None]) -> ProbeOutcome:
+def _probe_one(ready: ReadyHosts, variant: Variant, on_step: Callable[[str], None]) -> ProbeOutcome:
     """Raises HostError where the hosts cannot go on after a failure, or are another's."""
-    variant, published = target
     started_at_s = time.time()
     try:
-        return probe_variant(ready.session, ready.session.with_scaled_timeouts(variant), published, on_step)
+        return probe_variant(ready.session, ready.session.with_scaled_timeouts(variant), on_step)
     except (WrklabError, *UNREADABLE) as error:
         why = str(error) if isinstance(error, WrklabError) else f"what the hosts said cannot be read: {error!r}"
     ready.held.check()
@@ -159,8 +148,8 @@ def one_line(record: ProbeRecord) -> str:
     if record.state != "measured":
         return f"{record.state}: {record.error or '; '.join(record.void_reasons[-1:])}"
     return (
-        f"{record.capacity} at once ({record.capacity_limited_by}), {record.queued_process} wait in the process, "
-        f"{record.queued_kernel} in the kernel ({record.kernel_queue}), {record.serving}"
+        f"{record.capacity} at once ({limited_by(record)}), {record.queued_process} wait in the process, "
+        f"{record.queued_kernel} in the kernel ({record.kernel_queue}), {serving(record)}"
     )
 
 
@@ -172,4 +161,4 @@ def _problem(record: ProbeRecord) -> str:
         return record.state
     if record.expected_failure:
         return "did not fail as expected"
-    return FAILS if record.capacity_limited_by == FAILS else ""
+    return CapacityLimit.FAILS if record.is_failing else ""

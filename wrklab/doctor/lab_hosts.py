@@ -10,11 +10,12 @@ from dataclasses import replace
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.doctor.findings import Finding
 from wrklab.errors import HostError, WrklabError
-from wrklab.hosts.clocks import Clock, clock_of
+from wrklab.hosts.clocks import clock_of
+from wrklab.hosts.conditions import are_cpus_shared
 from wrklab.hosts.host_checks import HostLook, LinkLook, look_at_host, look_at_link, read_system
 from wrklab.hosts.inventory import LOADGEN_GROUP, SERVER_GROUP, LabHost, LabHosts
-from wrklab.hosts.machines import are_cpus_shared
 from wrklab.hosts.remote import RemoteHost
+from wrklab.results.raw import Clock
 
 #: All stacks with their caches take 1.1 GB on a server (measured), wrk and its packages 0.1 GB on a generator.
 _DISK_NEEDED_BYTES = {"server": 3 * 2**29, "loadgen": 2**28}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wrklab.doctor.findings import Finding
+from wrklab.hosts import container_lab
 
 #: The base system, two nodes' upper layers, package caches.
 _DISK_NEEDED_BYTES = 4 * 2**30
@@ -18,6 +19,7 @@ _MEMORY_NEEDED_BYTES = 2 * 2**30
 #: A wrk process of 2,000 connections and its reserve; the articles' 25,000 are shared over processes where needed.
 _DESCRIPTORS_NEEDED = 4096
 _CAP_SYS_RESOURCE = 24
+_CONTROLLERS = Path("/sys/fs/cgroup/cgroup.controllers")
 _LAB_TOOLS = {
     "systemd-nspawn": "systemd-container",
     "mmdebstrap": "mmdebstrap",
@@ -33,7 +35,19 @@ _VAGRANT_REMEDY = "only if you want them: install Vagrant with VirtualBox, or ap
 
 def container_looks() -> list[Callable[[], Finding]]:
     """What the container lab needs of this machine."""
-    return [_system, _root, _namespaces, _overlay, _control_groups, _tools, _disk, _cpus, _memory, _descriptors]
+    return [
+        _system,
+        _root,
+        _namespaces,
+        _overlay,
+        _control_groups,
+        _memory_limits,
+        _tools,
+        _disk,
+        _cpus,
+        _memory,
+        _descriptors,
+    ]
 
 
 def labs(findings: Sequence[Finding]) -> Finding:
@@ -57,9 +71,10 @@ def _system() -> Finding:
 def _root() -> Finding:
     if os.geteuid() == 0:
         return Finding("root", "good", "running as root")
-    if shutil.which("sudo"):
-        return Finding("root", "good", "not root; sudo is there and Ansible will use it")
-    return Finding("root", "bad", "not root, and no sudo", "run as root, or: apt-get install sudo")
+    if problem := container_lab.root_problem():
+        found, _, remedy = problem.partition(". ")
+        return Finding("root", "bad", found, remedy)
+    return Finding("root", "good", "not root; sudo needs no password, and Ansible will use it")
 
 
 def _namespaces() -> Finding:
@@ -86,6 +101,22 @@ def _control_groups() -> Finding:
     if Path("/sys/fs/cgroup/cpuset").is_dir():
         return Finding("cgroups", "good", "version 1 with cpuset")
     return Finding("cgroups", "note", "no cpuset: CPUs are kept apart by affinity only", "mount the cpuset controller")
+
+
+def _memory_limits() -> Finding:
+    """Whether MemoryMax of a node's unit has an effect: systemd within a node needs the controller given to it."""
+    try:
+        controllers = _CONTROLLERS.read_text(encoding="ascii").split()
+    except OSError:
+        controllers = []
+    if "memory" in controllers:
+        return Finding("memory limits", "good", "MemoryMax of a unit holds: the memory controller is version 2")
+    return Finding(
+        "memory limits",
+        "note",
+        "MemoryMax of a node's unit has no effect: its systemd has no memory controller (cgroup version 2)",
+        "boot with systemd.unified_cgroup_hierarchy=1 where such limits are to be measured",
+    )
 
 
 def _tools() -> Finding:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
-from wrklab.bench.cell_run import CellRaw
-from wrklab.errors import UNREADABLE, CellError, ParseError, WrklabError
+from wrklab.errors import UNREADABLE, CellError
 from wrklab.extract.samples import HostSamples, read_samples
-from wrklab.extract.waits import SILENCE_LIMIT_S, SILENCES_COUNTED_AT
+from wrklab.extract.stalls import STALL_LIMIT_S, STALLS_COUNTED_AT
 from wrklab.extract.windows import CellWindow, read_window
 from wrklab.extract.wrk_report import add_errors, busy_ratio, latency_of
-from wrklab.hosts.inventory import LabHost, LabHosts
+from wrklab.protocol.blanking import blanked, blanked_lines, blanked_words
+from wrklab.protocol.phases import Phase
+from wrklab.protocol.server import ActiveState, ServerReport, UnitState
+from wrklab.results.raw import CellRaw, ErrorSource, RawError, RunHost, RunHosts
 from wrklab.results.records import (
     CellRecord,
     Failure,
@@ -28,15 +29,13 @@ from wrklab.results.records import (
     StoredSample,
 )
 
-Evidence = TypeVar("Evidence")
-
 #: What is the server's own time, and no cost of the harness: its start, its answering, the load.
-_SERVERS_OWN = ("warmup", "settle", "window", "verify_after")
+_SERVERS_OWN = (Phase.WARMUP, Phase.SETTLE, Phase.WINDOW, Phase.VERIFY_AFTER)
 #: In these a variant may fail as its card expects: by not coming up, or by ending under the load.
-_UNTIL_READY = ("start", "ready")
-_UNDER_LOAD = ("warmup", "window")
+_UNTIL_READY = (Phase.START, Phase.READY)
+_UNDER_LOAD = (Phase.WARMUP, Phase.WINDOW)
 _LOG_LINES_IN_RECORD = 20
-_STDERR_TOLD = 1000
+_STDERR_SHOWN_LENGTH = 1000
 
 
 @dataclass(frozen=True)
@@ -50,74 +49,92 @@ class CellOutcome:
     unread: tuple[str, ...] = ()
 
     def changed(self, **changes: object) -> CellOutcome:
-        """The same with these fields of its record changed."""
+        """The outcome with these fields of its record changed."""
         return replace(self, record=self.record.model_copy(update=changes))
 
 
-def cell_outcome(raw: CellRaw, planned: PlannedCell, position: int, hosts: LabHosts) -> CellOutcome:
+def cell_outcome(raw: CellRaw, planned: PlannedCell, position: int) -> CellOutcome:
     """The record of a cell, with its histograms and samples; what cannot be read makes a failed cell, not a crash."""
     error = raw.error or _server_ended(raw, planned)
     if error is None:
         try:
-            return _measured(raw, planned, position, hosts)
+            return _measured(raw, planned, position)
         except CellError as unseen:
-            error = unseen
+            error = RawError.of(unseen, Phase.PULL)
         except UNREADABLE as unreadable:
-            error = CellError("pull", f"what the hosts said cannot be read: {unreadable!r}")
-    return CellOutcome(_failed(raw, planned, position, hosts, error), {}, [])
+            text = f"what the hosts said cannot be read: {unreadable!r}"
+            error = RawError(phase=Phase.PULL, text=text, source=ErrorSource.ANSWER)
+    return CellOutcome(_failed(raw, planned, position, error), {}, [])
 
 
-def _measured(raw: CellRaw, planned: PlannedCell, position: int, hosts: LabHosts) -> CellOutcome:
+def _measured(raw: CellRaw, planned: PlannedCell, position: int) -> CellOutcome:
     """Raises one of UNREADABLE where what the hosts said is not what it should be, CellError for a window not seen."""
-    window = _window(raw, hosts)
-    clock = raw.clocks[hosts.server.name]
-    server = read_samples(raw.server.get("samples", []), clock.on_host(window.start_s), clock.on_host(window.end_s))
+    hosts, server, window = raw.hosts, _server(raw), _window(raw)
+    clock, interval_s = raw.clocks[hosts.server.name], raw.conditions.sample_interval_s
+    of_server = read_samples(server.samples, clock.on_host(window.start_s), clock.on_host(window.end_s))
     sampled = [(each.host.name, each.samples) for each in window.generators]
     for host, samples in sampled:
-        _require_seen(host, samples, raw.sample_interval_s)
-    sampled.insert(0, (hosts.server.name, server))
-    _require_seen(hosts.server.name, server, raw.sample_interval_s, str(raw.server.get("sampler_stderr", "")))
-    measurement = _measurement(raw, window, server, hosts)
+        _require_seen(host, samples, interval_s)
+    sampled.insert(0, (hosts.server.name, of_server))
+    _require_seen(hosts.server.name, of_server, interval_s, server.sampler_stderr)
     record = CellRecord(
-        **_common(raw, planned, position), state="measured", measurement=measurement, **_times(raw, window, hosts)
+        **_common(raw, planned, position),
+        state="measured",
+        measurement=_measurement(server, window, of_server, hosts),
+        **_times(raw, window),
     )
     stored = [sample for host, samples in sampled for sample in samples.stored(host)]
     unread = [f"{host}: {name}: {why}" for host, samples in sampled for name, why in samples.errors().items()]
     return CellOutcome(record, window.histograms(), stored, tuple(unread))
 
 
+def _server(raw: CellRaw) -> ServerReport:
+    """Raises LookupError: cell_outcome never asks for that of a cell without it."""
+    if raw.server is None:
+        raise LookupError("server")
+    return raw.server
+
+
 def _require_seen(host: str, samples: HostSamples, interval_s: float, stderr: str = "") -> None:
-    """Raises CellError where a host was not sampled over the whole window: its CPU, steal, neighbours are unknown."""
+    """Raises CellError where a host was not sampled from edge to edge: its CPU, steal, neighbours are unknown."""
     if samples.reach_both_edges(interval_s):
         return
-    said = [stderr[-_STDERR_TOLD:].strip(), *(f"{name}: {why}" for name, why in samples.errors().items())]
+    said = [
+        stderr[-_STDERR_SHOWN_LENGTH:].strip(),
+        *(f"{name}: {why}" for name, why in samples.errors().items()),
+    ]
     why = "; ".join(filter(None, said)) or "it said nothing: was it ended, its disk full, or the clock stepped?"
-    raise CellError("window", f"the sampler on {host} saw only {samples.seen_s:.1f} of {samples.window_s:.1f} s: {why}")
+    raise CellError(
+        Phase.WINDOW, f"the sampler on {host} saw only {samples.seen_s:.1f} of {samples.window_s:.1f} s: {why}"
+    )
 
 
-def _server_ended(raw: CellRaw, planned: PlannedCell) -> CellError | None:
-    """A server that was not there any more at the end makes the numbers of its last moments worthless."""
-    state = raw.server.get("state")
-    if not isinstance(state, Mapping):
-        return CellError("stop", f"nothing is known of how {planned.variant} ended")
-    if state.get("active_state") == "active":
+def _server_ended(raw: CellRaw, planned: PlannedCell) -> RawError | None:
+    """A server that was gone at the end makes the numbers of its last seconds worthless."""
+    if raw.server is None:
+        text = f"nothing is known of how {planned.variant} ended"
+        return RawError(phase=Phase.STOP, text=text, source=ErrorSource.CELL)
+    if _is_active(raw):
         return None
-    return CellError(
-        "window",
-        f"the server of {planned.variant} ended under the load: {_state_text(state)}",
-    )
+    text = f"the server of {planned.variant} ended under the load: {_state_text(raw.server.state)}"
+    return RawError(phase=Phase.WINDOW, text=text, source=ErrorSource.CELL)
 
 
-def _state_text(state: Mapping[str, Any]) -> str:
+def _is_active(raw: CellRaw) -> bool:
+    """Whether the server's unit was active when the cell ended."""
+    return raw.server is not None and raw.server.state.active_state is ActiveState.ACTIVE
+
+
+def _state_text(state: UnitState) -> str:
     return (
-        f"{state.get('active_state')} ({state.get('sub_state')}), result {state.get('result')}, "
-        f"{_how_ended(state.get('exec_main_code'), state.get('exec_main_status'))}"
+        f"{state.active_state} ({state.sub_state}), result {state.result}, "
+        f"{_how_ended(state.exec_main_code, state.exec_main_status)}"
     )
 
 
-def _how_ended(code: object, status: object) -> str:
+def _how_ended(code: int, status: int) -> str:
     """The end of a unit's main process: `code` is siginfo's si_code (sigaction(2)), 2 and 3 for a signal's."""
-    if code in {2, 3} and isinstance(status, int) and status in set(signal.Signals):
+    if code in {2, 3} and status in set(signal.Signals):
         return f"killed by {signal.Signals(status).name}"
     return f"exit status {status}"
 
@@ -125,54 +142,40 @@ def _how_ended(code: object, status: object) -> str:
 def _common(raw: CellRaw, planned: PlannedCell, position: int) -> dict[str, Any]:
     return planned.model_dump(exclude={"expect_failure"}) | {
         "position": position,
-        "started_at_s": raw.started_at_s,
-        "finished_at_s": raw.finished_at_s,
+        "started_at_s": raw.conditions.started_at_s,
+        "finished_at_s": raw.conditions.finished_at_s,
     }
 
 
-def _failed(raw: CellRaw, planned: PlannedCell, position: int, hosts: LabHosts, error: WrklabError) -> CellRecord:
-    text = error.text if isinstance(error, CellError) else str(error)
-    log_tail: tuple[str, ...] = _readable(lambda: tuple(map(str, raw.server.get("log_tail", ()))), ())
+def _failed(raw: CellRaw, planned: PlannedCell, position: int, error: RawError) -> CellRecord:
+    text = blanked(error.text)
+    log_tail = blanked_lines(raw.server.log_tail[-_LOG_LINES_IN_RECORD:]) if raw.server else ()
     failure = Failure(
-        phase=error.phase if isinstance(error, CellError) else "start",
+        phase=error.phase,
         text=text,
-        expected=_is_servers_doing(raw, error)
-        and _is_expected(planned.expect_failure, [text, *log_tail[-_LOG_LINES_IN_RECORD:]]),
-        log_tail=log_tail[-_LOG_LINES_IN_RECORD:],
-        unit_state=_readable(lambda: _state_text(raw.server["state"]), ""),
-        generator_stderr=_readable(lambda: _stderr(raw), ""),
-        is_servers_end=_readable(lambda: _was_ready(raw) and raw.server["state"]["active_state"] != "active", False),
+        expected=_is_servers_doing(raw, error) and _is_expected(planned.expect_failure, [error.text, *log_tail]),
+        log_tail=log_tail,
+        unit_state=_state_text(raw.server.state) if raw.server else "",
+        generator_stderr=blanked("\n".join(wrk.stderr for load in raw.loads.values() for wrk in load.wrk).strip()),
+        is_servers_end=_was_ready(raw) and raw.server is not None and not _is_active(raw),
     )
-    phases_s: dict[str, float] = _readable(lambda: _phases_s(raw, hosts), {})
-    return CellRecord(**_common(raw, planned, position), state="failed", failure=failure, phases_s=phases_s)
+    return CellRecord(**_common(raw, planned, position), state="failed", failure=failure, phases_s=_phases_s(raw))
 
 
 def _was_ready(raw: CellRaw) -> bool:
-    return any(load.get("ready") for load in raw.loads.values())
+    return any(load.ready for load in raw.loads.values())
 
 
-def _readable(read: Callable[[], Evidence], otherwise: Evidence) -> Evidence:
-    """A piece of evidence; one that cannot be read must not keep a failure from being recorded."""
-    try:
-        return read()
-    except UNREADABLE:
-        return otherwise
-
-
-def _stderr(raw: CellRaw) -> str:
-    return "\n".join(str(wrk.get("stderr", "")) for load in raw.loads.values() for wrk in load.get("wrk", ())).strip()
-
-
-def _is_servers_doing(raw: CellRaw, error: WrklabError) -> bool:
+def _is_servers_doing(raw: CellRaw, error: RawError) -> bool:
     """Whether the server itself is why the cell failed: its log may hold what was expected whatever else went wrong."""
-    # A lost host is no CellError, or what one was made from; so is a port that another program holds.
-    if not isinstance(error, CellError) or error.__cause__ is not None:
+    # A lost host is somebody else's doing, and so is a port that another program holds.
+    if error.source is not ErrorSource.CELL:
         return False
     if error.phase in _UNTIL_READY:
         # Where one generator had its answer, what keeps it from another is the way there.
-        return not _readable(lambda: _was_ready(raw), True)
+        return not _was_ready(raw)
     # wrk and samplers fail in these phases too.
-    return error.phase in _UNDER_LOAD and _readable(lambda: raw.server["state"]["active_state"] != "active", False)
+    return error.phase in _UNDER_LOAD and raw.server is not None and not _is_active(raw)
 
 
 def _is_expected(pattern: str | None, texts: Sequence[str]) -> bool:
@@ -180,46 +183,43 @@ def _is_expected(pattern: str | None, texts: Sequence[str]) -> bool:
     return pattern is not None and re.search(pattern, "\n".join(texts)) is not None
 
 
-def _phases_s(raw: CellRaw, hosts: LabHosts) -> dict[str, float]:
+def _phases_s(raw: CellRaw) -> dict[str, float]:
     """Seconds by phase of the first generator's part; one that occurs twice is added up."""
     found: dict[str, float] = {}
-    first = next((raw.loads[host.name] for host in hosts.generators if host.name in raw.loads), {})
-    for phase in first.get("phases", ()):
-        if phase["end"] is not None:
-            found[str(phase["name"])] = found.get(phase["name"], 0.0) + float(phase["end"]) - float(phase["start"])
-    if not all(map(math.isfinite, found.values())):
-        raise ParseError(f"phases of no finite length: {found}")
+    first = next((raw.loads[host.name] for host in raw.hosts.generators if host.name in raw.loads), None)
+    for phase in first.phases if first else ():
+        if phase.end_at_s is not None:
+            found[phase.name.value] = found.get(phase.name.value, 0.0) + phase.end_at_s - phase.start_at_s
     return found
 
 
-def _times(raw: CellRaw, window: CellWindow, hosts: LabHosts) -> dict[str, Any]:
-    phases_s = _phases_s(raw, hosts)
-    startup_s = max(0.0, _ready_at_s(raw) - _server_started_s(raw, hosts))
-    own_s = startup_s + sum(phases_s.get(name, 0.0) for name in _SERVERS_OWN if name != "window")
+def _times(raw: CellRaw, window: CellWindow) -> dict[str, Any]:
+    phases_s = _phases_s(raw)
+    startup_s = max(0.0, _ready_at_s(raw) - _server_started_s(raw))
+    own_s = startup_s + sum(phases_s.get(name, 0.0) for name in _SERVERS_OWN if name is not Phase.WINDOW)
     own_s += window.end_s - window.start_s
-    harness_s = raw.took_s - own_s
-    return {"startup_s": startup_s, "harness_s": harness_s, "phases_s": phases_s}
+    return {"startup_s": startup_s, "harness_s": raw.conditions.took_s - own_s, "phases_s": phases_s}
 
 
 def _ready_at_s(raw: CellRaw) -> float:
     """The first right answer on any generator, by the controller's clock."""
-    return min(raw.clocks[name].on_controller(float(load["ready"]["at"])) for name, load in raw.loads.items())
+    return min(raw.clocks[name].on_controller(load.ready.at_s) for name, load in raw.loads.items() if load.ready)
 
 
-def _server_started_s(raw: CellRaw, hosts: LabHosts) -> float:
+def _server_started_s(raw: CellRaw) -> float:
     """The start of the unit, by the controller's clock."""
-    if raw.server_started_s is None:
-        return raw.started_at_s
-    return raw.clocks[hosts.server.name].on_controller(raw.server_started_s)
+    if raw.conditions.server_started_s is None:
+        return raw.conditions.started_at_s
+    return raw.clocks[raw.hosts.server.name].on_controller(raw.conditions.server_started_s)
 
 
-def _window(raw: CellRaw, hosts: LabHosts) -> CellWindow:
-    """Raises ParseError where a generator's result is not whole, or their windows have nothing in common."""
-    used = [host for host in hosts.generators if host.name in raw.loads]
+def _window(raw: CellRaw) -> CellWindow:
+    """Raises ParseError where a generator's result is not complete, or their windows have nothing in common."""
+    used = [host for host in raw.hosts.generators if host.name in raw.loads]
     return CellWindow(tuple(read_window(raw.loads[host.name], host, raw.clocks[host.name]) for host in used))
 
 
-def _measurement(raw: CellRaw, window: CellWindow, server: HostSamples, hosts: LabHosts) -> Measurement:
+def _measurement(server: ServerReport, window: CellWindow, of_server: HostSamples, hosts: RunHosts) -> Measurement:
     observed = window.latencies.observed
     latency = latency_of(observed)
     return Measurement(
@@ -236,7 +236,7 @@ def _measurement(raw: CellRaw, window: CellWindow, server: HostSamples, hosts: L
         connections_asked=window.connections_asked,
         connections_open=window.connections_open,
         busy_ratio=busy_ratio(observed, round(window.duration_s * 1e6), window.connections_asked),
-        server=_server_record(raw.server, server, hosts, latency),
+        server=_server_record(server, of_server, hosts, latency),
         generators=window.records(hosts),
         verify_after=window.wrong_after,
         first_answer_s=window.first_answer_s,
@@ -246,14 +246,13 @@ def _measurement(raw: CellRaw, window: CellWindow, server: HostSamples, hosts: L
 
 
 def _server_record(
-    told: Mapping[str, Any], samples: HostSamples, hosts: LabHosts, latency: Latency | None
+    report: ServerReport, samples: HostSamples, hosts: RunHosts, latency: Latency | None
 ) -> ServerRecord:
-    observed, host = told["observed"], hosts.server
-    counted_s = samples.start_s + SILENCES_COUNTED_AT * samples.window_s
+    observed, host = report.observed, hosts.server
+    counted_s = samples.start_s + STALLS_COUNTED_AT * samples.window_s
     slow_s = latency.p99_us / 1e6 if latency else 0.0
-    cpus_count = _cpus_count(host)
-    ports = [listener["backlog"] for listener in observed["listeners"]]
-    port = f"listen.{observed['port']}.queued" if "port" in observed else _port_with_most_queued(samples)
+    cpus_count = host.cpus_count
+    queue = f"listen.{observed.port}.queued"
     return ServerRecord(
         cpus_count=cpus_count,
         cpu_percent=samples.cpu_percent("unit_cpu.usage", cpus_count),
@@ -263,30 +262,29 @@ def _server_record(
         memory_max_bytes=samples.maximum("memory.rss"),
         processes_max=samples.maximum("unit.processes"),
         threads_max=samples.maximum("unit.threads"),
-        backlog=max(ports) if ports else None,
-        accept_queue_max=samples.maximum(port) if port else None,
-        accept_queue_counted=samples.value_at(port, counted_s) if port else None,
-        accept_queue_before=samples.value_at(port, counted_s - max(SILENCE_LIMIT_S, slow_s)) if port else None,
-        foreign_connections=_foreign(observed.get("peers", {}), hosts),
+        backlog=max((listener.backlog for listener in observed.listeners), default=None),
+        accept_queue_max=samples.maximum(queue),
+        accept_queue_counted=samples.value_at(queue, counted_s),
+        accept_queue_before=samples.value_at(queue, counted_s - max(STALL_LIMIT_S, slow_s)),
+        foreign_connections=_foreign(observed.peers, hosts),
         listen_overflows=samples.increase("tcp.listen_overflows"),
         lasting_listen_overflows=samples.lasting_increase("tcp.listen_overflows"),
         listen_drops=samples.increase("tcp.listen_drops"),
         retransmits=samples.increase("tcp.segments_retransmitted"),
         segments_lost=samples.segments_lost(),
-        argv=tuple(observed["argv"]),
-        unit_state=_state_text(told["state"]),
-        log_errors=tuple(LogError(**found) for found in told.get("log_errors", {}).get("errors", ())),
+        argv=blanked_words(observed.argv),
+        unit_state=_state_text(report.state),
+        log_errors=tuple(LogError(text=blanked(found.text), count=found.count) for found in report.log_errors.errors),
     )
 
 
-def _foreign(peers: Mapping[str, int], hosts: LabHosts) -> dict[str, int]:
+def _foreign(peers: Mapping[str, int], hosts: RunHosts) -> dict[str, int]:
     """Of those connected to the variant, neither the lab's hosts nor the server's own processes. Raises ValueError."""
-    told = {address for host in (hosts.server, *hosts.generators) for address in (host.address, host.load_address)}
-    ours = {_canonical(address) for address in told}
+    own = {_canonical(address) for host in hosts.all for address in (host.address, host.load_address)}
     return {
-        address: int(count)
+        address: count
         for address, count in peers.items()
-        if _canonical(address) not in ours and not ipaddress.ip_address(address).is_loopback
+        if _canonical(address) not in own and not ipaddress.ip_address(address).is_loopback
     }
 
 
@@ -298,10 +296,10 @@ def _canonical(address: str) -> str:
         return address
 
 
-def _server_cpus(samples: HostSamples, host: LabHost) -> dict[str, Any]:
+def _server_cpus(samples: HostSamples, host: RunHost) -> dict[str, Any]:
     """Who used the server's CPUs, and who waited for them."""
     shape = samples.process_cpus()
-    unit_percent = samples.cpu_percent("unit_cpu.usage", _cpus_count(host))
+    unit_percent = samples.cpu_percent("unit_cpu.usage", host.cpus_count)
     return {
         "others_cpu_percent": samples.others_cpu_percent(host.cpus, unit_percent) if host.cpus else None,
         "softirq_cpu_percent": samples.machine_cpu_percent("softirq", host.cpus),
@@ -313,18 +311,3 @@ def _server_cpus(samples: HostSamples, host: LabHost) -> dict[str, Any]:
         "serving_processes_count": shape.serving_count if shape else None,
         "full_processes_count": shape.full_count if shape else None,
     }
-
-
-def _port_with_most_queued(samples: HostSamples) -> str | None:
-    """The accept queue that was longest, for cells of before the variant's port was told with them."""
-    queues = {
-        metric
-        for moment in samples.samples
-        for metric in moment.by_metric
-        if metric.startswith("listen.") and metric.endswith(".queued") and metric != "listen.22.queued"
-    }
-    return max(sorted(queues), key=lambda metric: samples.maximum(metric) or 0, default=None)
-
-
-def _cpus_count(host: LabHost) -> int:
-    return max(1, len(host.cpus))

@@ -26,7 +26,7 @@ _SIZE = struct.Struct("<Q")
 
 
 class CorrectionError(ParseError):
-    """A histogram and the counts beside it do not fit together: wrk's correction cannot be undone."""
+    """A histogram and the counts next to it do not fit together: wrk's correction cannot be undone."""
 
 
 class MiscountError(CorrectionError):
@@ -71,7 +71,7 @@ class Histogram:
 
     @classmethod
     def from_deltas(cls, deltas_us: Sequence[int], counts: Sequence[int]) -> Self:
-        """From values told as differences (the first from 0), as wrk_report.lua writes them. Raises ParseError."""
+        """From values given as differences (the first from 0), as wrk_report.lua writes them. Raises ParseError."""
         try:
             return cls(np.cumsum(np.array(deltas_us, dtype=np.int64)), np.array(counts, dtype=np.int64))
         except (ValueError, TypeError, OverflowError) as error:
@@ -85,7 +85,7 @@ class Histogram:
             size = _SIZE.unpack_from(plain, len(_MAGIC))[0]
             numbers = np.frombuffer(plain, dtype="<i8", offset=len(_MAGIC) + _SIZE.size)
         except (zlib.error, struct.error, ValueError) as error:
-            raise ParseError(f"stored histogram is not whole: {error}") from error
+            raise ParseError(f"stored histogram is not complete: {error}") from error
         if not plain.startswith(_MAGIC) or numbers.size != 2 * size:
             raise ParseError(f"stored histogram begins with {plain[:5]!r} and has {numbers.size} numbers for {size}")
         return cls(np.cumsum(numbers[:size]).astype(np.int64), numbers[size:].astype(np.int64))

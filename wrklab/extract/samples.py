@@ -13,16 +13,17 @@ known, and must not be taken for nothing.
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from collectors import Sample, parse
 from collectors.base import SourceError
 from wrklab.errors import ParseError
+from wrklab.protocol.codec import ProtocolError, decode, parse_json
+from wrklab.protocol.server import SampleLine
 from wrklab.results.records import StoredSample
 
 _WORTH_OF_WINDOW = 0.5
@@ -36,14 +37,12 @@ _PROCESS_CPU = re.compile(r"process\.\d+\.cpu")
 
 @dataclass(frozen=True)
 class HostSample:
-    """All metrics of one moment."""
+    """All metrics of one sampling instant."""
 
     at_s: float
-    #: CPU seconds of the sampler itself until then.
-    cost_s: float
     by_metric: dict[str, Sample]
     #: What could not be read, by collector, as the host said it.
-    errors: dict[str, str]
+    errors: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,9 @@ class HostSamples:
         inside = [value for at_s, value in points if self.start_s <= at_s <= self.end_s]
         return round(max(inside or [value for _, value in points])) if points else None
 
-    def value_at(self, metric: str, moment_s: float) -> int | None:
+    def value_at(self, metric: str, at_most_s: float) -> int | None:
         """The last value that was seen in the window until then (its clock's); None where none was."""
-        inside = [value for at_s, value in self._points(metric) if self.start_s <= at_s <= moment_s]
+        inside = [value for at_s, value in self._points(metric) if self.start_s <= at_s <= at_most_s]
         return round(inside[-1]) if inside else None
 
     def segments_lost(self) -> int | None:
@@ -104,7 +103,7 @@ class HostSamples:
         sent_again, handshakes, duplicates = (
             [value for at_s, value in self._points(metric) if at_s <= self.end_s] for metric in metrics
         )
-        inside_count = sum(self.start_s <= moment.at_s <= self.end_s for moment in self.samples)
+        inside_count = sum(self.start_s <= sample.at_s <= self.end_s for sample in self.samples)
         if len(sent_again) != len(duplicates) or inside_count < 2 or len(sent_again) < 2:  # noqa: PLR2004  a difference needs two
             return None
         counts = [
@@ -115,7 +114,7 @@ class HostSamples:
     def lasting_increase(self, metric: str) -> int | None:
         """Growth of a counter all through the window, bursts left out; None where it was not sampled for that."""
         points = [value for at_s, value in self._points(metric) if at_s <= self.end_s]
-        inside_count = sum(self.start_s <= moment.at_s <= self.end_s for moment in self.samples)
+        inside_count = sum(self.start_s <= sample.at_s <= self.end_s for sample in self.samples)
         if inside_count < 2 or len(points) < 2:  # noqa: PLR2004  a difference needs two
             return None
         return _lasting(points, inside_count)
@@ -152,16 +151,9 @@ class HostSamples:
 
     def process_cpus(self) -> ProcessCpus | None:
         """The CPU of the unit's processes that lived through the window; None where none was sampled so."""
-        metrics = {metric for moment in self.samples for metric in moment.by_metric if _PROCESS_CPU.fullmatch(metric)}
+        metrics = {metric for sample in self.samples for metric in sample.by_metric if _PROCESS_CPU.fullmatch(metric)}
         percents = [100 * rate for metric in metrics if (rate := self._rate_inside(metric)) is not None]
         return _process_cpus(percents)
-
-    def sampler_cpu_percent(self) -> float | None:
-        """The sampler's own cost, percent of one CPU, from its first sample to its last."""
-        if len(self.samples) < 2:  # noqa: PLR2004  a difference needs two
-            return None
-        first, last = self.samples[0], self.samples[-1]
-        return 100 * (last.cost_s - first.cost_s) / (last.at_s - first.at_s)
 
     @property
     def window_s(self) -> float:
@@ -177,7 +169,7 @@ class HostSamples:
 
     def reach_both_edges(self, interval_s: float) -> bool:
         """Whether the samples, wanted at this interval, reach from the window's start to its end, or nearly so."""
-        return self._is_near_both_edges([moment.at_s for moment in self.samples], interval_s)
+        return self._is_near_both_edges([sample.at_s for sample in self.samples], interval_s)
 
     def errors(self) -> dict[str, str]:
         """What could not be read, by collector; the last that was said of each."""
@@ -186,9 +178,9 @@ class HostSamples:
     def stored(self, host: str) -> list[StoredSample]:
         """Every metric of every sample, for the store."""
         return [
-            StoredSample(host, sample.metric, sample.unit, moment.at_s, sample.value)
-            for moment in self.samples
-            for sample in moment.by_metric.values()
+            StoredSample(host, sample.metric, sample.unit, each.at_s, sample.value)
+            for each in self.samples
+            for sample in each.by_metric.values()
         ]
 
     def _points_to_both_edges(self, metric: str) -> list[tuple[float, float]]:
@@ -196,19 +188,19 @@ class HostSamples:
         points = self._points(metric)
         return points if self._is_near_both_edges([at_s for at_s, _ in points], 0.0) else []
 
-    def _is_near_both_edges(self, moments_s: Sequence[float], interval_s: float) -> bool:
-        if not moments_s:
+    def _is_near_both_edges(self, times_s: Sequence[float], interval_s: float) -> bool:
+        if not times_s:
             return False
         slack_s = _EDGE_INTERVALS * max(interval_s, self._usual_interval_s())
-        return moments_s[0] <= self.start_s + slack_s and moments_s[-1] >= self.end_s - slack_s
+        return times_s[0] <= self.start_s + slack_s and times_s[-1] >= self.end_s - slack_s
 
     def _usual_interval_s(self) -> float:
-        """As it was: longer than asked for where the sampler waited for a CPU. 0 where there is none."""
+        """As it was: longer than requested where the sampler waited for a CPU. 0 where there is none."""
         gaps = [after.at_s - before.at_s for before, after in pairwise(self.samples)]
         return statistics.median(gaps) if gaps else 0.0
 
     def _points(self, metric: str) -> list[tuple[float, float]]:
-        return [(moment.at_s, moment.by_metric[metric].value) for moment in self.samples if metric in moment.by_metric]
+        return [(sample.at_s, sample.by_metric[metric].value) for sample in self.samples if metric in sample.by_metric]
 
 
 def _lasting(counts: Sequence[float], inside_count: int) -> int:
@@ -246,29 +238,24 @@ def read_samples(lines: Iterable[str], start_s: float, end_s: float) -> HostSamp
     samples: list[HostSample] = []
     for number, text in enumerate(texts, 1):
         try:
-            samples.append(_sample(text))
-        except ValueError as error:
+            value = parse_json(text)
+        except ProtocolError as error:
             if number == len(texts):
                 break
-            raise ParseError(f"samples, line {number}: {error}; it begins {text[:60]!r}") from error
-        except ParseError as error:
+            raise ParseError(f"samples, line {number}: {error}") from error
+        try:
+            samples.append(_sample(decode(SampleLine, value)))
+        except (ProtocolError, SourceError) as error:
             raise ParseError(f"samples, line {number}: {error}") from error
     return HostSamples(tuple(sorted(samples, key=lambda sample: sample.at_s)), start_s, end_s)
 
 
-def _sample(text: str) -> HostSample:
-    found = json.loads(text)
-    try:
-        at_s, cost_s, raw = float(found["at"]), float(found["cost_s"]), dict(found["raw"])
-        return HostSample(at_s, cost_s, parse(raw), dict(found.get("errors", {})))
-    except SourceError as error:
-        raise ParseError(str(error)) from error
-    except (KeyError, TypeError) as error:
-        raise ParseError(f"not a line of the sampler ({error!r}): {text[:60]!r}") from error
+def _sample(line: SampleLine) -> HostSample:
+    return HostSample(line.at, parse(line.raw), line.errors)
 
 
 def _interpolated(points: Sequence[tuple[float, float]], at_s: float) -> float:
-    """A counter's value at a moment from the first of its points to the last."""
+    """A counter's value at a time from the first of its points to the last."""
     (low_s, low) = [point for point in points if point[0] <= at_s][-1]
     (high_s, high) = next(point for point in points if point[0] >= at_s)
     return low if high_s == low_s else low + (high - low) * (at_s - low_s) / (high_s - low_s)

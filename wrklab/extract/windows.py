@@ -1,44 +1,44 @@
-"""What the generators told of one cell's window: each on its own, and all of them as one load."""
+"""The window of one cell on its generators: each on its own, and all of them as one load."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from wrklab.errors import ParseError
 from wrklab.extract.samples import HostSamples, read_samples
-from wrklab.extract.waits import Waits, read_waits, slow_answer_s
-from wrklab.extract.wrk_report import Latencies, WrkReport, add_errors, add_latencies, latency_of, parse_wrk_report
-from wrklab.hosts.clocks import Clock
-from wrklab.hosts.inventory import LabHost, LabHosts
+from wrklab.extract.stalls import Stalls, read_stalls, slow_answer_s
+from wrklab.extract.wrk_report import Latencies, ProcessReport, add_errors, add_latencies, latency_of, read_wrk_report
+from wrklab.protocol.load import AnswerKind, LoadResult, WrkResult
+from wrklab.results.raw import Clock, RunHost, RunHosts
 from wrklab.results.records import GeneratorRecord, WarmupRecord
 
 
 @dataclass(frozen=True)
 class GeneratorWindow:
-    """One generator's window. Moments are by its own clock."""
+    """One generator's window. Times are by its own clock."""
 
-    host: LabHost
+    host: RunHost
     clock: Clock
-    reports: tuple[WrkReport, ...]
+    reports: tuple[ProcessReport, ...]
     mark_s: float
-    #: From the first wrk's start to the last one's end, as they told.
+    #: From the first wrk's start to the last one's end, as they reported.
     start_s: float
     end_s: float
     connections_open: int
     #: CPU seconds of wrk's processes.
     cpu_s: float
-    #: What the GET after the window found, or empty when it was right.
+    #: What came of the GET after the window; `wrong_after` says what it found, and is empty when it was right.
+    answer_after: AnswerKind
     wrong_after: str
     samples: HostSamples
-    waits: Waits
+    stalls: Stalls
     #: What the GET that found the idle server ready took.
-    first_answer_s: float | None = None
+    first_answer_s: float
     #: None: this generator had none.
-    warmup: WarmupRecord | None = None
+    warmup: WarmupRecord | None
 
     @cached_property
     def latencies(self) -> Latencies:
@@ -92,12 +92,12 @@ class GeneratorWindow:
 
 @dataclass(frozen=True)
 class CellWindow:
-    """The windows of all generators. Moments are by the controller's clock."""
+    """The windows of all generators. Times are by the controller's clock."""
 
     generators: tuple[GeneratorWindow, ...]
 
     def __post_init__(self) -> None:
-        """Raises ParseError where there is no moment at which all generators were at work."""
+        """Raises ParseError where there is no time at which all generators were at work."""
         if self.end_s <= self.start_s:
             windows = [
                 f"{each.host.name} {each.clock.on_controller(each.start_s):.3f} to "
@@ -105,7 +105,7 @@ class CellWindow:
                 for each in self.generators
             ]
             raise ParseError(
-                f"the generators' windows have no moment in common (controller's clock, s): {', '.join(windows)}"
+                f"the generators' windows have no time in common (controller's clock, s): {', '.join(windows)}"
             )
 
     @property
@@ -119,7 +119,7 @@ class CellWindow:
         return min(each.clock.on_controller(each.end_s) for each in self.generators)
 
     @property
-    def reports(self) -> tuple[WrkReport, ...]:
+    def reports(self) -> tuple[ProcessReport, ...]:
         """wrk's processes on all generators."""
         return tuple(report for each in self.generators for report in each.reports)
 
@@ -144,9 +144,9 @@ class CellWindow:
         return sum(each.connections_open for each in self.generators)
 
     @property
-    def first_answer_s(self) -> float | None:
+    def first_answer_s(self) -> float:
         """The quickest generator's."""
-        return min((each.first_answer_s for each in self.generators if each.first_answer_s is not None), default=None)
+        return min(each.first_answer_s for each in self.generators)
 
     @property
     def warmup(self) -> WarmupRecord | None:
@@ -166,19 +166,20 @@ class CellWindow:
             found |= {f"observed@{each.host.name}": each.latencies.observed for each in self.generators}
         return {kind: histogram.to_bytes() for kind, histogram in found.items()}
 
-    def records(self, hosts: LabHosts) -> tuple[GeneratorRecord, ...]:
+    def records(self, hosts: RunHosts) -> tuple[GeneratorRecord, ...]:
         """Each generator's record."""
         return tuple(self._record(each, hosts) for each in self.generators)
 
-    def _record(self, each: GeneratorWindow, hosts: LabHosts) -> GeneratorRecord:
-        cpus_count = max(1, len(each.host.cpus))
-        names = {host.name for host in hosts.sharing_cpus_with(each.host)}
+    def _record(self, each: GeneratorWindow, hosts: RunHosts) -> GeneratorRecord:
+        cpus_count = each.host.cpus_count
+        names = {host.name for host in hosts.sharing_cpus_with(each.host.name)}
         sharing = [other for other in self.generators if other.host.name in names]
         of_all = each.wrk_cpu_percent_of_one + sum(other.wrk_cpu_percent_of_one for other in sharing)
         latency = latency_of(each.latencies.observed)
         return GeneratorRecord(
             host=each.host.name,
             wrk_processes=len(each.reports),
+            wrk_threads=sum(report.threads for report in each.reports),
             requests=each.requests,
             requests_per_s=each.requests_per_s,
             connections_asked=each.connections_asked,
@@ -190,47 +191,45 @@ class CellWindow:
             host_cpu_percent=each.samples.cpu_percent("node_cpu.usage", cpus_count),
             errors=add_errors(each.reports),
             latency=latency,
-            **each.waits.figures(each.slow_answer_s),
+            **each.stalls.figures(each.slow_answer_s),
             **_cpus(each, of_all - each.wrk_cpu_percent_of_one),
             answers_checked=each.answers_checked,
             start_skew_s=each.start_skew_s,
             clock_ahead_s=each.clock.ahead_s,
             clock_uncertainty_s=each.clock.uncertainty_s,
             verify_after=each.wrong_after,
+            verify_after_kind=each.answer_after,
             segments_lost=each.samples.segments_lost(),
         )
 
 
-def read_window(load: Mapping[str, Any], host: LabHost, clock: Clock) -> GeneratorWindow:
-    """One generator's window from what load_cell.py wrote. Raises ParseError where that is not whole."""
-    try:
-        reports = tuple(parse_wrk_report(wrk["report"], _connections(wrk["argv"])) for wrk in load["wrk"])
-        mark_s, start_s, end_s = (float(load["window"][key]) for key in ("mark", "start", "end"))
-        cpu_s = sum(float(wrk["cpu_s"]) for wrk in load["wrk"])
-        verified = load["verify_after"]
-        wrong_after = "" if verified["ok"] else str(verified["found"])
-        connections_open = _open_connections(load["open_connections"])
-        first_answer_s, warmup = _first_answer_s(load), _warmup(load)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ParseError(f"{host.name}: the generator's result has no whole window: {error!r}") from error
-    if not reports:
+def read_window(load: LoadResult, host: RunHost, clock: Clock) -> GeneratorWindow:
+    """One generator's window from its result. Raises ParseError where that lacks a part."""
+    times, verified, ready = load.window, load.verify_after, load.ready
+    if times is None or verified is None or ready is None:
+        missing = [name for name in ("ready", "window", "verify_after") if getattr(load, name) is None]
+        raise ParseError(f"{host.name}: the generator's result has no complete window: {', '.join(missing)} is missing")
+    if not load.wrk:
         raise ParseError(f"{host.name}: the generator's result has no wrk process")
-    samples = read_samples(load.get("samples", []), start_s, end_s)
-    return GeneratorWindow(
-        host,
-        clock,
-        reports,
-        mark_s,
-        start_s,
-        end_s,
-        connections_open,
-        cpu_s,
-        wrong_after,
-        samples,
-        read_waits(load),
-        first_answer_s,
-        warmup,
-    )
+    try:
+        return GeneratorWindow(
+            host=host,
+            clock=clock,
+            reports=tuple(_report(wrk) for wrk in load.wrk),
+            mark_s=times.mark_at_s,
+            start_s=times.start_at_s,
+            end_s=times.end_at_s,
+            stalls=read_stalls(load),
+            connections_open=_open_connections(load),
+            cpu_s=sum(wrk.cpu_s for wrk in load.wrk),
+            answer_after=verified.kind,
+            wrong_after="" if verified.kind is AnswerKind.RIGHT else verified.found or verified.kind,
+            samples=read_samples(load.samples, times.start_at_s, times.end_at_s),
+            first_answer_s=ready.first_answer_s,
+            warmup=_warmup(load.warmup),
+        )
+    except ParseError as error:
+        raise ParseError(f"{host.name}: {error}") from error
 
 
 def _cpus(each: GeneratorWindow, sharing_percent_of_one: float) -> dict[str, float | None]:
@@ -248,17 +247,18 @@ def _cpus(each: GeneratorWindow, sharing_percent_of_one: float) -> dict[str, flo
     }
 
 
-def _first_answer_s(load: Mapping[str, Any]) -> float | None:
-    ready = load.get("ready")
-    return float(ready["first_answer_s"]) if ready else None
-
-
-def _warmup(load: Mapping[str, Any]) -> WarmupRecord | None:
+def _report(wrk: WrkResult) -> ProcessReport:
     """Raises ParseError."""
-    told = load.get("warmup")
-    if not told:
+    if wrk.report is None:
+        raise ParseError(f"a wrk process left no report: {wrk.report_problem}")
+    return read_wrk_report(wrk.report, _connections(wrk.argv))
+
+
+def _warmup(wrk: WrkResult | None) -> WarmupRecord | None:
+    """Raises ParseError."""
+    if wrk is None:
         return None
-    report = parse_wrk_report(told["report"], _connections(told["argv"]))
+    report = _report(wrk)
     return WarmupRecord(
         requests=report.requests,
         bytes_read=report.bytes_read,
@@ -275,9 +275,6 @@ def _connections(argv: Sequence[str]) -> int:
     return int(found)
 
 
-def _open_connections(counted: Sequence[Mapping[str, Any]]) -> int:
-    """Established connections to the target: the median of the counts within the window. Raises ParseError."""
-    counts = [int(found.get("ESTABLISHED", 0)) for found in counted]
-    if not counts:
-        raise ParseError("connections were not counted within the window")
-    return round(statistics.median(counts))
+def _open_connections(load: LoadResult) -> int:
+    """Established connections to the target: the median of the counts within the window."""
+    return round(statistics.median(found.states.get("ESTABLISHED", 0) for found in load.open_connections))

@@ -1,20 +1,19 @@
-"""What one wrk process told through wrk_report.lua, checked, and as the records hold it."""
+"""What one wrk process reported through wrk_report.lua, checked, and as the records hold it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from wrklab.errors import ParseError
 from wrklab.extract.histogram import CorrectionError, Histogram, MiscountError, undo_wrk_correction
+from wrklab.protocol.codec import encode
+from wrklab.protocol.load import WrkReport
 from wrklab.results.records import Errors, Latency
-
-_ERROR_KINDS = ("connect", "read", "write", "status", "timeout", "body")
 
 
 @dataclass(frozen=True)
-class WrkReport:
+class ProcessReport:
     """One wrk process's run. `corrected` is its histogram as done() sees it, after wrk's correction."""
 
     duration_us: int
@@ -25,11 +24,7 @@ class WrkReport:
     connections: int
     errors: Errors
     corrected: Histogram
-    #: wrk's own percentiles by their name in the JSON (p50_us, ...); None where it timed no answer.
-    printed_us: Mapping[str, float] | None
     bodies_checked: bool
-    #: Bodies with bytes of a cut-off answer in front, which are wrk's doing, not the server's.
-    bodies_stale: int
 
     @property
     def duration_s(self) -> float:
@@ -53,35 +48,31 @@ class Latencies:
 
     observed: Histogram
     corrected: Histogram
-    #: Why the correction could not be undone (`observed` is as wrk told it then), or empty.
+    #: Why the correction could not be undone (then `observed` is as wrk reported it), or empty.
     correction_note: str
     #: It could not because there are not as many samples as answers.
     is_miscounted: bool = False
 
 
-def parse_wrk_report(value: object, connections: int) -> WrkReport:
-    """The JSON value that done() wrote in a process with this `-c`. Raises ParseError saying what is wrong with it."""
-    report = _mapping(value, "wrk's report")
-    errors = _mapping(report.get("errors"), "errors")
-    coded = _mapping(report.get("histogram"), "histogram")
-    corrected = Histogram.from_deltas(_list(coded, "values"), _list(coded, "counts"))
-    printed = _printed(_mapping(report.get("latency"), "latency"), corrected)
-    return WrkReport(
-        duration_us=_count(report, "duration_us"),
-        requests=_count(report, "requests"),
-        bytes_read=_count(report, "bytes"),
-        threads=_count(report, "threads"),
+def read_wrk_report(report: WrkReport, connections: int) -> ProcessReport:
+    """From what done() wrote in a process with this `-c`. Raises ParseError where its parts do not fit together."""
+    corrected = Histogram.from_deltas(report.histogram.values, report.histogram.counts)
+    if report.latency.count != corrected.count:
+        raise ParseError(f"wrk's report: latency.count is {report.latency.count}, the histogram has {corrected.count}")
+    return ProcessReport(
+        duration_us=report.duration_us,
+        requests=report.requests,
+        bytes_read=report.bytes,
+        threads=report.threads,
         connections=connections,
-        errors=Errors(**{kind: _count(errors, kind) for kind in _ERROR_KINDS}),
+        errors=Errors(**encode(report.errors)),
         corrected=corrected,
-        printed_us=printed,
-        bodies_checked=report.get("bodies_checked") is True,
-        bodies_stale=_count(report, "bodies_stale"),
+        bodies_checked=report.bodies_checked,
     )
 
 
-def add_latencies(reports: Sequence[WrkReport]) -> Latencies:
-    """All processes' histograms, observed and as wrk told them. One that cannot be undone leaves all as told."""
+def add_latencies(reports: Sequence[ProcessReport]) -> Latencies:
+    """All processes' histograms, observed and as wrk reported them. If one cannot be undone, none is."""
     corrected = _sum([report.corrected for report in reports])
     try:
         return Latencies(_sum([report.observed() for report in reports]), corrected, "")
@@ -89,7 +80,7 @@ def add_latencies(reports: Sequence[WrkReport]) -> Latencies:
         return Latencies(corrected, corrected, str(error), isinstance(error, MiscountError))
 
 
-def add_errors(reports: Iterable[WrkReport]) -> Errors:
+def add_errors(reports: Iterable[ProcessReport]) -> Errors:
     """All processes' errors by kind."""
     return Errors.sum_of(report.errors for report in reports)
 
@@ -123,36 +114,3 @@ def _sum(histograms: list[Histogram]) -> Histogram:
     for histogram in histograms:
         total = total.add(histogram)
     return total
-
-
-def _printed(latency: Mapping[str, Any], corrected: Histogram) -> Mapping[str, float] | None:
-    if _count(latency, "count") != corrected.count:
-        raise ParseError(f"wrk's report: latency.count is {latency['count']}, the histogram has {corrected.count}")
-    if corrected.count == 0:
-        return None
-    found: dict[str, float] = {}
-    for name, number in latency.items():
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            raise ParseError(f"wrk's report: latency.{name} is {number!r}; a number was expected")
-        found[name] = float(number)
-    return found
-
-
-def _mapping(value: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ParseError(f"{where} is {type(value).__name__}; an object was expected")
-    return value
-
-
-def _list(values: Mapping[str, Any], key: str) -> list[int]:
-    found = values.get(key)
-    if not isinstance(found, list):
-        raise ParseError(f"wrk's report: histogram.{key} is {type(found).__name__}; a list was expected")
-    return found
-
-
-def _count(values: Mapping[str, Any], key: str) -> int:
-    found = values.get(key)
-    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
-        raise ParseError(f"wrk's report: {key} is {found!r}; a whole number was expected")
-    return found

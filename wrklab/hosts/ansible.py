@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import re
-import subprocess
+import stat
 import sys
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wrklab.errors import ProvisionError, UnknownNameError
+from wrklab.hosts.tied import run_tied
 from wrklab.paths import CACHE_DIR, INVENTORY_DIR, PLAYBOOKS_DIR, PROJECT_DIR
 
 _TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(?P<name>.+?)\] \**$")
 _RECAP = re.compile(
     r"^(?P<host>\S+)\s+: ok=(?P<ok>\d+)\s+changed=(?P<changed>\d+)\s+unreachable=(?P<unreachable>\d+)\s"
 )
-_TAIL_LINES = 25
+#: All packages and builds, on an emulated machine behind a slow network.
+PLAYBOOK_LIMIT_S = 7200.0
+#: Every process that a playbook starts on a host has it in its environment: Debian's sshd accepts LC_*, and sudo keeps
+#: it. What is left of a playbook there is found by it (node/playbook_leftovers.py).
+PLAYBOOK_MARK = "LC_WRKLAB"
+#: Tells playbooks which lease on the hosts is this controller's.
+LEASE_TOKEN_VARIABLE = "WRKLAB_LEASE_TOKEN"  # noqa: S105  its name
+#: Of Ansible's settings in the environment, those that decide nothing about hosts: where it keeps its files, how much
+#: it prints, and where it finds passwords.
+_ANSIBLE_KEPT = frozenset(
+    {
+        "ANSIBLE_BECOME_PASSWORD_FILE",
+        "ANSIBLE_HOME",
+        "ANSIBLE_LOCAL_TEMP",
+        "ANSIBLE_VAULT_IDENTITY_LIST",
+        "ANSIBLE_VAULT_PASSWORD_FILE",
+        "ANSIBLE_VERBOSITY",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -55,66 +74,76 @@ def run_playbook(
     lab: str,
     extra_vars: Mapping[str, object] | None = None,
     on_task: Callable[[str], None] | None = None,
+    lease_token: str = "",
 ) -> PlaybookResult:
-    """Run playbooks/NAME.yml on a lab; `on_task` hears each task's name. Raises ProvisionError with the log's tail."""
+    """Run playbooks/NAME.yml on a lab; `on_task` is called with each task's name.
+
+    `lease_token` shows the playbooks that the hosts' lease is this controller's. The playbook ends before anything is
+    raised here. Raises ProvisionError with the log's tail.
+    """
     command = [_program(), "-i", str(inventory_path(lab)), str(PLAYBOOKS_DIR / f"{name}.yml")]
     if extra_vars:
         command += ["--extra-vars", json.dumps(extra_vars)]
-    CACHE_DIR.mkdir(exist_ok=True)
     log_path = CACHE_DIR / f"ansible_{name}.log"
-    started = time.monotonic()
-    with (
-        log_path.open("w", encoding="utf-8") as log,
-        subprocess.Popen(
-            command,
-            cwd=PROJECT_DIR,
-            env=tool_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process,
-    ):
-        assert process.stdout is not None
-        tail, changed = _follow(process.stdout, log.write, on_task)
-    took_s = time.monotonic() - started
-    if process.returncode != 0:
-        raise ProvisionError(
-            f"playbooks/{name}.yml failed on lab {lab} (exit {process.returncode}). Its last lines:\n"
-            + "\n".join(f"  {line}" for line in tail)
-            + f"\nThe whole log: {log_path}. Mend the cause and run the same command again; what is done stays done."
-        )
-    return PlaybookResult(playbook=name, changed=changed, took_s=took_s, log_path=log_path)
-
-
-def _follow(
-    lines: Iterable[str], write: Callable[[str], object], on_task: Callable[[str], None] | None
-) -> tuple[list[str], dict[str, int]]:
-    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    environment = tool_environment() | {LEASE_TOKEN_VARIABLE: lease_token}
     changed: dict[str, int] = {}
-    for line in lines:
-        write(line)
-        text = line.rstrip()
-        if text:
-            tail.append(text)
-        if on_task and (task := _TASK.match(text)):
+
+    def hear(line: str) -> None:
+        if on_task and (task := _TASK.match(line)):
             on_task(task["name"])
-        if recap := _RECAP.match(text):
+        if recap := _RECAP.match(line):
             changed[recap["host"]] = int(recap["changed"])
-    return list(tail), changed
+
+    ended = run_tied(command, environment, log_path, PLAYBOOK_LIMIT_S, hear)
+    if ended.exit_code != 0:
+        how = f"no end within {PLAYBOOK_LIMIT_S / 60:g} minutes" if ended.was_too_long else f"exit {ended.exit_code}"
+        raise ProvisionError(
+            f"playbooks/{name}.yml failed on lab {lab} ({how}). Its last lines:\n{ended.shown_tail}\n"
+            f"The complete log: {log_path}. Fix the cause and run the command again; finished work is kept."
+        )
+    return PlaybookResult(playbook=name, changed=changed, took_s=ended.took_s, log_path=log_path)
 
 
 def _program() -> str:
-    beside = Path(sys.executable).parent / "ansible-playbook"
-    return str(beside) if beside.exists() else "ansible-playbook"
+    own = Path(sys.executable).parent / "ansible-playbook"
+    return str(own) if own.exists() else "ansible-playbook"
 
 
 def tool_environment() -> dict[str, str]:
+    """The environment of Ansible and Vagrant: of the user's own without what changes how hosts are reached.
+
+    ANSIBLE_HOST_KEY_CHECKING=False, say, would count for more than ansible.cfg.
+    """
+    own = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_") or key in _ANSIBLE_KEPT}
     # Ansible refuses to start under a locale that is not UTF-8; a bare Debian has none but C.UTF-8.
-    return os.environ | {
+    return own | {
         "ANSIBLE_CONFIG": str(PROJECT_DIR / "ansible.cfg"),
+        "ANSIBLE_SSH_ARGS": f"{_ssh_args()} -o SetEnv={PLAYBOOK_MARK}=1",
+        "ANSIBLE_HOME": _ansible_home(),
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_FORCE_COLOR": "0",
         "LC_ALL": "C.UTF-8",
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
     }
+
+
+def _ssh_args() -> str:
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(PROJECT_DIR / "ansible.cfg", encoding="utf-8")
+    return settings["ssh_connection"]["ssh_args"]
+
+
+def _ansible_home() -> str:
+    """Where Ansible keeps its own files: below the home where that can be written, else in a folder of this user."""
+    home = Path(os.environ.get("ANSIBLE_HOME") or "~/.ansible").expanduser()
+    if os.access(home if home.exists() else home.parent, os.W_OK):
+        return str(home)
+    place = Path(tempfile.gettempdir()) / f"wrklab-{os.geteuid()}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise ProvisionError(
+            f"{place}: a folder that is user {os.geteuid()}'s alone is expected there, as {home} cannot be written. "
+            "Remove it, or set ANSIBLE_HOME to a folder for Ansible's own files"
+        )
+    return str(place / "ansible")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -62,6 +63,8 @@ class ContainerLabStatus:
     cpus_shared: bool
     created_at: float | None
     request: Mapping[str, Any]
+    #: Of this machine, for whoever made the lab.
+    usable_cpus: tuple[int, ...]
 
     @property
     def up(self) -> bool:
@@ -90,10 +93,17 @@ def status() -> ContainerLabStatus:
         with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
             nodes = tuple(pool.map(lambda item: _node_status(*item), hosts.items()))
         return ContainerLabStatus(
-            content["network"], nodes, content["cpus_shared"], content["created_at"], content["request"]
+            content["network"],
+            nodes,
+            content["cpus_shared"],
+            content["created_at"],
+            content["request"],
+            tuple(content["usable_cpus"]),
         )
     except FileNotFoundError:
-        return ContainerLabStatus(f"{wanted_network()}.0/24", (), cpus_shared=False, created_at=None, request={})
+        return ContainerLabStatus(
+            f"{wanted_network()}.0/24", (), cpus_shared=False, created_at=None, request={}, usable_cpus=()
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabError(
             f"{LAB_FILE}: cannot be read as lab_up writes it ({error!r}); run lab.down, then lab.up"
@@ -132,12 +142,36 @@ def greets(address: str, port: int = _SSH_PORT, limit_s: float = _GREETING_LIMIT
         return False
 
 
+def require_root() -> None:
+    """Raises LabError unless this user is root, or becomes root without a password, as Ansible will."""
+    if problem := root_problem():
+        raise LabError(f"lab {LAB}: making nodes on this machine needs root: {problem}")
+
+
+def root_problem() -> str:
+    """Why root rights cannot be had here, and what to do; empty where they can."""
+    if os.geteuid() == 0:
+        return ""
+    if shutil.which("sudo") is None:
+        return "this user is not root, and there is no sudo. Run the command as root, or: apt-get install sudo"
+    try:
+        done = subprocess.run(
+            ["sudo", "-n", "true"], capture_output=True, text=True, timeout=_LISTING_LIMIT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"sudo did not answer ({error}). Run the command as root"
+    if done.returncode == 0:
+        return ""
+    said = " ".join((done.stderr or done.stdout).split())[:200]
+    return f"sudo wants more than this user has ({said}). Run the command as root, or `sudo -v` before it"
+
+
 def up(
     loadgens: int | None = None,
     overrides: Mapping[str, object] | None = None,
     on_task: Callable[[str], None] | None = None,
 ) -> LabChange:
-    """Bring the lab up, or repair it; without Ansible when all is up as asked.
+    """Bring the lab up, or repair it; without Ansible when all is up as requested.
 
     Without `loadgens` a lab that is there keeps its generators and CPUs, and a new one takes the role's variables.
     `overrides` are variables of the role `container_lab` (`container_lab_server_cpus`, `container_lab_apt_proxy`, …).
@@ -146,22 +180,38 @@ def up(
         ProvisionError: the playbook failed; the text has its last lines.
     """
     started = time.monotonic()
-    try:
-        found = status()
-    except LabError:
-        found = None
-    if not overrides and found is not None and _is_up_as_asked(found, loadgens):
+    if not overrides and is_up_as_wanted(loadgens):
         return LabChange(changed=False, took_s=time.monotonic() - started)
+    found = _status_if_readable()
     shape = _shape(found.request if found else {}) if loadgens is None else {"container_lab_loadgens": loadgens}
     return _run("lab_up", shape | dict(overrides or {}), on_task, started)
 
 
-def _is_up_as_asked(found: ContainerLabStatus, loadgens: int | None) -> bool:
-    asked: dict[str, object] = {"network": wanted_network()}
+def is_up_as_wanted(loadgens: int | None = None) -> bool:
+    """Whether `up` has nothing to do."""
+    found = _status_if_readable()
+    return found is not None and _is_up_as_wanted(found, loadgens)
+
+
+def _status_if_readable() -> ContainerLabStatus | None:
+    try:
+        return status()
+    except LabError:
+        return None
+
+
+def _is_up_as_wanted(found: ContainerLabStatus, loadgens: int | None) -> bool:
+    wanted: dict[str, object] = {"network": wanted_network()}
     if loadgens is not None:
-        asked |= {"loadgens": loadgens, "server_cpus": [], "loadgen_cpus": []}
-    is_as_asked = all(found.request.get(key) == value for key, value in asked.items())
-    return is_as_asked and found.up and _network_is_whole(found)
+        wanted |= {"loadgens": loadgens, "server_cpus": [], "loadgen_cpus": []}
+    is_as_wanted = all(found.request.get(key) == value for key, value in wanted.items())
+    return is_as_wanted and found.up and _network_is_complete(found) and not _are_more_cpus_there(found)
+
+
+def _are_more_cpus_there(found: ContainerLabStatus) -> bool:
+    """Whether this machine gives more CPUs than when the lab was made, and nobody has said which to take."""
+    is_chosen = found.request.get("server_cpus") or found.request.get("loadgen_cpus")
+    return not is_chosen and os.sched_getaffinity(0) > set(found.usable_cpus)
 
 
 def _shape(request: Mapping[str, Any]) -> dict[str, object]:
@@ -170,7 +220,7 @@ def _shape(request: Mapping[str, Any]) -> dict[str, object]:
     return {f"container_lab_{key}": request[key] for key in keys if request.get(key)}
 
 
-def _network_is_whole(found: ContainerLabStatus) -> bool:
+def _network_is_complete(found: ContainerLabStatus) -> bool:
     """Whether every node hangs on the bridge, this machine forwards, and the nft table is about the lab's network.
 
     A reloaded firewall takes the table away, and nodes answer on as before. What cannot be told is not whole.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import getpass
 import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -16,6 +14,8 @@ from typing import Any
 
 from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.paths import PROJECT_DIR, SCRIPTS_DIR
+from wrklab.protocol.codec import decode_json, to_word
+from wrklab.protocol.host import HostStateReport, HostStateSpec
 
 _LOCAL_LIMIT_S = 20.0
 
@@ -98,16 +98,16 @@ def _git(project: Path, *words: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def local_state(look_s: float) -> dict[str, Any] | None:
-    """What goes on on this machine, as node/host_state.py gives it of a host; None where it cannot be told.
+def local_state(look_s: float) -> HostStateReport | None:
+    """What goes on on this machine; None where it cannot be found out.
 
-    A lab's containers do not see the processes beside them; this machine does.
+    A lab's containers do not see the processes next to them; this machine does.
     """
-    spec = base64.b64encode(json.dumps({"look_s": look_s, "paths": []}).encode()).decode()
+    spec = to_word(HostStateSpec(look_s=look_s, paths=()))
     command = [sys.executable, "-I", "-S", str(SCRIPTS_DIR / "host_state.py"), spec]
     limit_s = look_s + _LOCAL_LIMIT_S
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=True)
-        return dict(json.loads(done.stdout))
+        return decode_json(HostStateReport, done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None

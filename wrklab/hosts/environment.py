@@ -7,10 +7,12 @@ from typing import Any
 
 from wrklab.catalogue.stack import Variant
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import Clock, clock_of
+from wrklab.hosts.clocks import clock_of
 from wrklab.hosts.controller import controller_environment
 from wrklab.hosts.preflight import Readiness
 from wrklab.hosts.session import Session
+from wrklab.protocol.blanking import blanked
+from wrklab.results.raw import Clock
 from wrklab.results.records import MOMENT, HostEnvironment, RunEnvironment, UnitFile
 
 
@@ -54,4 +56,7 @@ def _units(session: Session, variants: Sequence[Variant]) -> dict[str, tuple[Uni
     """Each variant's unit as it stands on the server, drop-ins included."""
     units = {variant.name: variant.unit for variant in variants}
     found = node_calls.unit_files(session.server, sorted(set(units.values())))
-    return {name: tuple(found.get(unit, [])) for name, unit in sorted(units.items())}
+    return {
+        name: tuple(file.model_copy(update={"text": blanked(file.text)}) for file in found.get(unit, []))
+        for name, unit in sorted(units.items())
+    }

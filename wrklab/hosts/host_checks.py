@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from wrklab.errors import HostError, ParseError
 from wrklab.hosts.node_calls import carried
-from wrklab.hosts.remote import CommandResult, RemoteHost, failure_text
+from wrklab.hosts.remote import CommandResult, RemoteHost, answered_object, failure_text
 
 DISTRIBUTION = "debian 12"
 INIT = "systemd"
@@ -76,6 +76,11 @@ class LinkLook:
     connect_s: float
 
 
+_HOST_LOOK = TypeAdapter(HostLook)
+#: Of bytes, seconds and ports.
+_NUMBER_MAX = 1e18
+
+
 def read_system(host: RemoteHost) -> System:
     """What a host runs, asked as root. Raises HostError, also where its user may not become root."""
     result = host.run(["sh", "-c", _SYSTEM_SCRIPT], limit_s=_LOOK_LIMIT_S, check=False)
@@ -111,11 +116,16 @@ def require_usable(host: RemoteHost) -> None:
 def look_at_host(host: RemoteHost, peer_load_addresses: Sequence[str], ports: Sequence[int] = ()) -> HostLook:
     """CPUs, room, addresses and ports of a host with python3. Raises HostError, ParseError."""
     words = [host.host.load_address, ",".join(peer_load_addresses), ",".join(map(str, ports))]
-    found = _object(host, "host_look.py", host.run(carried("host_look.py", *words), limit_s=_LOOK_LIMIT_S).stdout)
+    answer = host.run(carried("host_look.py", *words), limit_s=_LOOK_LIMIT_S).stdout
+    found = answered_object(host.name, "host_look.py", answer)
     try:
-        return HostLook(**(found | {name: tuple(found[name]) for name in ("cpus", "ports_taken")}))
-    except (KeyError, TypeError) as error:
-        raise ParseError(f"{host.name}: host_look.py's answer is not whole: {error!r}") from error
+        return _HOST_LOOK.validate_python(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ParseError(
+            f"{host.name}: host_look.py: {where}: {first['msg']}; it is {str(first['input'])[:100]!r}"
+        ) from error
 
 
 def look_at_link(
@@ -135,20 +145,23 @@ def look_at_link(
     limit_s = lasting_s + _LINK_SLACK_S
     listening = ["serve", sender_look.listen_address, ",".join(map(str, ports)), str(2 * limit_s)]
     with sender.talk(carried("link_check.py", *listening), limit_s=limit_s) as ask:
-        told = _object(sender, "link_check.py", ask(""))
-        if "error" in told:
-            raise HostError(f"{sender.name}: {told['error']}")
-        port = int(told["port"])
-        fetching = carried("link_check.py", "fetch", address, str(port), str(lasting_s))
+        found = answered_object(sender.name, "link_check.py", ask(""))
+        if "error" in found:
+            raise HostError(f"{sender.name}: {found['error']}")
+        port = _number(sender.name, found, "port")
+        fetching = carried("link_check.py", "fetch", address, str(int(port)), str(lasting_s))
         result = fetcher.run(fetching, limit_s=limit_s, check=False)
     if result.exit_code != 0:
-        raise HostError(f"no connection to {address}:{port}: {result.stderr.strip().rpartition(chr(10))[2]}")
-    found = _object(fetcher, "link_check.py", result.stdout)
-    return LinkLook(port, found["bytes"] / found["took_s"], found["connect_s"])
+        raise HostError(f"no connection to {address}:{port:g}: {result.stderr.strip().rpartition(chr(10))[2]}")
+    found = answered_object(fetcher.name, "link_check.py", result.stdout)
+    carried_bytes, took_s, connect_s = (_number(fetcher.name, found, key) for key in ("bytes", "took_s", "connect_s"))
+    if not took_s:
+        raise ParseError(f"{fetcher.name}: link_check.py: took_s: a time above 0 was expected, found {took_s!r}")
+    return LinkLook(int(port), carried_bytes / took_s, connect_s)
 
 
-def _object(host: RemoteHost, script: str, text: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(text))
-    except ValueError as error:
-        raise ParseError(f"{host.name}: {script} gave no JSON object: {shlex.quote(text[:200])}") from error
+def _number(host: str, found: Mapping[str, Any], key: str) -> float:
+    value = found.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _NUMBER_MAX:
+        raise ParseError(f"{host}: link_check.py: {key}: a number of at least 0 was expected, found {value!r:.100}")
+    return float(value)

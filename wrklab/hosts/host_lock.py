@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from wrklab.errors import HostError, ParseError
 from wrklab.hosts.node_calls import carried, pack_spec
-from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.remote import Lease, RemoteHost, answered_object
 
 #: How long a lease lasts that nobody renews: longer than a connection is given to come back.
 LEASE_S = 30.0
@@ -31,24 +29,25 @@ _ANSWER_LIMIT_S = 30.0
 #: At the end nobody waits longer: a lease that is not let go of runs out.
 _LETTING_GO_LIMIT_S = 10.0
 _TRY_AGAIN_S = 1.0
+_DAMAGE_SHOWN_CHARS = 200
 
 Ask = Callable[[str], str]
 
 
 class LockHolder(BaseModel):
-    """Who holds a host, as the host tells it."""
+    """Who holds a host, as the host reports it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
-    token: str
+    token: str = Field(max_length=1000)
     #: User, machine and process, for people.
-    owner: str
+    owner: str = Field(max_length=1000)
     #: `this_process()` of the controller.
-    process: str = ""
-    run: str = ""
-    #: The host's wall clock.
-    since_at: float
-    expires_in_s: float
+    process: str = Field(default="", max_length=1000)
+    run: str = Field(default="", max_length=1000)
+    #: The host's wall clock; as far as a calendar of ours goes.
+    since_at: float = Field(ge=0, le=7.3e9)
+    expires_in_s: float = Field(ge=0, le=3600)
 
     def __str__(self) -> str:
         """For whoever finds the host taken."""
@@ -91,10 +90,35 @@ def _started_ticks(pid: int) -> str:
     return "" if state in "ZX" else fields[18]
 
 
+class TakenHostError(HostError):
+    """Another controller holds a host; the text names it."""
+
+
+@dataclass(frozen=True)
+class LockLook:
+    """The lock on a host as it is found there."""
+
+    #: The controller that has the host for itself; None where none has.
+    holder: LockHolder | None
+    #: Why the record there counts as none; empty where nothing is wrong with it.
+    damage: str = ""
+
+
+def look_at_lock(host: RemoteHost) -> LockLook:
+    """Who holds a host. Raises HostError, ParseError."""
+    text = host.run(carried("host_lock.py", "show", FOLDER), limit_s=_ANSWER_LIMIT_S).stdout
+    found = answered_object(host.name, "host_lock.py", text)
+    if "damaged" in found:
+        return LockLook(None, str(found["damaged"])[:_DAMAGE_SHOWN_CHARS])
+    try:
+        return LockLook(LockHolder.model_validate(found) if found else None)
+    except ValueError as error:
+        raise ParseError(f"{host.name}: host_lock.py answered {text[:200]!r}: {error}") from error
+
+
 def holder_of(host: RemoteHost) -> LockHolder | None:
     """Who holds a host; None where nobody does. Raises HostError, ParseError."""
-    told = host.run(carried("host_lock.py", "show", FOLDER), limit_s=_ANSWER_LIMIT_S).stdout
-    return _holder(host.name, told)
+    return look_at_lock(host).holder
 
 
 class HeldHosts:
@@ -104,10 +128,38 @@ class HeldHosts:
         """All taken."""
         self._locks = locks
 
+    @property
+    def token(self) -> str:
+        """Shows whoever checks a lease on a host that it is this controller's."""
+        return self._locks[0].token
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was wrong with the records found on the hosts, a sentence each."""
+        return tuple(
+            f"{lock.host.name}: the lease record found there is damaged ({lock.damage}), and was taken for none"
+            for lock in self._locks
+            if lock.damage
+        )
+
+    @property
+    def taken_from(self) -> tuple[str, ...]:
+        """Whose work ends because a host was taken by force, a sentence each."""
+        return tuple(
+            f"{lock.host.name}: taken by force; what it did there ends for {lock.taken_from}"
+            for lock in self._locks
+            if lock.taken_from
+        )
+
     def note_run(self, run_id: str) -> None:
         """Tell whoever finds the hosts taken for which run."""
         for lock in self._locks:
             lock.run = run_id
+
+    def note_gone(self) -> None:
+        """The hosts were removed: nobody waits for them at the end."""
+        for lock in self._locks:
+            lock.is_gone = True
 
     def check(self) -> None:
         """Asks every host now. Raises HostError where another controller has it, or had it since we last asked.
@@ -130,7 +182,7 @@ class HeldHosts:
 
 @contextmanager
 def hold_hosts(hosts: Sequence[RemoteHost], owner: str, *, by_force: bool = False) -> Iterator[HeldHosts]:
-    """The hosts for one controller alone. Raises HostError naming the holder of a host that is taken.
+    """The hosts for one controller alone. Raises TakenHostError naming the holder of a host that is taken.
 
     A holder that was a process of this machine and has died is no hindrance; one of another machine lets go when its
     lease has run out. `by_force` takes a host from whoever holds it.
@@ -156,6 +208,11 @@ class _HostLock:
 
     def __init__(self, host: RemoteHost, owner: str, token: str, *, by_force: bool) -> None:
         self.host = host
+        self.token = token
+        #: Why the record that was there counted as none; empty where nothing was wrong with it.
+        self.damage = ""
+        #: The living holder that it was taken from; None where there was none.
+        self.taken_from: LockHolder | None = None
         self._by_force = by_force
         self._spec = {
             "folder": FOLDER,
@@ -176,12 +233,14 @@ class _HostLock:
         self._trouble = ""
         #: The run that it is held for.
         self.run = ""
+        #: The host was removed while it was held: there is nothing to let go of.
+        self.is_gone = False
         #: Why it is not ours any more; empty while nothing says so.
         self.lost_because = ""
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Taken at the beginning of the block, let go of at its end. Raises HostError where it is another's."""
+        """Taken at the beginning of the block, let go of at its end. Raises TakenHostError."""
         thread = threading.Thread(target=self._keep, name=f"lock of {self.host.name}", daemon=True)
         thread.start()
         try:
@@ -189,8 +248,9 @@ class _HostLock:
             yield
         finally:
             self._end.set()
-            self._tell_changed()
-            thread.join(_LETTING_GO_LIMIT_S)
+            self._notify_changed()
+            thread.join(0.0 if self.is_gone else _LETTING_GO_LIMIT_S)
+            self.host.lease = None
 
     def ask_now(self) -> None:
         """Renew without waiting for the time to do so."""
@@ -213,7 +273,7 @@ class _HostLock:
         trouble = f" ({self._trouble})" if self._trouble else ""
         return f"silent for {limit_s:g} s, in which our lock on it ran out: it may be another's by now{trouble}"
 
-    def _tell_changed(self) -> None:
+    def _notify_changed(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
@@ -227,25 +287,28 @@ class _HostLock:
 
     def _keep(self) -> None:
         """Until the end: take it, renew it; where the connection ends, take it again over a new one."""
-        while not self._end.is_set():
-            try:
-                refused = self._once()
-            except (HostError, ParseError) as error:
-                if not self._taken.done():
-                    self._taken.set_exception(error)
-                    return
-                self._trouble = str(error)
-                self._end.wait(_TRY_AGAIN_S)
-                continue
-            except Exception as error:  # noqa: BLE001  this thread's end is silent: who waits for it must hear of it
-                self._fail(error)
-                return
-            if refused is not None:
-                self._tell(refused)
-            if self._end.is_set() or refused is not None:
-                return
+        try:
+            while not self._end.is_set() and self._is_kept_once():
+                pass
+        except BaseException as error:  # noqa: BLE001  this thread's end is silent: who waits for it must hear of it
+            self._fail(error)
 
-    def _fail(self, error: Exception) -> None:
+    def _is_kept_once(self) -> bool:
+        """One conversation; whether another is to follow it."""
+        try:
+            refused = self._once()
+        except (HostError, ParseError) as error:
+            if not self._taken.done():
+                self._taken.set_exception(error)
+                return False
+            self._trouble = str(error)
+            self._end.wait(_TRY_AGAIN_S)
+            return True
+        if refused is not None:
+            self._report(refused)
+        return refused is None
+
+    def _fail(self, error: BaseException) -> None:
         """Nobody renews the lock from here on, so nothing may rest on it."""
         if self._taken.done():
             self._lose(f"our lock on it is not renewed any more: {error!r}")
@@ -257,12 +320,12 @@ class _HostLock:
             self.lost_because = why
             self._changed.notify_all()
 
-    def _tell(self, refused: _Refused) -> None:
+    def _report(self, refused: _Refused) -> None:
         if self._taken.done():
             self._lose(f"lost to another controller: {refused.holder or 'one that has let go of it again'}")
         else:
             text = f"{self.host.name}: taken by another controller: {refused.holder}. Wait for its end; "
-            self._taken.set_exception(HostError(f"{text}`invoke cleanup --force` ends what it does there"))
+            self._taken.set_exception(TakenHostError(f"{text}`invoke cleanup --force` ends what it does there"))
 
     def _once(self) -> _Refused | None:
         """One conversation with the host, from taking to letting go. Raises HostError where it breaks off."""
@@ -279,6 +342,7 @@ class _HostLock:
             if holder is None or take_over or not (self._by_force or holder.is_dead) or self._taken.done():
                 return refused
             take_over = holder.token
+            self.taken_from = None if holder.is_dead else holder
 
     def _renew(self, ask: Ask) -> _Refused | None:
         if not self._taken.done():
@@ -294,21 +358,22 @@ class _HostLock:
         """None where the lock is ours, else who has it."""
         asked_count = self._asked_count
         answer = ask(line)
+        found = answered_object(self.host.name, "host_lock.py", answer)
         try:
-            told = json.loads(answer)
-            if told["held"]:
-                self._held_in = str(told.get("held_in", self._held_in))
+            if "error" in found:
+                raise HostError(f"{self.host.name}: {found['error']}")
+            if found["held"]:
+                self._note_held(found)
                 self._answered_count = asked_count
-                self._tell_changed()
+                self._notify_changed()
                 return None
-            return _Refused(LockHolder.model_validate(told["holder"]) if told["holder"] else None)
-        except (ValueError, KeyError, TypeError) as error:
+            return _Refused(LockHolder.model_validate(found["holder"]) if found["holder"] else None)
+        except (ValueError, KeyError) as error:
             raise ParseError(f"{self.host.name}: host_lock.py answered {answer[:200]!r}: {error!r}") from error
 
-
-def _holder(host: str, text: str) -> LockHolder | None:
-    try:
-        told: Any = json.loads(text)
-        return LockHolder.model_validate(told) if told else None
-    except (ValueError, ValidationError) as error:
-        raise ParseError(f"{host}: host_lock.py answered {text[:200]!r}: {error}") from error
+    def _note_held(self, found: Mapping[str, object]) -> None:
+        self._held_in = str(found.get("held_in", self._held_in))
+        # From here on the host refuses what is asked of it in our name once another controller has it.
+        self.host.lease = Lease(self.token, self._held_in)
+        if "damaged" in found:
+            self.damage = str(found["damaged"])[:_DAMAGE_SHOWN_CHARS]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from collectors import parse
 from collectors.base import named_numbers, pick
 from wrklab.errors import ParseError
+from wrklab.protocol.host import BusyProcess, HostStateReport
 
 _MEMINFO = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
 _SOME_PRESSURE = re.compile(r"^some avg10=([\d.]+)", re.MULTILINE)
@@ -67,35 +68,34 @@ class HostState:
         }
 
 
-def read_state(host: str, told: Mapping[str, Any], cpus: Sequence[int]) -> HostState:
+def read_state(host: str, report: HostStateReport, cpus: Sequence[int]) -> HostState:
     """One look at a host that is given `cpus` (all that it has where that is empty). Raises ParseError."""
     try:
-        look_s = float(told["look_s"])
-        memory = {name: int(number) * 1024 for name, number in _MEMINFO.findall(told["meminfo"])}
-        shares = {kind: _cpu_percent(told["stat"], kind, cpus, look_s) for kind in ("busy", "niced", "steal")}
-        pressure = _SOME_PRESSURE.search(told["pressure"])
+        memory = {name: int(number) * 1024 for name, number in _MEMINFO.findall(report.meminfo)}
+        shares = {kind: _cpu_percent(report.stat, kind, cpus, report.look_s) for kind in ("busy", "niced", "steal")}
+        pressure = _SOME_PRESSURE.search(report.pressure)
         return HostState(
-            look_s=look_s,
+            look_s=report.look_s,
             busy_percent=shares["busy"] - shares["niced"] + shares["steal"],
             niced_percent=shares["niced"],
             steal_percent=shares["steal"],
-            load_average=tuple(told["load_average"]),
-            uptime_s=told["uptime_s"],
+            load_average=report.load_average,
+            uptime_s=report.uptime_s,
             memory_bytes=memory["MemTotal"],
             memory_available_bytes=memory["MemAvailable"],
             swap_used_bytes=memory["SwapTotal"] - memory["SwapFree"],
-            swapped_pages_per_s=_swapped_pages(told["vmstat"]) / look_s,
+            swapped_pages_per_s=_swapped_pages(report.vmstat) / report.look_s,
             memory_pressure_percent=float(pressure.group(1)) if pressure else None,
-            busiest=tuple(_busy_text(found) for found in told["busiest"]),
-            load_tools=tuple(f"{found['name']} (pid {found['pid']})" for found in told["load_tools"]),
-            disks=tuple(Disk(found["path"], found["free_bytes"], found["free_inodes"]) for found in told["disks"]),
+            busiest=tuple(_busy_text(found) for found in report.busiest),
+            load_tools=tuple(f"{found.name} (pid {found.pid})" for found in report.load_tools),
+            disks=tuple(Disk(found.path, found.free_bytes, found.free_inodes) for found in report.disks),
         )
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise ParseError(f"{host}: host_state.py's answer is not whole: {error!r}") from error
+    except (KeyError, ValueError, ZeroDivisionError) as error:
+        raise ParseError(f"{host}: host_state.py's answer is not complete: {error!r}") from error
 
 
-def _busy_text(found: Mapping[str, Any]) -> str:
-    return f"{found['name']} (pid {found['pid']}, {found['cpu_percent_of_one']:.0f} % of a CPU)"
+def _busy_text(found: BusyProcess) -> str:
+    return f"{found.name} (pid {found.pid}, {found.cpu_percent_of_one:.0f} % of a CPU)"
 
 
 def _cpu_percent(stat: Sequence[str], kind: str, cpus: Sequence[int], look_s: float) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 from wrklab.errors import InventoryError
 from wrklab.hosts.ansible import inventory_path
 from wrklab.hosts.inventory_files import check_files, check_variables, place_of
+from wrklab.results.raw import RunHost, RunHosts
 
 #: Nothing else decides what a host does.
 SERVER_GROUP = "server"
@@ -40,6 +41,13 @@ class LabHost:
     lab_kind: str
     #: The key that the host to go through wants.
     jump_key_path: Path | None = None
+    #: The unprivileged account that variants run as; the roles have the same default.
+    app_user: str = "wrklab_app"
+
+    @property
+    def described(self) -> RunHost:
+        """What of it is stored with every cell."""
+        return RunHost(name=self.name, address=self.address, load_address=self.load_address, cpus=self.cpus)
 
 
 @dataclass(frozen=True)
@@ -57,23 +65,13 @@ class LabHosts:
         return (self.server, *self.generators)
 
     @property
-    def cpus_shared(self) -> bool:
-        """Whether a generator is given a CPU of the server's on the same machine (the container lab on one CPU)."""
-        taken = set(self.server.cpus)
-        return self.kind == "container" and any(taken & set(host.cpus) for host in self.generators)
-
-    @property
-    def generator_cpus_count(self) -> int:
-        """CPUs given to the generators; one that several share counts once."""
-        if self.kind == "container":
-            return max(1, len({cpu for host in self.generators for cpu in host.cpus}))
-        return sum(max(1, len(host.cpus)) for host in self.generators)
-
-    def sharing_cpus_with(self, generator: LabHost) -> tuple[LabHost, ...]:
-        """Other generators that are given one of this one's CPUs on the same machine (a container lab on two CPUs)."""
-        if self.kind != "container":
-            return ()
-        return tuple(host for host in self.generators if host != generator and set(host.cpus) & set(generator.cpus))
+    def described(self) -> RunHosts:
+        """What of them is stored with every cell."""
+        return RunHosts(
+            kind=self.kind,
+            server=self.server.described,
+            generators=tuple(host.described for host in self.generators),
+        )
 
 
 def read_hosts(lab: str) -> LabHosts:
@@ -230,6 +228,7 @@ _KEYS = (
     *_ALIASES.values(),
     *_SSH_OPTIONS,
     "ansible_connection",
+    "lab_app_user",
     "lab_cpus",
     "lab_jump_host",
     "lab_jump_key",
@@ -265,6 +264,7 @@ def _host(lab: str, group: str, name: str, values: Mapping[str, Any]) -> LabHost
         cpus=tuple(int(cpu) for cpu in cpus),
         lab=lab,
         lab_kind=str(values.get("lab_kind") or "ssh"),
+        app_user=str(values.get("lab_app_user") or "wrklab_app"),
     )
 
 

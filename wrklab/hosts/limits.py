@@ -132,9 +132,9 @@ def server_note(scenario: Scenario, limits: HostLimits) -> str | None:
 def shared_cpu_notes(hosts: LabHosts) -> list[str]:
     """A sentence for the generators that are on the same CPUs, each group of them once."""
     groups = {
-        tuple(sorted(other.name for other in (host, *others))): host.cpus
+        tuple(sorted([host.name, *(other.name for other in others)])): host.cpus
         for host in hosts.generators
-        if (others := hosts.sharing_cpus_with(host))
+        if (others := hosts.described.sharing_cpus_with(host.name))
     }
     return [
         f"{', '.join(names)} share CPU {', '.join(map(str, cpus))}: generators on the same CPUs take them from each "

@@ -1,222 +1,192 @@
-"""The calls that a controller makes on hosts: one script each of wrklab/node, a spec in, a JSON object out."""
+"""The calls that a controller makes on hosts: one script each of wrklab/node, a spec in, a typed message out."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
-import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from wrklab.catalogue.deployment import NODE_ROOT
 from wrklab.errors import HostError, ParseError
-from wrklab.hosts.remote import RemoteHost, failure_text
+from wrklab.hosts.remote import CommandResult, RemoteHost, failure_text
 from wrklab.paths import SCRIPTS_DIR
+from wrklab.protocol.codec import Message, MessageType, ProtocolError, decode, decode_json, to_word, unpack
+from wrklab.protocol.host import (
+    EXIT_NO_RESULT,
+    EXIT_REFUSED,
+    Done,
+    Environment,
+    EnvironmentFacts,
+    HostStateReport,
+    HostStateSpec,
+    Refusal,
+)
+from wrklab.protocol.load import LoadLine, LoadPhase, LoadResult, LoadSpec
+from wrklab.protocol.server import CleanedHost, ServerReport, ServerSpec, ServerStarted, UnitState, UnitTexts
 from wrklab.results.records import UnitFile
 
-NODE_DIR = "/opt/wrklab/node"
+NODE_DIR = f"{NODE_ROOT}/node"
 #: Isolated and without site: nothing of the host's environment decides what runs, and a call is 4 ms shorter.
-_PYTHON = ("/usr/bin/python3", "-I", "-S")
-#: What a call may take beside the time that its work takes by plan, on a host of usual speed: longer than a script
-#: waits for a command of its own (node_io.COMMAND_LIMIT_S), so that it is the script that tells which one hung.
+PYTHON = ("/usr/bin/python3", "-I", "-S")
+#: What a call may take besides the time that its work takes by plan, on a host of usual speed: longer than a script
+#: waits for a command of its own (node_io.COMMAND_LIMIT_S), so that it is the script that reports which one hung.
 _CALL_LIMIT_S = 40.0
-#: What tells how fast a host is must wait for any.
+#: What shows how fast a host is must wait for any.
 _ENVIRONMENT_LIMIT_S = 180.0
-_ANSWERED_ERROR = range(3, 10)
+#: The exit status of timeout(1) when it had to end its command.
+_TIMED_OUT = 124
 
-Model = TypeVar("Model", bound=BaseModel)
-
-#: Hears the name of each phase of a cell as the generator enters it.
-OnPhase = Callable[[str], None]
+#: Hears each phase of a cell as the generator enters it.
+OnPhase = Callable[[LoadPhase], None]
 
 
 def call_limit_s(host: RemoteHost) -> float:
-    """What a call on a host may take beside the time that its work takes by plan."""
+    """What a call on a host may take besides the time that its work takes by plan."""
     return _CALL_LIMIT_S * host.timeout_scale
 
 
-def call(host: RemoteHost, script: str, *words: str, limit_s: float | None = None) -> dict[str, Any]:
-    """Run a script of wrklab/node that answers with one JSON object. Raises HostError with what the script says.
+def call(
+    host: RemoteHost, kind: type[MessageType], script: str, *words: str, limit_s: float | None = None
+) -> MessageType:
+    """Run a script of wrklab/node that answers with one message.
 
-    It may take `limit_s`, else `call_limit_s(host)`.
+    It may take `limit_s`, else `call_limit_s(host)`. Raises HostError with what the script says, ParseError naming the
+    key where its answer is not the message.
     """
     limit_s = call_limit_s(host) if limit_s is None else limit_s
-    result = host.run([*_PYTHON, f"{NODE_DIR}/{script}", *words], limit_s=limit_s, check=False)
-    if result.exit_code in _ANSWERED_ERROR and result.stdout.lstrip().startswith("{"):
-        raise HostError(f"{host.name}: {_object(host.name, script, result.stdout).get('error', result.stdout.strip())}")
-    if result.exit_code != 0:
-        raise HostError(failure_text(result))
-    return _object(host.name, script, result.stdout)
+    result = host.run([*PYTHON, f"{NODE_DIR}/{script}", *words], limit_s=limit_s, check=False)
+    _require_success(host, result)
+    return _read(host, f"{script} {words[0] if words else ''}".strip(), lambda: decode_json(kind, result.stdout))
 
 
 def carried(script: str, *words: str) -> list[str]:
-    """A script of wrklab/node as a command that brings its own text: a host to be provisioned has none of ours yet."""
-    return [*_PYTHON, "-c", (SCRIPTS_DIR / script).read_text(encoding="utf-8"), *words]
+    """A script of wrklab/node as a command that brings its own text: a host to be provisioned has no scripts yet."""
+    return [*PYTHON, "-c", (SCRIPTS_DIR / script).read_text(encoding="utf-8"), *words]
 
 
-def start_server(host: RemoteHost, spec: Mapping[str, object]) -> float:
+def pack_spec(spec: Mapping[str, object]) -> str:
+    """The spec of a carried script as one word: base64 of its JSON, as such a script does not have the protocol."""
+    return base64.b64encode(json.dumps(spec, separators=(",", ":")).encode()).decode()
+
+
+def start_server(host: RemoteHost, spec: ServerSpec) -> float:
     """Start a variant's unit, the sampler and the lease; the host's clock at the start, epoch seconds."""
-    told = call(host, "server_ctl.py", "start", pack_spec(spec))
-    try:
-        return float(told["started_at"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ParseError(f"{host.name}: server_ctl.py start answered {told}: {error!r}") from error
+    return call(host, ServerStarted, "server_ctl.py", "start", to_word(spec)).started_at_s
 
 
-def server_state(host: RemoteHost, unit: str) -> dict[str, Any]:
-    """What systemd says of a unit: active_state, sub_state, result, exec_main_status, main_pid, ..."""
-    told = call(host, "server_ctl.py", "state", unit)
-    if not {"active_state", "result", "exec_main_status"} <= told.keys():
-        raise ParseError(f"{host.name}: server_ctl.py state answered {told}")
-    return told
+def server_state(host: RemoteHost, unit: str) -> UnitState:
+    """What systemd reports of a unit."""
+    return call(host, UnitState, "server_ctl.py", "state", unit)
 
 
-def finish_server(host: RemoteHost, spec: Mapping[str, object]) -> dict[str, Any]:
-    """Stop a variant's unit, sampler and lease; what was observed of it. Calling it again does no harm."""
-    return call(host, "server_ctl.py", "finish", pack_spec(spec))
+def finish_server(host: RemoteHost, spec: ServerSpec) -> ServerReport:
+    """Stop a variant's unit, sampler and lease; what was seen of it. Calling it again does no harm."""
+    return call(host, ServerReport, "server_ctl.py", "finish", to_word(spec))
 
 
-def run_load(host: RemoteHost, spec: Mapping[str, object], limit_s: float, on_phase: OnPhase) -> dict[str, Any]:
-    """Run a cell's load on a generator to its end; its result, unpacked. Raises HostError, ConnectionLostError."""
-    return _load(host, ("run", pack_spec(spec)), limit_s, on_phase)
+def run_load(host: RemoteHost, spec: LoadSpec, limit_s: float, on_phase: OnPhase) -> LoadResult:
+    """Run a cell's load on a generator to its end. Raises HostError, ConnectionLostError, ParseError."""
+    return _load(host, ("run", to_word(spec)), limit_s, on_phase)
 
 
-def follow_load(host: RemoteHost, cell: str, limit_s: float, on_phase: OnPhase) -> dict[str, Any]:
-    """As run_load, for a load that runs already: after a lost connection."""
+def follow_load(host: RemoteHost, cell: str, limit_s: float, on_phase: OnPhase) -> LoadResult:
+    """The result of a load that runs already, after a lost connection. Raises as `run_load` does."""
     return _load(host, ("follow", cell), limit_s, on_phase)
 
 
 def mark_load(host: RemoteHost, cell: str, at_s: float) -> None:
-    """Tell an armed load when wrk begins: epoch seconds, by the host's own clock."""
-    call(host, "load_ctl.py", "mark", cell, repr(at_s))
+    """Set when wrk begins under an armed load: epoch seconds, by the host's own clock."""
+    call(host, Done, "load_ctl.py", "mark", cell, repr(at_s))
 
 
 def cancel_load(host: RemoteHost) -> None:
-    """Tell a running load to end now, with its report."""
-    call(host, "load_ctl.py", "cancel")
-
-
-class CleanedHost(BaseModel):
-    """A host on which nothing of ours runs any more. Scripts of an older deploy tell less."""
-
-    model_config = ConfigDict(frozen=True)
-
-    #: Units that were ended, by name.
-    ended: tuple[str, ...] = ()
-    #: Files and folders of cells that nobody will ask for.
-    removed: tuple[str, ...] = ()
-    #: What concerns our units and no bench makes: drop-ins below /run.
-    left_alone: tuple[str, ...] = ()
-    #: Room in the folders that a cell needs, by folder; empty where the host did not say.
-    free_bytes: Mapping[str, int] = {}
+    """End a running load now, with its report."""
+    call(host, Done, "load_ctl.py", "cancel")
 
 
 def clean_up(host: RemoteHost) -> CleanedHost:
-    """End every unit of ours on a host, whoever started it, and remove what cells left there."""
-    told = call(host, "server_ctl.py", "cleanup")
-    return _checked(host, "server_ctl.py cleanup", CleanedHost, told)
+    """End every unit of wrklab's on a host, whoever started it, and remove what cells left there."""
+    return call(host, CleanedHost, "server_ctl.py", "cleanup")
 
 
-class _Cpu(BaseModel):
-    allowed: list[int]
-    governors: list[str] = []
-    siblings: dict[str, str | None] = {}
+def environment(host: RemoteHost) -> Mapping[str, Any]:
+    """The host's environment, every part of it that is computed with checked. Raises HostError, ParseError."""
+    address = host.host.load_address
+    facts = call(host, Environment, "environment.py", address, limit_s=_ENVIRONMENT_LIMIT_S).facts
+    _read(host, "environment.py", lambda: decode(EnvironmentFacts, facts, "facts"))
+    return facts
 
 
-class _CgroupLimits(BaseModel):
-    cpus_count: float | None = None
-
-
-class _Moment(BaseModel):
-    identity: str | None = None
-    pace_s: float | None = None
-
-
-class _Environment(BaseModel):
-    """Of a host's environment what is computed with: reports show the rest as it stands."""
-
-    cpu: _Cpu
-    cgroup_limits: _CgroupLimits = _CgroupLimits()
-    moment: _Moment = _Moment()
-
-
-def environment(host: RemoteHost) -> dict[str, Any]:
-    """The host's environment, as environment.py gives it. Raises HostError, ParseError."""
-    told = call(host, "environment.py", host.host.load_address, limit_s=_ENVIRONMENT_LIMIT_S)
-    _checked(host, "environment.py", _Environment, told)
-    return told
-
-
-def host_state(host: RemoteHost, look_s: float, paths: Sequence[str]) -> dict[str, Any]:
-    """What goes on on the host for so many seconds, and what is left where `paths` lie, as host_state.py gives it."""
-    spec = pack_spec({"look_s": look_s, "paths": list(paths)})
-    return call(host, "host_state.py", spec, limit_s=look_s + call_limit_s(host))
-
-
-class _UnitFiles(BaseModel):
-    units: dict[str, list[UnitFile]]
+def host_state(host: RemoteHost, look_s: float, paths: Sequence[str]) -> HostStateReport:
+    """What goes on on the host for so many seconds, and what is left where `paths` lie."""
+    spec = to_word(HostStateSpec(look_s=look_s, paths=tuple(paths)))
+    return call(host, HostStateReport, "host_state.py", spec, limit_s=look_s + call_limit_s(host))
 
 
 def unit_files(host: RemoteHost, units: Sequence[str]) -> dict[str, list[UnitFile]]:
     """The text of units as it stands on the host, by unit: its own file first, then drop-ins."""
-    return _checked(host, "unit_files.py", _UnitFiles, call(host, "unit_files.py", *units)).units
+    found = call(host, UnitTexts, "server_ctl.py", "texts", *units).units
+    return {unit: [UnitFile(path=each.path, text=each.text) for each in texts] for unit, texts in found.items()}
 
 
-def pack_spec(spec: Mapping[str, object]) -> str:
-    """A spec as one word for a command line."""
-    return base64.b64encode(json.dumps(spec, separators=(",", ":")).encode()).decode()
+def packed_call(
+    host: RemoteHost, kind: type[MessageType], words: tuple[str, str], spec: Message, limits_s: tuple[float, float]
+) -> MessageType:
+    """Run a script (its name and its verb) whose answer is one packed line.
+
+    The host ends it after the first of `limits_s`; the second one is how long to wait for that end. Raises HostError,
+    ParseError.
+    """
+    script, verb = words
+    planned_s, slack_s = limits_s
+    ended_in_time = ("/usr/bin/timeout", "--kill-after=1", f"{planned_s:.1f}")
+    command = [*ended_in_time, *PYTHON, f"{NODE_DIR}/{script}", verb, to_word(spec)]
+    result = host.run(command, limit_s=planned_s + slack_s, check=False)
+    if result.exit_code == _TIMED_OUT:
+        raise HostError(f"{host.name}: {script} {verb} had not ended after {planned_s:.1f} s and was ended there")
+    _require_success(host, result)
+    return _read(host, f"{script} {verb}", lambda: decode_json(kind, unpack(result.stdout.strip())))
 
 
-def unpack_result(host: str, line: str) -> dict[str, Any]:
-    """What load_ctl.py packed: base64 of zlib of JSON. Raises ParseError."""
-    try:
-        return dict(_loads(zlib.decompress(base64.b64decode(line, validate=True)).decode()))
-    except (ValueError, TypeError, zlib.error, binascii.Error) as error:
-        raise ParseError(f"{host}: load_ctl.py's result is not whole: {error}; it begins {line[:80]!r}") from error
+def _load(host: RemoteHost, words: tuple[str, ...], limit_s: float, on_phase: OnPhase) -> LoadResult:
+    packed = ""
 
-
-def _load(host: RemoteHost, words: tuple[str, ...], limit_s: float, on_phase: OnPhase) -> dict[str, Any]:
     def hear(line: str) -> None:
-        if line.startswith('{"phase"'):
-            on_phase(str(_object(host.name, "load_ctl.py", line)["phase"]))
+        nonlocal packed
+        try:
+            found = decode_json(LoadLine, line)
+        except ProtocolError:
+            return  # a Refusal, or a line that was cut off: how the script ends says what there was
+        if found.phase:
+            on_phase(found.phase.phase)
+        packed = found.packed or packed
 
-    command = [*_PYTHON, f"{NODE_DIR}/load_ctl.py", *words]
-    result = host.run(command, limit_s=limit_s, check=False, on_line=hear)
-    last = result.stdout.strip().rpartition("\n")[2]
-    if result.exit_code in _ANSWERED_ERROR and last.startswith("{"):
-        raise HostError(f"{host.name}: {_object(host.name, 'load_ctl.py', last).get('error', last)}")
-    if result.exit_code != 0:
-        raise HostError(failure_text(result))
-    return unpack_result(host.name, last)
+    result = host.run([*PYTHON, f"{NODE_DIR}/load_ctl.py", *words], limit_s=limit_s, check=False, on_line=hear)
+    _require_success(host, result)
+    if not packed:
+        end = result.stdout.strip()[-80:]
+        raise ParseError(f"{host.name}: load_ctl.py: its answer is not complete: no result in it; it ends {end!r}")
+    return _read(host, "load_ctl.py", lambda: decode_json(LoadResult, unpack(packed)))
 
 
-def _checked(host: RemoteHost, script: str, model: type[Model], told: Mapping[str, Any]) -> Model:
-    """What a script told, with every value that is used of its type. Raises ParseError naming host and key."""
+def _require_success(host: RemoteHost, result: CommandResult) -> None:
+    """Raises HostError with what the script said of why it failed."""
+    if result.exit_code == 0:
+        return
+    if result.exit_code in (EXIT_REFUSED, EXIT_NO_RESULT):
+        try:
+            refusal = decode_json(Refusal, result.stdout.strip().rpartition("\n")[2])
+        except ProtocolError:
+            pass  # it is no refusal: the command's own output says more
+        else:
+            raise HostError(f"{host.name}: {refusal.error}")
+    raise HostError(failure_text(result))
+
+
+def _read(host: RemoteHost, script: str, read: Callable[[], MessageType]) -> MessageType:
+    """What a script answered. Raises ParseError naming host, script and key."""
     try:
-        return model.model_validate(told)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "its answer"
-        raise ParseError(
-            f"{host.name}: {script}: {where}: {first['msg']}; it is {str(first['input'])[:100]!r}"
-        ) from error
-
-
-def _loads(text: str) -> Any:  # noqa: ANN401  whatever JSON can hold
-    """JSON, with a question mark for each half of a character: JSON may have them, files and the store may not."""
-    found = json.loads(text)
-    if "\\ud" not in text:
-        return found
-    return json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
-
-
-def _object(host: str, script: str, text: str) -> dict[str, Any]:
-    try:
-        found = _loads(text)
-    except ValueError as error:
-        raise ParseError(f"{host}: {script} answered no JSON: {text[:200]!r}") from error
-    if not isinstance(found, dict):
-        raise ParseError(f"{host}: {script} answered {type(found).__name__}, an object was expected")
-    return found
+        return read()
+    except ProtocolError as error:
+        raise ParseError(f"{host.name}: {script}: {error}. Do the host's scripts fit: `invoke deploy`?") from error

@@ -20,7 +20,7 @@ from wrklab.hosts.session import Session
 #: Programs of low priority (nice) are left out: who set it meant not to disturb. They are noted, and what they take
 #: within a window counts as the neighbours' there.
 BUSY_REFUSED_PERCENT = 50.0
-#: From here on a report says so: as the rule `neighbours` does of a window (verdicts/conditions.py).
+#: From here on a report says so: as the rule `neighbours` does of a window (verdicts/hosts.py).
 BUSY_NOTED_PERCENT = 10.0
 #: A host is busy only if it is in every one of so many looks: a deploy that just ended needs a few seconds to settle.
 LOOKS_COUNT = 5
@@ -111,8 +111,8 @@ def _look(host: RemoteHost, cpus: Sequence[int], look_s: float) -> HostState:
 
 def _seen_from_here(lab_kind: str) -> Iterator[str]:
     """Who uses the CPUs of a lab that is a part of this machine: its hosts do not see each other's neighbours."""
-    told = local_state(LOOK_S) if lab_kind == "container" else None
-    if told and (busiest := read_state("this machine", told, ()).busiest):
+    report = local_state(LOOK_S) if lab_kind == "container" else None
+    if report and (busiest := read_state("this machine", report, ()).busiest):
         yield f"This machine, which the hosts are a part of, is used most by {', '.join(busiest)}."
 
 

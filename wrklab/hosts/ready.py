@@ -1,26 +1,46 @@
-"""A lab's hosts, ours alone, with everything deployed, looked at, and fit to be measured."""
+"""From a lab's name to hosts that can be measured: up, held by this controller alone, deployed, and looked at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from wrklab.catalogue.catalogue import Catalogue
+from wrklab.catalogue.deployment import NODE_ROOT, node_files
+from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.catalogue.stack import Variant
-from wrklab.hosts import prepare
-from wrklab.hosts.circumstances import circumstances
+from wrklab.errors import HostError, LabError, OtherMachineError, ParseError
+from wrklab.hosts import container_lab, vagrant
+from wrklab.hosts.ansible import PLAYBOOK_MARK, PlaybookResult, run_playbook
+from wrklab.hosts.as_deployed import deployed_differences
+from wrklab.hosts.conditions import condition_notes
 from wrklab.hosts.controller import controller_name
 from wrklab.hosts.environment import run_environment
-from wrklab.hosts.host_lock import HeldHosts, hold_hosts
-from wrklab.hosts.inventory import read_hosts
+from wrklab.hosts.host_lock import HeldHosts, TakenHostError, hold_hosts
+from wrklab.hosts.inventory import LabHost, read_hosts
 from wrklab.hosts.limits import HostLimits
+from wrklab.hosts.node_calls import carried
 from wrklab.hosts.preflight import Readiness, check_hosts
+from wrklab.hosts.remote import RemoteHost, answered_object
 from wrklab.hosts.session import Session, limits_of, open_session, with_known_machines
+from wrklab.paths import PROJECT_DIR
+from wrklab.progress import doing
 from wrklab.results.records import RunEnvironment
+
+DEPLOYED_FILE = "/opt/wrklab/deployed.json"
+#: How fast the hosts are is not known yet.
+_READ_LIMIT_S = 60.0
+#: sshd of an emulated machine, busy with something else.
+_GREETING_LIMIT_S = 20.0
+#: Longer than node/playbook_leftovers.py waits for a package manager and the rest.
+_LEFTOVERS_LIMIT_S = 180.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +49,7 @@ class ReadyHosts:
 
     session: Session
     held: HeldHosts
-    #: What environment.py told, by host.
+    #: What environment.py reported, by host.
     facts: Mapping[str, Mapping[str, Any]]
     readiness: Readiness
 
@@ -44,13 +64,219 @@ class ReadyHosts:
 
 
 @contextmanager
-def ready_hosts(catalogue: Catalogue, lab: str, console: Console, *, is_forced: bool) -> Iterator[ReadyHosts]:
-    """A lab in the state that measuring needs, held. Raises LabError; of it BusyHostError only unless it is forced."""
-    prepare.ensure_lab(lab, read_hosts(lab).kind, console)
-    with open_session(catalogue, lab) as opened, hold_hosts(opened.all, controller_name()) as held:
-        prepare.ensure_deployed(opened, console)
+def ready_hosts(
+    catalogue: Catalogue, lab: str, console: Console, variants: Iterable[Variant], *, is_forced: bool
+) -> Iterator[ReadyHosts]:
+    """A lab in the state that measuring these variants needs, held.
+
+    Raises LabError; of it BusyHostError and OtherMachineError only unless it is forced.
+    """
+    bring_up(lab, read_hosts(lab).kind, console)
+    with held_lab(catalogue, lab, console) as (opened, held):
+        ensure_deployed(opened, held, console)
         facts = opened.environments()
         session = with_known_machines(opened, facts)
+        forced = _refuse_what_was_changed(opened, facts, variants, console, is_forced=is_forced)
         readiness = check_hosts(session, console, is_forced=is_forced)
-        notes = (*readiness.notes, *circumstances(session.hosts, facts))
+        readiness = replace(readiness, forced=(*forced, *readiness.forced))
+        notes = (*held.notes, *readiness.notes, *condition_notes(session.hosts, facts))
         yield ReadyHosts(session, held, facts, replace(readiness, notes=notes))
+        # What the last cell left is of no use to anyone. A host that is gone by now is not waited for.
+        if held.are_ours and all(host.is_open for host in session.all):
+            with contextlib.suppress(HostError, ParseError):
+                session.clean_up()
+
+
+@contextmanager
+def held_lab(catalogue: Catalogue, lab: str, console: Console, what: str = "") -> Iterator[tuple[Session, HeldHosts]]:
+    """A session with a lab whose hosts are this controller's alone, and do nothing for another any more.
+
+    `what` says for those who find them taken what is done with them. Raises HostError.
+    """
+    owner = f"{controller_name()}, {what}" if what else controller_name()
+    with open_session(catalogue, lab) as session, hold_hosts(session.all, owner) as held:
+        for note in held.notes:
+            console.print(f"[yellow]![/yellow] {escape(note)}")
+        end_playbook_leftovers(session, console)
+        yield session, held
+
+
+def _refuse_what_was_changed(
+    session: Session,
+    facts: Mapping[str, Mapping[str, Any]],
+    variants: Iterable[Variant],
+    console: Console,
+    *,
+    is_forced: bool,
+) -> tuple[str, ...]:
+    """What the server holds otherwise than it was deployed, where that was forced. Raises OtherMachineError."""
+    differences = deployed_differences(session, facts[session.server.name], variants)
+    if differences and not is_forced:
+        raise OtherMachineError(
+            "\n".join(map(str, differences)) + f"\nThe server would not be what the report says. `invoke deploy --lab "
+            f"{session.hosts.lab}` puts units and packages back (remove drop-ins by hand), or measure it as it is with "
+            "--force: the report then says so."
+        )
+    for difference in differences:
+        console.print(f"[yellow]![/yellow] {escape(f'Measured by --force although {difference.summary}')}")
+    return tuple(difference.summary for difference in differences)
+
+
+# ---- Labs that are made on this machine ----
+
+
+def bring_up(lab: str, kind: str, console: Console) -> None:
+    """A lab that is made on this machine, up as it was made; other labs are not started from here. Raises LabError."""
+    if kind == container_lab.LAB or (kind == vagrant.LAB and not all(map(_greets, read_hosts(lab).all))):
+        make_lab(lab, kind, console)
+
+
+def make_lab(lab: str, kind: str, console: Console, loadgens: int | None = None, *, by_force: bool = False) -> None:
+    """A lab of this machine, up, with so many generators; without a number with as many as it has.
+
+    Its nodes are remade only where no other controller holds them, unless `by_force`. Raises LabError.
+    """
+    if kind == container_lab.LAB:
+        with doing(console, f"lab {lab}: up") as step:
+            if container_lab.is_up_as_wanted(loadgens):
+                step.outcome = "as it was"
+                return
+            container_lab.require_root()
+            with _held_nodes(lab, "bringing the lab up", console, by_force=by_force):
+                container_lab.up(loadgens, on_task=step.at)
+    else:
+        with (
+            doing(console, f"lab {lab}: up") as step,
+            _held_nodes(lab, "bringing the lab up", console, by_force=by_force),
+        ):
+            vagrant.up(step.at, loadgens)
+
+
+def take_down(lab: str, kind: str, console: Console, *, purge: bool, by_force: bool) -> None:
+    """A lab that is made on this machine, down, unless another controller holds its hosts. Raises LabError."""
+    with doing(console, f"lab {lab}: down") as step:
+        if kind == container_lab.LAB:
+            container_lab.require_root()
+        with _held_nodes(lab, "taking the lab down", console, by_force=by_force) as nodes:
+            if kind == vagrant.LAB:
+                vagrant.down(step.at)
+            else:
+                container_lab.down(purge=purge, on_task=step.at)
+            for node in nodes:
+                node.note_gone()
+
+
+@contextmanager
+def _held_nodes(lab: str, what: str, console: Console, *, by_force: bool) -> Iterator[list[HeldHosts]]:
+    """The hosts of a lab of this machine for this controller alone, as far as they can be reached.
+
+    What cannot be reached is repaired or removed. Raises TakenHostError unless `by_force`.
+    """
+    try:
+        hosts = [host for host in read_hosts(lab).all if _greets(host)]
+    except LabError:
+        hosts = []  # none yet, or a lab.json that cannot be read
+    nodes: list[HeldHosts] = []
+    with ExitStack() as opened, ExitStack() as held:
+        for host in hosts:
+            remote = RemoteHost(host)
+            opened.callback(remote.close)
+            try:
+                lock = held.enter_context(hold_hosts([remote], f"{controller_name()}, {what}", by_force=by_force))
+            except TakenHostError as error:
+                raise TakenHostError(f"{error}, and --force here does it all the same") from error
+            except (HostError, ParseError):
+                continue
+            nodes.append(lock)
+            for sentence in lock.taken_from:
+                console.print(f"[yellow]![/yellow] {escape(sentence)}")
+        yield nodes
+
+
+def _greets(host: LabHost) -> bool:
+    return container_lab.greets(host.address, host.port, _GREETING_LIMIT_S)
+
+
+# ---- What playbooks put on hosts ----
+
+
+def ensure_deployed(session: Session, held: HeldHosts, console: Console) -> None:
+    """Provision and deploy unless the hosts hold just what this checkout would put there; end what a dead bench left.
+
+    Raises ProvisionError.
+    """
+    if deployed_fingerprint(session.server) == fingerprint() and _scripts_are_everywhere(session):
+        console.print("deploy: as this checkout has it already")
+    else:
+        for name in ("provision", "deploy"):
+            play(name, session, held, console)
+    session.clean_up()
+
+
+def _scripts_are_everywhere(session: Session) -> bool:
+    """Whether every host has the scripts as they are here: a generator may have been made again since the deploy."""
+    files = node_files(PROJECT_DIR)
+    wanted = [sha256(file["content"].encode()).hexdigest() for file in files]
+
+    def has_all(host: RemoteHost) -> bool:
+        paths = [f"{NODE_ROOT}/{file['path']}" for file in files]
+        found = host.run(["sha256sum", *paths], limit_s=_READ_LIMIT_S, check=False)
+        return found.exit_code == 0 and [line.split()[0] for line in found.stdout.splitlines()] == wanted
+
+    return all(session.on_all(has_all).values())
+
+
+def play(
+    name: str, session: Session, held: HeldHosts, console: Console, extra_vars: Mapping[str, object] | None = None
+) -> PlaybookResult:
+    """Run one playbook on hosts that are held, and say what it changed. Raises ProvisionError.
+
+    However it ends, nothing of it runs on afterwards, here or on the hosts.
+    """
+    try:
+        with doing(console, name) as step:
+            result = run_playbook(name, session.hosts.lab, extra_vars, on_task=step.at, lease_token=held.token)
+            step.outcome = f"changed={result.changed_count}"
+    except BaseException:
+        with contextlib.suppress(HostError, ParseError):
+            end_playbook_leftovers(session, console)
+        raise
+    return result
+
+
+def end_playbook_leftovers(session: Session, console: Console) -> None:
+    """End what playbooks still do on the hosts, whoever ran them, and say what that was.
+
+    Raises HostError naming what could not be ended, and ParseError.
+    """
+
+    def end_on(host: RemoteHost) -> str:
+        words = carried("playbook_leftovers.py", PLAYBOOK_MARK)
+        text = host.run(words, limit_s=_LEFTOVERS_LIMIT_S * host.timeout_scale).stdout
+        found = answered_object(host.name, "playbook_leftovers.py", text)
+        try:
+            ended, left = (list(map(str, found[key])) for key in ("ended", "left"))
+        except (KeyError, TypeError) as error:
+            raise ParseError(f"{host.name}: playbook_leftovers.py answered {text[:200]!r}: {error!r}") from error
+        if left:
+            raise HostError(
+                f"{host.name}: a playbook that was interrupted still runs {', '.join(left)} there. Wait for its end, "
+                "and run the command again"
+            )
+        return ", ".join(ended)
+
+    for name, ended in session.on_all(end_on).items():
+        if ended:
+            console.print(escape(f"{name}: ended what an interrupted playbook still ran there: {ended}"))
+
+
+def deployed_fingerprint(server: RemoteHost) -> str | None:
+    """What the server says was deployed there; None where nothing was, or only a part."""
+    result = server.run(["cat", DEPLOYED_FILE], limit_s=_READ_LIMIT_S, check=False)
+    if result.exit_code != 0:
+        return None
+    try:
+        found = answered_object(server.name, DEPLOYED_FILE, result.stdout).get("fingerprint")
+    except ParseError:
+        return None
+    return str(found) if found else None

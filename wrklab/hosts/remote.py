@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import shlex
 import socket
@@ -13,37 +14,78 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import paramiko
 from fabric import Config, Connection
 from paramiko.hostkeys import InvalidHostKey
 
-from wrklab.errors import HostError
+from wrklab.errors import HostError, ParseError
+from wrklab.hosts import channel
 from wrklab.hosts.inventory import LabHost, remedy
 
 # Paramiko logs tracebacks of what it raises as well; here the exception is enough.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 
-#: An emulated machine may need 20 s for the key exchange; an address that nobody has is told by the kernel at once.
+#: An emulated machine may need 20 s for the key exchange; the kernel reports an address that nobody has at once.
 CONNECT_LIMIT_S = 30.0
 #: A cut shorter than this is bridged by TCP itself; a longer one ends the connection, and a new one is made.
 DEAD_AFTER_S = 15.0
 _STDERR_LINES = 10
-_READ_BYTES = 1 << 16
+_COMMAND_SHOWN_CHARS = 200
+
+#: How long after a lost connection a host is tried again; what runs there goes on meanwhile.
+RECONNECT_LIMIT_S = 20.0
+#: An sshd that is being restarted may end the first connections after it as well.
+_LOSSES_MAX = 5
+
+Answer = TypeVar("Answer")
+
+#: Where a host keeps whose it is: `.json` is the record, `.lock` guards it (node/host_lock.py).
+LEASE_FILES = "/run/wrklab/controller"
+#: No script, and no program that is run here, ends with it.
+_LEASE_LOST_STATUS = 197
+#: Runs a command unless the record is another controller's, or has gone from the folder that we held the host in: then
+#: another had it and let go. A folder that is new is that of a host that was started again; a damaged record counts as
+#: none. In the shell: a Python would cost each command 15 ms.
+_FENCE = r"""
+token=$1 held_in=$2; shift 2
+record=
+[ ! -f "$0.json" ] || record=$(cat "$0.json")
+case $record in
+*"\"token\": \"$token\""*) exec "$@" ;;
+*'"token": "'*) ;;
+*) if [ -e "$0.json" ] || [ "$(stat -c %d.%i.%.9Y "$0.lock" 2>/dev/null)" != "$held_in" ]; then exec "$@"; fi ;;
+esac
+echo "the host is another controller's by now: ${record:-one that has let go of it again}" >&2
+exit 197
+"""
 
 #: What paramiko and the system raise when a connection ends under us.
 _BROKEN = (paramiko.SSHException, EOFError, OSError)
 
 
 class ConnectionLostError(HostError):
-    """The connection ended before the command's answer was whole; the command may still run on the host."""
+    """The connection ended before the command's answer was complete; the command may still run on the host."""
+
+
+class LeaseLostError(HostError):
+    """Another controller has the host: it refused what was asked of it, and did nothing."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A controller's right to act on a host (hosts/host_lock.py)."""
+
+    token: str
+    #: The host's name for the folder that holds the lease.
+    held_in: str
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command on a host came to."""
+    """The result of a command on a host."""
 
     host: str
     command: str
@@ -59,8 +101,10 @@ class RemoteHost:
     def __init__(self, host: LabHost) -> None:
         """Nothing is opened yet."""
         self.host = host
-        #: How many times as long as usual it may take to answer; who knows how fast it is sets it (hosts/session.py).
+        #: How many times as long as usual it may take to answer; hosts/session.py sets it once it knows.
         self.timeout_scale = 1.0
+        #: With it the host checks before each command that it is still this controller's; None checks nothing.
+        self.lease: Lease | None = None
         self._connection: Any = None
         self._lock = threading.Lock()
 
@@ -79,6 +123,12 @@ class RemoteHost:
     ) -> None:
         """Closes the connection."""
         self.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection that nothing says has ended."""
+        with self._lock:
+            return self._connection is not None and bool(self._connection.is_connected)
 
     def open(self) -> None:
         """Opens the connection unless it is open. Raises HostError saying what to do."""
@@ -130,81 +180,67 @@ class RemoteHost:
     ) -> CommandResult:
         """Run a command as root (by sudo where the login user is another) and wait for its end.
 
-        `on_line` hears each line of stdout as it comes. Raises HostError when it fails (unless not `check`) or takes
-        longer than `limit_s`, and ConnectionLostError when the connection ends first.
+        `on_line` is called with each line of stdout as it comes. Raises HostError when the command fails (unless not
+        `check`), takes longer than `limit_s`, or prints more than is accepted; ConnectionLostError when the connection
+        ends first; LeaseLostError where the host is another controller's by now.
         """
-        command = shlex.join(self._as_root(argv))
-        shown = command if len(command) < 200 else f"{command[:200]}…"  # noqa: PLR2004  a spec makes a long line
-        started = time.monotonic()
+        shown = _shown(shlex.join(self._as_root(argv)))
+        lease = self.lease
+        command = shlex.join(self._as_root(_fenced(argv, lease) if lease else argv))
+        started_s = time.monotonic()
         connection = self._opened()
         try:
-            stdout, stderr, exit_code = _execute(connection, command, started + limit_s, on_line)
+            output = channel.execute(connection.transport, command, started_s + limit_s, on_line)
         except TimeoutError as error:
             raise HostError(f"{self.name}: no end of `{shown}` within {limit_s:g} s") from error
+        except channel.TooMuchOutputError as error:
+            raise HostError(f"{self.name}: `{shown}`: {error}") from error
         except _BROKEN as error:
             self._drop(connection)
             raise ConnectionLostError(f"{self.name}: the connection ended during `{shown}`: {error!r}") from error
-        if exit_code < 0:
+        if output.exit_code < 0:
             self._drop(connection)
             raise ConnectionLostError(f"{self.name}: the connection ended during `{shown}`")
-        result = CommandResult(self.name, shown, exit_code, stdout, stderr, time.monotonic() - started)
-        if check and exit_code != 0:
+        if lease and output.exit_code == _LEASE_LOST_STATUS:
+            raise LeaseLostError(f"{self.name}: `{shown}` was refused there: {output.stderr.strip()[:400]}")
+        took_s = time.monotonic() - started_s
+        result = CommandResult(self.name, shown, output.exit_code, output.stdout, output.stderr, took_s)
+        if check and result.exit_code != 0:
             raise HostError(failure_text(result))
         return result
 
     @contextmanager
     def talk(self, argv: Sequence[str], *, limit_s: float) -> Iterator[Callable[[str], str]]:
-        """A command that answers each line with a line, as a function; it ends with the block. Raises HostError.
+        """A command that answers each line with a line, as a function; the command ends with the block.
 
-        Each answer may take `limit_s`.
+        Each answer may take `limit_s`. Raises HostError.
         """
         connection = self._opened()
         command = shlex.join(self._as_root(argv))
-
-        def ask(line: str) -> str:
-            channel.sendall(f"{line}\n".encode())
-            answer = str(stream.readline())
-            if not answer:
-                raise EOFError("it has ended")
-            return answer.rstrip("\n")
-
         try:
-            with contextlib.closing(connection.transport.open_session(timeout=limit_s)) as channel:
-                channel.settimeout(limit_s)
-                channel.exec_command(command)
-                with channel.makefile("r") as stream:
-                    yield ask
+            with channel.conversation(connection.transport, command, limit_s) as ask:
+                yield ask
+        except channel.TooMuchOutputError as error:
+            raise HostError(f"{self.name}: `{_shown(command)}`: {error}") from error
         except _BROKEN as error:
-            self.close()
-            raise ConnectionLostError(f"{self.name}: `{command[:80]}` did not answer: {error!r}") from error
+            self._drop(connection)
+            raise ConnectionLostError(f"{self.name}: `{_shown(command)}` did not answer: {error!r}") from error
 
     def _as_root(self, argv: Sequence[str]) -> list[str]:
         return [*argv] if self.host.user == "root" else ["sudo", "-n", "--", *argv]
 
 
-def _execute(
-    connection: Any,  # noqa: ANN401  Fabric ships no types
-    command: str,
-    deadline: float,
-    on_line: Callable[[str], None] | None,
-) -> tuple[str, str, int]:
-    # Not Connection.run: Invoke's runner wakes 200 times a second while it waits, on a machine that may be under
-    # measurement, and costs 30 ms a call. A blocking read of the same connection's channel costs nothing.
-    transport = connection.transport
-    channel = transport.open_session(timeout=max(1.0, deadline - time.monotonic()))
-    try:
-        channel.exec_command(command)
-        stdout = _read_lines(channel.recv, channel, deadline, on_line)
-        stderr = _read_lines(channel.recv_stderr, channel, deadline, None)
-        if not channel.status_event.wait(max(0.1, deadline - time.monotonic())):
-            raise TimeoutError(command)
-        return stdout, stderr, channel.recv_exit_status()
-    finally:
-        channel.close()
+def _fenced(argv: Sequence[str], lease: Lease) -> list[str]:
+    return ["/bin/sh", "-c", _FENCE, LEASE_FILES, lease.token, lease.held_in, *argv]
+
+
+def _shown(command: str) -> str:
+    """A command in a message: a spec, or the text of a script, makes a long line."""
+    return command if len(command) < _COMMAND_SHOWN_CHARS else f"{command[:_COMMAND_SHOWN_CHARS]}…"
 
 
 def _notice_when_dead(connection: socket.socket) -> None:
-    """Lets the connection end when its peer has vanished without a word (powered off, network cut)."""
+    """Lets the connection end when its peer has vanished (powered off, network cut)."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 3), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 4)):
         if hasattr(socket, option):  # Linux; elsewhere the system's own hours hold
@@ -214,34 +250,27 @@ def _notice_when_dead(connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(DEAD_AFTER_S * 1000))
 
 
+def answered_object(host: str, script: str, text: str) -> dict[str, Any]:
+    """The JSON object that a script answered; halves of characters become question marks, as no file can hold them.
+
+    Raises ParseError.
+    """
+    try:
+        found = json.loads(text)
+        if "\\ud" in text.lower():
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise ParseError(f"{host}: {script} answered no JSON ({error}): {text[:200]!r}") from error
+    if not isinstance(found, dict):
+        raise ParseError(f"{host}: {script} answered {type(found).__name__}, an object was expected: {text[:200]!r}")
+    return found
+
+
 def failure_text(result: CommandResult) -> str:
     """A failed command for the user: host, command, exit code, the last lines of stderr (else of stdout)."""
     lines = (result.stderr.strip() or result.stdout.strip()).splitlines()[-_STDERR_LINES:]
     shown = "\n".join(f"  {line}" for line in lines) or "  (no output)"
     return f"{result.host}: `{result.command}` ended with {result.exit_code}:\n{shown}"
-
-
-def _read_lines(
-    receive: Callable[[int], bytes],
-    channel: Any,  # noqa: ANN401  paramiko.Channel, whose stubs know no timeout of None
-    deadline: float,
-    on_line: Callable[[str], None] | None,
-) -> str:
-    parts: list[bytes] = []
-    pending = b""
-    while True:
-        channel.settimeout(max(0.01, deadline - time.monotonic()))
-        try:
-            part = receive(_READ_BYTES)
-        except socket.timeout as error:  # noqa: UP041  paramiko raises it under its old name
-            raise TimeoutError from error
-        if not part:
-            return b"".join(parts).decode("utf-8", "replace")
-        parts.append(part)
-        if on_line:
-            *lines, pending = (pending + part).split(b"\n")
-            for line in lines:
-                on_line(line.decode("utf-8", "replace"))
 
 
 def _connection(host: LabHost) -> Any:  # noqa: ANN401  Fabric ships no types
@@ -267,14 +296,15 @@ def _connection_to(host: LabHost, address: str, key_path: Path | None, **more: A
 
 
 def _connect_kwargs(key_path: Path | None) -> dict[str, object]:
-    if key_path is None:
-        return {"banner_timeout": CONNECT_LIMIT_S}
-    return {
-        "key_filename": str(key_path),
-        "look_for_keys": False,
-        "allow_agent": False,
+    # A host on the way that never opens the way on would be waited for for an hour (paramiko's default).
+    limits: dict[str, object] = {
         "banner_timeout": CONNECT_LIMIT_S,
+        "auth_timeout": CONNECT_LIMIT_S,
+        "channel_timeout": CONNECT_LIMIT_S,
     }
+    if key_path is None:
+        return limits
+    return limits | {"key_filename": str(key_path), "look_for_keys": False, "allow_agent": False}
 
 
 def _check_host_keys(connection: Any, host: LabHost) -> None:  # noqa: ANN401  Fabric ships no types
@@ -295,15 +325,16 @@ def _check_host_keys(connection: Any, host: LabHost) -> None:  # noqa: ANN401  F
         ) from error
     except InvalidHostKey as error:
         raise HostError(
-            f"{where}: a line has no whole host key: {error.line[:80]!r}. Remove it, and take the key anew"
+            f"{where}: a line has no complete host key: {error.line[:80]!r}. Remove it, and take the key again"
         ) from error
 
 
 def _unreachable(host: LabHost, error: BaseException) -> str:
     known = host.known_hosts_path or "~/.ssh/known_hosts"
-    where = f"{host.name} ({host.user}@{host.address}:{host.port})"
+    way = f" by way of {host.jump_host}" if host.jump_host else ""
+    where = f"{host.name} ({host.user}@{host.address}:{host.port}{way})"
     if isinstance(error, paramiko.BadHostKeyException):
-        return f"{where}: its host key is not the one in {known}. If the host was made anew, replace the line there."
+        return f"{where}: its host key is not the one in {known}. If the host was made again, replace the line there."
     if "not found in known_hosts" in str(error):
         return (
             f"{where}: its host key is not in {known}. Check it, then add it: ssh-keyscan -p {host.port} {host.address}"
@@ -311,3 +342,34 @@ def _unreachable(host: LabHost, error: BaseException) -> str:
     if isinstance(error, paramiko.AuthenticationException):
         return f"{where}: the login was refused ({error}). Expected: the key {host.key_path or 'of your agent'}."
     return f"{where}: not reachable: {error}. {remedy(host.lab, host.lab_kind)}"
+
+
+def reconnect(host: RemoteHost) -> None:
+    """Open a lost connection again, trying for a while. Raises HostError when it stays lost."""
+    until = time.monotonic() + RECONNECT_LIMIT_S * host.timeout_scale
+    while True:
+        try:
+            host.open()
+        except HostError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.3)
+        else:
+            return
+
+
+def retry_on_disconnect(
+    host: RemoteHost, call: Callable[[], Answer], again: Callable[[], Answer], on_loss: Callable[[str], None]
+) -> Answer:
+    """What `call` gives or, each time that the connection is lost and made again, what `again` gives.
+
+    `on_loss` hears why. Raises HostError when the host stays lost, or its connections end one after the other.
+    """
+    for _ in range(_LOSSES_MAX):
+        try:
+            return call()
+        except ConnectionLostError as error:
+            on_loss(str(error))
+            reconnect(host)
+            call = again
+    return call()

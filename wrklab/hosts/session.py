@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,11 +12,12 @@ from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.stack import Variant
 from wrklab.errors import HostError, ParseError
 from wrklab.hosts import node_calls
+from wrklab.hosts.conditions import timeout_scale
 from wrklab.hosts.host_checks import require_usable
 from wrklab.hosts.inventory import LabHost, LabHosts, read_hosts
 from wrklab.hosts.limits import HostLimits
-from wrklab.hosts.machines import timeout_scale
 from wrklab.hosts.remote import RemoteHost
+from wrklab.protocol.server import CleanedHost
 
 Answer = TypeVar("Answer")
 
@@ -54,16 +55,16 @@ class Session:
             raise HostError("\n".join(failures))
         return {name: future.result() for name, future in futures.items()}
 
-    def environments(self) -> dict[str, dict[str, Any]]:
+    def environments(self) -> dict[str, Mapping[str, Any]]:
         """The environment of every host."""
         return self.on_all(node_calls.environment)
 
-    def clean_up(self) -> dict[str, node_calls.CleanedHost]:
+    def clean_up(self) -> dict[str, CleanedHost]:
         """End whatever of ours runs on the hosts; what that was, by host."""
         return self.on_all(node_calls.clean_up)
 
 
-def with_known_machines(session: Session, environments: dict[str, dict[str, Any]]) -> Session:
+def with_known_machines(session: Session, environments: Mapping[str, Mapping[str, Any]]) -> Session:
     """The session, patient, and with the CPUs that a host may use where its inventory gives none.
 
     Raises ParseError.
@@ -107,7 +108,7 @@ def open_session(catalogue: Catalogue, lab: str) -> Iterator[Session]:
             host.close()
 
 
-def limits_of(host: str, environment: dict[str, Any]) -> HostLimits:
+def limits_of(host: str, environment: Mapping[str, Any]) -> HostLimits:
     """A host's ceilings from its environment. Raises ParseError where they are not in it."""
     try:
         limits = environment["limits"]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from wrklab.errors import LabError
-from wrklab.paths import CACHE_DIR, PROJECT_DIR
+from wrklab.hosts.ansible import tool_environment
+from wrklab.hosts.tied import run_tied
+from wrklab.paths import CACHE_DIR
 
 LAB = "vagrant"
-_TAIL_LINES = 25
+#: Boxes are downloaded, machines made, and all of it provisioned.
+_LIMIT_S = 7200.0
 _SAID = re.compile(r"^==> (?P<machine>\w+): (?P<what>.*)$")
 _TASK = re.compile(r"^TASK \[(?P<name>.+?)\] \**$")
 
@@ -35,42 +35,26 @@ def _run(words: list[str], on_step: Callable[[str], None], variables: dict[str, 
     program = shutil.which("vagrant")
     if program is None:
         raise LabError("vagrant: not found on this machine. Install Vagrant with VirtualBox or vagrant-libvirt.")
-    CACHE_DIR.mkdir(exist_ok=True)
     log_path = CACHE_DIR / f"vagrant_{words[0]}.log"
-    with (
-        log_path.open("w", encoding="utf-8") as log,
-        subprocess.Popen(
-            [program, *words],
-            cwd=PROJECT_DIR,
-            env=os.environ | variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process,
-    ):
-        assert process.stdout is not None
-        tail = follow(process.stdout, log.write, on_step)
-    if process.returncode != 0:
-        shown = "\n".join(f"  {line}" for line in tail)
+
+    def hear(line: str) -> None:
+        if step := step_of(line):
+            on_step(step)
+
+    ended = run_tied([program, *words], tool_environment() | variables, log_path, _LIMIT_S, hear)
+    if ended.exit_code != 0:
+        how = f"no end within {_LIMIT_S / 60:g} minutes" if ended.was_too_long else f"exit {ended.exit_code}"
         raise LabError(
-            f"vagrant {' '.join(words)} failed (exit {process.returncode}). Its last lines:\n{shown}\n"
-            f"The whole log: {log_path}. Mend the cause and run the same command again; what is done stays done."
+            f"vagrant {' '.join(words)} failed ({how}). Its last lines:\n{ended.shown_tail}\n"
+            f"The complete log: {log_path}. Fix the cause and run the command again; finished work is kept."
         )
 
 
-def follow(lines: Iterable[str], write: Callable[[str], object], on_step: Callable[[str], None]) -> list[str]:
-    """The last lines of Vagrant's output; each goes to `write`, what it says of machines and tasks to `on_step`."""
-    tail: deque[str] = deque(maxlen=_TAIL_LINES)
-    for line in lines:
-        write(line)
-        # A carriage return draws a line of progress over the one before.
-        text = line.rstrip().rpartition("\r")[2]
-        if text:
-            tail.append(text)
-        if said := _SAID.match(text):
-            on_step(f"{said['machine']}: {said['what']}")
-        elif task := _TASK.match(text):
-            on_step(task["name"])
-    return list(tail)
+def step_of(line: str) -> str:
+    """What a line of Vagrant's output says about a machine or a task; empty for other lines."""
+    # A carriage return draws a line of progress over the one before.
+    text = line.rstrip().rpartition("\r")[2]
+    if said := _SAID.match(text):
+        return f"{said['machine']}: {said['what']}"
+    task = _TASK.match(text)
+    return task["name"] if task else ""

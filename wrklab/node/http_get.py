@@ -1,4 +1,4 @@
-"""One GET over a socket of its own, with an absolute deadline, and what was wrong with its answer, told precisely."""
+"""One GET over a socket of its own, with an absolute deadline, and what exactly was wrong with its answer."""
 
 from __future__ import annotations
 
@@ -6,50 +6,62 @@ import socket
 import time
 from typing import NamedTuple
 
+from wrklab.protocol.load import AnswerKind
+
 _ANSWER_MAX_BYTES = 1 << 20
-_TOLD_CHARACTERS = 200
+_SHOWN_CHARACTERS = 200
 
 
-class Finding(NamedTuple):
-    """What a GET came to: `found` is empty when the answer was right, else what was there instead."""
+class Answer(NamedTuple):
+    """What came of a GET: `found` is empty when the answer was right, else what was there instead."""
 
-    #: right; wrong (an answer, but not the expected one, or the connection closed); refused; timed_out; unreachable
-    kind: str
+    kind: AnswerKind
     found: str
     took_s: float
+    #: The status of a complete answer; None where there was none.
+    status: int | None
+
+    @property
+    def is_right(self) -> bool:
+        """The expected status and body."""
+        return self.kind is AnswerKind.RIGHT
 
 
 class _WrongAnswerError(Exception):
     """The server sent something that is not the expected answer."""
 
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
-def check(address: tuple[str, int], path: str, status: int, body: str, limit_s: float) -> Finding:
+
+def check(address: tuple[str, int], path: str, status: int, body: str, limit_s: float) -> Answer:
     """GET http://address/path and compare status and body; after `limit_s` seconds it has timed out."""
     started = time.monotonic()
-    kind, found = _kind_and_found(address, path, (status, body), started + limit_s, limit_s)
-    return Finding(kind, found, time.monotonic() - started)
+    kind, found, got = _outcome(address, path, (status, body), started + limit_s, limit_s)
+    return Answer(kind, found, time.monotonic() - started, got)
 
 
-def _kind_and_found(
+def _outcome(
     address: tuple[str, int], path: str, expected: tuple[int, str], deadline: float, limit_s: float
-) -> tuple[str, str]:
+) -> tuple[AnswerKind, str, int | None]:
     connected = False
     try:
         with socket.create_connection(address, timeout=limit_s) as connection:
             connected = True
             _compare(_exchange(connection, address, path, deadline), *expected)
     except _WrongAnswerError as error:
-        return "wrong", str(error)
+        return AnswerKind.WRONG, str(error), error.status
     except TimeoutError:
-        what = "connected, but no whole answer" if connected else "no connection"
-        return "timed_out", f"timed out: {what} within {limit_s:g} s"
+        what = "connected, but no complete answer" if connected else "no connection"
+        return AnswerKind.TIMED_OUT, f"timed out: {what} within {limit_s:g} s", None
     except ConnectionRefusedError:
-        return "refused", "connection refused"
+        return AnswerKind.REFUSED, "connection refused", None
     except (ConnectionResetError, BrokenPipeError):
-        return "wrong", "the connection was reset instead of an answer"
+        return AnswerKind.WRONG, "the connection was reset instead of an answer", None
     except OSError as error:
-        return "unreachable", f"not reachable: {error}"
-    return "right", ""
+        return AnswerKind.UNREACHABLE, f"not reachable: {error}", None
+    return AnswerKind.RIGHT, "", expected[0]
 
 
 def _exchange(connection: socket.socket, address: tuple[str, int], path: str, deadline: float) -> bytes:
@@ -58,7 +70,7 @@ def _exchange(connection: socket.socket, address: tuple[str, int], path: str, de
     connection.settimeout(_left(deadline))
     connection.sendall(request.encode("ascii"))
     data = bytearray()
-    while not _is_whole(data):
+    while not _is_complete(data):
         connection.settimeout(_left(deadline))
         part = connection.recv(65536)
         if not part:
@@ -76,8 +88,8 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _is_whole(data: bytearray) -> bool:
-    """Whether the answer says itself that it is complete; one that does not ends with its connection."""
+def _is_complete(data: bytearray) -> bool:
+    """Whether the answer is complete by its own headers; one without a length ends with its connection."""
     head, separator, body = bytes(data).partition(b"\r\n\r\n")
     if not separator:
         return False
@@ -103,7 +115,9 @@ def _unchunk(data: bytes) -> bytes | None:
         try:
             size = int(line.partition(b";")[0], 16)
         except ValueError:
-            raise _WrongAnswerError(f"a chunk's length that is no number: {line[:20]!r}") from None
+            size = -1
+        if size < 0:
+            raise _WrongAnswerError(f"a chunk's length that is not a number: {line[:20]!r}")
         if size == 0:
             return b"".join(parts)
         if len(data) < size + 2:
@@ -119,25 +133,27 @@ def _compare(data: bytes, expected_status: int, expected_body: str) -> None:
     protocol, _, rest = head.partition(b"\r\n")[0].partition(b" ")
     status = rest.strip()[:3]
     if not separator or not protocol.startswith(b"HTTP/") or not status.isdigit():
-        raise _WrongAnswerError(f"not an answer of HTTP: {_told(data)}")
-    if not _is_whole(bytearray(data)):
+        raise _WrongAnswerError(f"not an HTTP answer: {_shown(data)}")
+    if not _is_complete(bytearray(data)):
         body = _cut_off(head, body)
     elif "chunked" in _fields(head).get("transfer-encoding", ""):
         body = _unchunk(body) or b""
     if int(status) != expected_status:
-        raise _WrongAnswerError(f"status {int(status)} instead of {expected_status}: {_told(body)}")
+        text = f"status {int(status)} instead of {expected_status}: {_shown(body)}"
+        raise _WrongAnswerError(text, int(status))
     if body != expected_body.encode():
-        raise _WrongAnswerError(f"status {expected_status}, but the body is {_told(body)} instead of {expected_body!r}")
+        text = f"status {expected_status}, but the body is {_shown(body)} instead of {expected_body!r}"
+        raise _WrongAnswerError(text, expected_status)
 
 
 def _cut_off(head: bytes, body: bytes) -> bytes:
     fields = _fields(head)
     if "chunked" in fields.get("transfer-encoding", ""):
-        raise _WrongAnswerError(f"an answer in chunks that was cut off after {len(body)} bytes")
+        raise _WrongAnswerError(f"a chunked answer cut off after {len(body)} bytes")
     if fields.get("content-length"):
         raise _WrongAnswerError(f"an answer cut off after {len(body)} of {fields['content-length']} bytes")
     return body  # without a length, the end of the connection is the end of the answer
 
 
-def _told(data: bytes) -> str:
-    return repr(data[: _TOLD_CHARACTERS * 4].decode("utf-8", "replace")[:_TOLD_CHARACTERS])
+def _shown(data: bytes) -> str:
+    return repr(data[: _SHOWN_CHARACTERS * 4].decode("utf-8", "replace")[:_SHOWN_CHARACTERS])

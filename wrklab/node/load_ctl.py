@@ -1,30 +1,32 @@
 """Runs a cell's load on a generator as wrklab-load.service, and follows it.
 
-    load_ctl.py run <base64 spec>   start, then follow
+    load_ctl.py run <LoadSpec>      start, then follow
     load_ctl.py follow <cell>       follow a load that runs already, or hand out its result: after a lost connection
     load_ctl.py mark <cell> <at>    tell an armed load when wrk begins: epoch seconds by this host's clock
     load_ctl.py cancel              tell a running load to end now, with its report
 
-Following prints {"phase": ..., "at": ...} as each phase begins and, as the last line, base64 of zlib of result.json.
-Exit 3: refused. Exit 4: the unit ended without a result. Both with {"error": ...} as the last line.
+`run` and `follow` print LoadLines: each phase as it begins, and last the packed LoadResult. `mark` and `cancel` print
+Done. Exit 3: refused. Exit 4: the unit ended without a result. Both with a Refusal as the last line.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import pwd
 import select
 import sys
 import time
-import zlib
-from binascii import b2a_base64
-from typing import Any
 
-sys.path.insert(0, __file__.rpartition("/")[0])
+sys.path.append(__file__.rsplit("/", 3)[0])
 
-import node_io
+from wrklab.node import node_io
+from wrklab.protocol.codec import ProtocolError, decode_json, encode_json, pack
+from wrklab.protocol.host import EXIT_NO_RESULT, Done
+from wrklab.protocol.load import LoadLine, LoadSpec, PhaseStarted
 
 UNIT = "wrklab-load.service"
+#: Provisioning makes it (playbooks/roles/base): wrk and what drives it need no rights.
+USER = "wrklab_load"
 #: On a host of usual speed, from the start of the unit to its first words.
 _START_LIMIT_S = 10.0
 _POLL_MS = 20
@@ -35,21 +37,43 @@ _PROPERTIES = (
     "TasksMax=infinity",
     "StandardOutput=null",
 )
+#: A load writes into its cell's folder alone. No system call filter: it would run at each of wrk's calls.
+_SANDBOX = (
+    f"User={USER}",
+    f"Group={USER}",
+    "NoNewPrivileges=yes",
+    "CapabilityBoundingSet=",
+    "ProtectSystem=strict",
+    "ProtectHome=yes",
+    "ProtectControlGroups=yes",
+    "PrivateTmp=yes",
+    "InaccessiblePaths=-/etc/ssh -/var/cache/wrklab",
+    "UMask=0022",
+)
 
 
 def run(word: str) -> None:
     """Start the unit and follow it."""
-    spec = node_io.read_spec(word)
-    folder = node_io.cell_dir(spec.get("cell"))
+    spec = node_io.read_spec(LoadSpec, word)
+    folder = node_io.cell_dir(spec.cell)
     _refuse_second_load()
     node_io.drop_other_cells(folder)
     os.makedirs(folder, exist_ok=True)
+    _give_to_load_user(folder)
     for name in ("result.json", "phases.jsonl", "pid", "samples.jsonl", "mark"):
-        if os.path.exists(f"{folder}/{name}"):
-            os.unlink(f"{folder}/{name}")
-    node_io.write_whole(f"{folder}/spec.json", json.dumps(spec))
+        node_io.remove(f"{folder}/{name}")
+    node_io.write_file(f"{folder}/spec.json", encode_json(spec))
     _start(folder, spec)
-    follow(str(spec["cell"]))
+    follow(spec.cell)
+
+
+def _give_to_load_user(folder: str) -> None:
+    """The load's files are its own. Ends the script where the user is missing: a load never runs as root instead."""
+    try:
+        user = pwd.getpwnam(USER)
+    except KeyError:
+        node_io.refuse(f"this host has no user {USER}, which runs the load: `invoke provision` makes it")
+    os.chown(folder, user.pw_uid, user.pw_gid)
 
 
 def _refuse_second_load() -> None:
@@ -60,19 +84,21 @@ def _refuse_second_load() -> None:
         node_io.run(["systemctl", "reset-failed", UNIT])
 
 
-def unit_properties(folder: str, spec: dict[str, Any]) -> list[str]:
+def unit_properties(folder: str, spec: LoadSpec) -> list[str]:
     """The unit's: a deadline, as many descriptors as may be, and the CPUs that the inventory gives this host."""
-    cpus = " ".join(str(int(cpu)) for cpu in spec["cpus"])
+    cpus = " ".join(str(cpu) for cpu in spec.cpus)
     return [
         *_PROPERTIES,
-        f"RuntimeMaxSec={float(spec['deadline_s']):g}",
+        *_SANDBOX,
+        f"ReadWritePaths={folder}",
+        f"RuntimeMaxSec={spec.deadline_s:g}",
         f"LimitNOFILE={descriptor_ceiling()}",
         f"StandardError=truncate:{folder}/stderr",
         *([f"CPUAffinity={cpus}"] if cpus else []),
     ]
 
 
-def _start(folder: str, spec: dict[str, Any]) -> None:
+def _start(folder: str, spec: LoadSpec) -> None:
     started = node_io.run(
         [
             "systemd-run", "--quiet", "--no-block", f"--unit={UNIT}", "--service-type=exec",
@@ -81,7 +107,7 @@ def _start(folder: str, spec: dict[str, Any]) -> None:
         ]
     )  # fmt: skip
     if started.exit_code:
-        node_io.refuse(f"systemd-run could not start {UNIT}: {started.output.strip()}", node_io.EXIT_NO_RESULT)
+        node_io.refuse(f"systemd-run could not start {UNIT}: {started.output.strip()}", EXIT_NO_RESULT)
 
 
 def descriptor_ceiling() -> int:
@@ -101,28 +127,27 @@ def _may_raise_limits() -> bool:
 
 
 def follow(cell: str) -> None:
-    """Tell the phases as they begin, then the result."""
+    """Print the phases as they begin, then the result."""
     folder = node_io.cell_dir(cell)
     watcher = _open_watcher(folder)
-    told, sleep_until = 0, 0.0
+    shown, sleep_until = 0, 0.0
     while True:
         wait_ms = max(_POLL_MS, int((sleep_until - time.monotonic()) * 1000))
         ended = watcher is None or bool(watcher.poll(wait_ms))
         lines = (node_io.read_text(f"{folder}/phases.jsonl") or "").splitlines()
-        for line in lines[told:]:
-            sys.stdout.write(line + "\n")
-            sleep_until = float(json.loads(line)["expected_end_mono"])
-        sys.stdout.flush()
-        told = len(lines)
+        for line in lines[shown:]:
+            phase = decode_json(PhaseStarted, line)
+            node_io.answer(LoadLine(phase=phase))
+            sleep_until = phase.expected_end_mono_s
+        shown = len(lines)
         if ended:
             break
-    _tell_result(folder)
+    _print_result(folder)
 
 
 def _open_watcher(folder: str) -> select.poll | None:
     """Something to wait on for the end of load_cell.py; None where it has ended already."""
-    spec = json.loads(node_io.read_text(f"{folder}/spec.json") or "{}")
-    deadline = time.monotonic() + _START_LIMIT_S * float(spec.get("timeout_scale", 1.0))
+    deadline = time.monotonic() + _START_LIMIT_S * _timeout_scale(folder)
     while not os.path.exists(f"{folder}/result.json"):
         pid = node_io.read_text(f"{folder}/pid")
         if pid:
@@ -139,14 +164,21 @@ def _open_watcher(folder: str) -> select.poll | None:
     return None
 
 
-def _tell_result(folder: str) -> None:
+def _timeout_scale(folder: str) -> float:
+    """Of the cell's spec; 1 where there is none: there is no load to wait for then."""
+    try:
+        return decode_json(LoadSpec, node_io.read_text(f"{folder}/spec.json") or "").timeout_scale
+    except ProtocolError:
+        return 1.0
+
+
+def _print_result(folder: str) -> None:
     try:
         with open(f"{folder}/result.json", "rb") as stream:
             result = stream.read()
     except FileNotFoundError:
-        node_io.refuse(_why_no_result(folder), node_io.EXIT_NO_RESULT)
-    sys.stdout.write(b2a_base64(zlib.compress(result, 1), newline=False).decode() + "\n")
-    sys.stdout.flush()
+        node_io.refuse(_why_no_result(folder), EXIT_NO_RESULT)
+    node_io.answer(LoadLine(packed=pack(result)))
 
 
 def _why_no_result(folder: str) -> str:
@@ -160,8 +192,8 @@ def mark(cell: str, at: str) -> None:
     folder = node_io.cell_dir(cell)
     if not os.path.isdir(folder):
         node_io.refuse(f"mark for a cell that is not here: {folder}")
-    node_io.write_whole(f"{folder}/mark", f"{float(at)!r}\n")
-    node_io.answer({"marked": True})
+    node_io.write_file(f"{folder}/mark", f"{float(at)!r}\n")
+    node_io.answer(Done(is_done=True))
 
 
 def cancel() -> None:
@@ -170,7 +202,7 @@ def cancel() -> None:
     active = shown in ("active", "activating")
     if active:
         node_io.run(["systemctl", "kill", "--kill-whom=main", "--signal=SIGINT", UNIT])
-    node_io.answer({"cancelled": active})
+    node_io.answer(Done(is_done=active))
 
 
 def main() -> None:

@@ -1,33 +1,29 @@
-"""What the scripts on a host share: specs in, one JSON object out, files written whole, commands with a deadline.
+"""What the scripts on a host share: a spec in, one message out, files written in one step, commands with a deadline.
 
 Everything here is imported at each call within a cell, so it stays small: no argparse, no subprocess.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
 import sys
 import time
-from binascii import Error as Base64Error
-from binascii import a2b_base64
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
+
+from wrklab.protocol.codec import Message, MessageType, ProtocolError, encode_json, from_word
+from wrklab.protocol.host import EXIT_REFUSED, Refusal
 
 NODE_DIR = __file__.rpartition("/")[0]
 CELLS_DIR = "/var/lib/wrklab/cells"
 RUN_DIR = "/run/wrklab"
 
-#: The caller asked for something that is refused; stdout holds {"error": ...}.
-EXIT_REFUSED = 3
-#: The load's unit ended without a result; stdout holds {"error": ...}.
-EXIT_NO_RESULT = 4
-
 COMMAND_LIMIT_S = 30.0
 _NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
-
+#: A text for people is cut to this: what a program prints has no limit, messages have.
+TEXT_LENGTH_MAX = 20_000
 
 #: Between the wall clock and the monotonic one, as this process found them.
 _EPOCH_S = time.time() - time.monotonic()
@@ -39,7 +35,7 @@ def now() -> float:
 
 
 class CommandResult:
-    """What a command came to."""
+    """The exit code and the output of a command."""
 
     __slots__ = ("exit_code", "output")
 
@@ -50,8 +46,8 @@ class CommandResult:
 
 
 def refuse(text: str, exit_code: int = EXIT_REFUSED) -> NoReturn:
-    """End the script with {"error": text} on stdout."""
-    answer({"error": text})
+    """End the script with a Refusal on stdout."""
+    answer(Refusal(error=cut(text)))
     sys.exit(exit_code)
 
 
@@ -64,26 +60,27 @@ def guarded(main: Callable[[], None]) -> None:
         refuse(f"{error}; free here: {room}")
 
 
-def answer(value: dict[str, Any]) -> None:
-    """The script's one JSON object on stdout."""
-    sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
+def answer(message: Message) -> None:
+    """The script's one message on stdout."""
+    sys.stdout.write(encode_json(message) + "\n")
     sys.stdout.flush()
 
 
-def read_spec(word: str) -> dict[str, Any]:
-    """A spec from its word on the command line: base64 of a JSON object. Ends the script where it is none."""
+def read_spec(kind: type[MessageType], word: str) -> MessageType:
+    """A spec from its word on the command line. Ends the script where it is none."""
     try:
-        spec = json.loads(a2b_base64(word.encode()))
-    except (ValueError, Base64Error) as error:
-        refuse(f"the spec is not base64 of JSON: {error}")
-    if not isinstance(spec, dict):
-        refuse(f"the spec is {type(spec).__name__}, an object was expected")
-    return spec
+        return from_word(kind, word)
+    except ProtocolError as error:
+        refuse(f"the spec ({kind.__name__}): {error}")
 
 
-def cell_dir(cell: object) -> str:
+def cut(text: str) -> str:
+    """The end of a text that may be long."""
+    return text if len(text) <= TEXT_LENGTH_MAX else f"…{text[-TEXT_LENGTH_MAX:]}"
+
+
+def cell_dir(name: str) -> str:
     """The folder of a cell on this host. Ends the script where the name could leave the cells' folder."""
-    name = str(cell)
     if not name or name.startswith(".") or not _NAME_LETTERS.issuperset(name):
         refuse(f"cell {name!r}: letters, digits and _ . - make a cell's name")
     return f"{CELLS_DIR}/{name}"
@@ -111,17 +108,17 @@ def remove_folder(path: str) -> None:
     except FileNotFoundError:
         return
     except NotADirectoryError:
-        take_away(path)
+        remove(path)
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             remove_folder(entry.path)
         else:
-            take_away(entry.path)
-    take_away(path, os.rmdir)
+            remove(entry.path)
+    remove(path, os.rmdir)
 
 
-def take_away(path: str, how: Callable[[str], None] = os.unlink) -> bool:
+def remove(path: str, how: Callable[[str], None] = os.unlink) -> bool:
     """Remove a file, or with os.rmdir an empty folder; False where it is gone already."""
     try:
         how(path)
@@ -140,8 +137,21 @@ def free_bytes() -> dict[str, int]:
     return found
 
 
-def write_whole(path: str, text: str) -> None:
-    """A file that is there whole or not at all."""
+def raise_descriptor_limit(connections: int) -> None:
+    """Raise the soft limit to the hard one. Raises OSError when that is too low for a process's connections."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and connections + 50 > hard:
+        raise OSError(
+            f"{connections} connections in one wrk process need {connections + 50} descriptors; "
+            f"the ceiling here (hard RLIMIT_NOFILE) is {hard}: use more processes"
+        )
+
+
+def write_file(path: str, text: str) -> None:
+    """Write a file in one step: a reader finds all of it or none."""
     part = f"{path}.part"
     with open(part, "w", encoding="utf-8") as stream:
         stream.write(text)
@@ -160,7 +170,7 @@ def read_text(path: str) -> str | None:
 def line(path: str) -> str | None:
     """A small file's text as one line, blanks made single; None where there is no such file or it cannot be read now.
 
-    The kernel refuses to tell some values that do not apply: an interface's speed while it has none.
+    The kernel refuses to give some values that do not apply: an interface's speed while it has none.
     """
     try:
         text = read_text(path)

@@ -1,35 +1,44 @@
 """What a concurrency probe reads on the server host. It looks at fixed times and changes nothing.
 
-    probe_snapshot.py settle <base64 spec>   {"unit","port","quiet_s","limit_s"}: wait until the variant is idle
-    probe_snapshot.py watch <base64 spec>    {"unit","port","log","looks_at":[epoch s of this host]}: a look at once,
-                                             then one at each time
-    probe_snapshot.py notes <base64 spec>    {"log","from"}: the handlers' notes in the log from an offset on
+    probe_snapshot.py settle <SettleSpec>   wait until the variant is idle; prints SettleAnswer
+    probe_snapshot.py watch <WatchSpec>     a look at once, then one at each time; prints WatchResult
+    probe_snapshot.py notes <NotesSpec>     the handlers' notes in the log; prints NotesResult
 
 Handlers write their notes to stderr, which is the unit's log: a file of their own would cost a descriptor, and a server
-that is limited by descriptors would be measured one short. Each command ends when nobody reads it any more.
+that is limited by descriptors would be measured one short. Each command prints one packed line, and ends when nobody
+reads it any more.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import select
 import sys
 import time
-import zlib
-from binascii import b2a_base64
 from collections.abc import Iterable
-from typing import Any
 
-sys.path.insert(0, __file__.rpartition("/")[0])
+sys.path.append(__file__.rsplit("/", 3)[0])
 
-import log_errors
-import node_io
-import sock_diag
-from sampler import unified_root
+from wrklab.node import node_io, sock_diag
+from wrklab.node.sampler import unified_root
+from wrklab.protocol.codec import encode_json, pack
+from wrklab.protocol.probe import (
+    DescriptorUse,
+    DropCounters,
+    ListenQueue,
+    LoggedNote,
+    NotesResult,
+    NotesSpec,
+    ServerLook,
+    SettleAnswer,
+    SettleSpec,
+    WatchResult,
+    WatchSpec,
+)
+from wrklab.protocol.server import LoggedErrors
 
-#: Between two beats while nothing is to be done: how late a beat comes shows how late this host runs us.
+#: Between two beats while nothing is to be done: how late a beat comes shows how late this host runs this script.
 _BEAT_S = 0.02
 #: Of a variant that is idle: the share of one CPU that it may still use.
 _IDLE_RATIO = 0.1
@@ -37,46 +46,47 @@ _SETTLE_POLL_S = 0.05
 #: Above this many threads their states are not read one by one: that would disturb what is looked at.
 _TASKS_READ = 3000
 _OPEN_FILES, _TASKS = "Max open files", "Max processes"
-_NOTE = re.compile(rb"wrklab-probe ([^\n]*)\n")
-_COUNTERS = ("ListenOverflows", "ListenDrops", "TCPReqQFullDrop", "TCPReqQFullDoCookies", "SyncookiesSent")
+_NOTE = re.compile(rb"wrklab-probe ([^\n]{0,4000})[^\n]*\n")
+#: Of what does not belong to the notes: the last part, its last lines, and each line's beginning.
+_TAIL_BYTES, _TAIL_LINES, _TAIL_LINE_LENGTH = 6000, 30, 2000
 
 
-def settle(spec: dict[str, Any]) -> dict[str, Any]:
+def settle(spec: SettleSpec) -> SettleAnswer:
     """Wait until the unit uses next to no CPU, and no connection to its port is open."""
-    folder, port = _cgroup(spec["unit"]), int(spec["port"])
+    folder = _cgroup(spec.unit)
     began = quiet_since = time.monotonic()
     usage_us, shape = _usage_us(folder), ""
     while True:
         _sleep_until(node_io.now() + _SETTLE_POLL_S)
         now, used_us = time.monotonic(), _usage_us(folder)
-        connections = sock_diag.local_connections(port)
-        seen = f"{_words(folder, 'cgroup.procs')} {connections.open_count}"
-        if connections.open_count or seen != shape or used_us - usage_us > _IDLE_RATIO * _SETTLE_POLL_S * 1e6:
+        open_count = sock_diag.local_connections(spec.port).open_count
+        seen = f"{_words(folder, 'cgroup.procs')} {open_count}"
+        if open_count or seen != shape or used_us - usage_us > _IDLE_RATIO * _SETTLE_POLL_S * 1e6:
             quiet_since = now
         usage_us, shape = used_us, seen
-        if now - quiet_since >= spec["quiet_s"] or now - began >= spec["limit_s"]:
-            is_quiet = now - quiet_since >= spec["quiet_s"]
-            return {"quiet": is_quiet, "took_s": now - began, "open_count": connections.open_count}
+        is_quiet = now - quiet_since >= spec.quiet_s
+        if is_quiet or now - began >= spec.limit_s:
+            return SettleAnswer(is_quiet=is_quiet, took_s=now - began, open_count=open_count)
 
 
-def watch(spec: dict[str, Any]) -> dict[str, Any]:
-    """A look at once and one at each planned time; how late this host ran us in between."""
+def watch(spec: WatchSpec) -> WatchResult:
+    """A look at once and one at each planned time; how late this host ran the script in between."""
     looks = [look(spec, node_io.now())]
     late_s = 0.0
-    for at in spec["looks_at"]:
-        while node_io.now() < at:
-            beat = min(at, node_io.now() + _BEAT_S)
+    for at_s in spec.looks_at_s:
+        while node_io.now() < at_s:
+            beat = min(at_s, node_io.now() + _BEAT_S)
             _sleep_until(beat)
             late_s = max(late_s, node_io.now() - beat)
-        looks.append(look(spec, at))
-    return {"looks": looks, "beat_late_s": late_s}
+        looks.append(look(spec, at_s))
+    return WatchResult(looks=tuple(looks), beat_late_s=late_s)
 
 
-def look(spec: dict[str, Any], planned_at: float) -> dict[str, Any]:
+def look(spec: WatchSpec, planned_at_s: float) -> ServerLook:
     """The server as it is now. What must belong together is read first."""
-    folder, port = _cgroup(spec["unit"]), int(spec["port"])
-    at = node_io.now()
-    log_bytes = _size(spec["log"])
+    folder, port = _cgroup(spec.unit), spec.port
+    at_s = node_io.now()
+    log_bytes = _size(spec.log)
     listeners = sock_diag.listeners(port)
     connections = sock_diag.local_connections(port)
     counters = _counters()
@@ -84,41 +94,48 @@ def look(spec: dict[str, Any], planned_at: float) -> dict[str, Any]:
     pids = [int(word) for word in _words(folder, "cgroup.procs")]
     tasks = _words(folder, "cgroup.threads")
     limits = {pid: _limits(pid) for pid in pids}
-    return {
-        "planned_at": planned_at,
-        "at": at,
-        "log_bytes": log_bytes,
-        "listeners": [[item.queued_count, item.backlog] for item in listeners],
-        "states": connections.states,
-        "unaccepted": connections.unaccepted_count,
-        "counters": counters,
-        "usage_us": usage_us,
-        "pressure_us": pressure_us,
-        "pids": pids,
-        "threads": len(tasks),
-        "task_states": _task_states(tasks if len(tasks) <= _TASKS_READ else _words(folder, "cgroup.procs")),
-        "frozen": "frozen 1" in (node_io.read_text(f"{folder}/cgroup.events") or ""),
-        "tasks_limit_hits": _tasks_limit_hits(folder),
-        "tasks_limit": _tasks_limit(folder, limits.values()),
-        "descriptors": [[pid, *found] for pid in pids if (found := _descriptors(pid, limits[pid]))],
-        "took_s": node_io.now() - at,
-    }
+    return ServerLook(
+        planned_at_s=planned_at_s,
+        at_s=at_s,
+        log_bytes=log_bytes,
+        listeners=tuple(ListenQueue(queued_count=item.queued_count, backlog=item.backlog) for item in listeners),
+        states=connections.states,
+        unaccepted_count=connections.unaccepted_count,
+        counters=counters,
+        cpu_usage_us=usage_us,
+        cpu_pressure_us=pressure_us,
+        pids=tuple(pids),
+        threads_count=len(tasks),
+        task_states=_task_states(tasks if len(tasks) <= _TASKS_READ else _words(folder, "cgroup.procs")),
+        is_frozen="frozen 1" in (node_io.read_text(f"{folder}/cgroup.events") or ""),
+        tasks_limit_hits=_tasks_limit_hits(folder),
+        tasks_limit=_tasks_limit(folder, limits.values()),
+        descriptors=tuple(found for pid in pids if (found := _descriptors(pid, limits[pid]))),
+        took_s=node_io.now() - at_s,
+    )
 
 
-def notes(spec: dict[str, Any]) -> dict[str, Any]:
-    """The handlers' notes after an offset of the log: [end offset, words] each, the log's errors, and how it ends."""
-    with open(spec["log"], "rb") as stream:
-        stream.seek(int(spec["from"]))
+def notes(spec: NotesSpec) -> NotesResult:
+    """The handlers' notes after an offset of the log, the log's errors, and how it ends."""
+    from wrklab.node import unit_traces
+
+    start = spec.from_bytes
+    with open(spec.log, "rb") as stream:
+        stream.seek(start)
         text = stream.read()
-    start = int(spec["from"])
-    found = [[start + match.end(), match[1].decode("ascii", "replace")] for match in _NOTE.finditer(text)]
     others = _NOTE.sub(b"", text)
-    last_lines = others[-6000:].decode("utf-8", "replace").splitlines()
-    return {
-        "notes": found,
-        "log_tail": [line for line in last_lines if line.strip()][-30:],
-        "log_errors": log_errors.count_errors(others[: log_errors.BYTES_MAX]),
-    }
+    last_lines = others[-_TAIL_BYTES:].decode("utf-8", "replace").splitlines()
+    return NotesResult(
+        notes=tuple(
+            LoggedNote(end_bytes=start + match.end(), words=match[1].decode("ascii", "replace"))
+            for match in _NOTE.finditer(text)
+        ),
+        log_tail=tuple([line[:_TAIL_LINE_LENGTH] for line in last_lines if line.strip()][-_TAIL_LINES:]),
+        log_errors=LoggedErrors(
+            errors=unit_traces.count_errors(others[: unit_traces.LOG_MAX_BYTES]),
+            is_complete=len(others) <= unit_traces.LOG_MAX_BYTES,
+        ),
+    )
 
 
 def _sleep_until(at: float) -> None:
@@ -143,7 +160,7 @@ def _usage_us(folder: str) -> int:
 
 
 def _pressure_us(folder: str) -> int | None:
-    """How long a task of the unit waited for a CPU so far, µs; None where the kernel does not tell."""
+    """How long a task of the unit waited for a CPU so far, µs; None where the kernel does not report it."""
     try:
         words = _words(folder, "cpu.pressure")
     except OSError:
@@ -184,13 +201,14 @@ def _limits(pid: int) -> dict[str, int]:
     return found
 
 
-def _descriptors(pid: int, limits: dict[str, int]) -> list[int] | None:
+def _descriptors(pid: int, limits: dict[str, int]) -> DescriptorUse | None:
     """Open descriptors and the limit of a process; None where it has ended."""
     try:
         open_count = len(os.listdir(f"/proc/{pid}/fd"))
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return [open_count, limits[_OPEN_FILES]] if _OPEN_FILES in limits else None
+    limit = limits.get(_OPEN_FILES)
+    return DescriptorUse(pid=pid, open_count=open_count, limit=limit) if limit else None
 
 
 def _size(path: str) -> int:
@@ -200,25 +218,35 @@ def _size(path: str) -> int:
         return 0
 
 
-def _counters() -> dict[str, int]:
-    """Counters of this network namespace that tell of dropped connections."""
+def _counters() -> DropCounters:
+    """Counters of this network namespace that report dropped connections."""
+    found: dict[str, int] = {}
     lines = (node_io.read_text("/proc/net/netstat") or "").splitlines()
     for names, values in zip(lines[::2], lines[1::2], strict=False):
         if names.startswith("TcpExt:"):
-            found = dict(zip(names.split(), values.split(), strict=True))
-            return {name: int(found[name]) for name in _COUNTERS if name in found}
-    return {}
+            found = dict(zip(names.split()[1:], map(int, values.split()[1:]), strict=True))
+    return DropCounters(
+        listen_overflows=found.get("ListenOverflows"),
+        listen_drops=found.get("ListenDrops"),
+        requests_dropped=found.get("TCPReqQFullDrop"),
+        requests_with_cookies=found.get("TCPReqQFullDoCookies"),
+        cookies_sent=found.get("SyncookiesSent"),
+    )
 
 
 def main() -> None:
-    """The verb is the first word; the answer is packed: base64 of zlib of JSON."""
-    verbs = {"settle": settle, "watch": watch, "notes": notes}
+    """The verb is the first word."""
     verb, *words = sys.argv[1:] or [""]
-    if verb not in verbs or len(words) != 1:
+    found: SettleAnswer | WatchResult | NotesResult
+    if verb == "settle" and len(words) == 1:
+        found = settle(node_io.read_spec(SettleSpec, words[0]))
+    elif verb == "watch" and len(words) == 1:
+        found = watch(node_io.read_spec(WatchSpec, words[0]))
+    elif verb == "notes" and len(words) == 1:
+        found = notes(node_io.read_spec(NotesSpec, words[0]))
+    else:
         node_io.refuse("probe_snapshot.py settle <spec> | watch <spec> | notes <spec>")
-    found = verbs[verb](node_io.read_spec(words[0]))
-    packed = zlib.compress(json.dumps(found, separators=(",", ":")).encode(), 1)
-    sys.stdout.write(b2a_base64(packed, newline=False).decode() + "\n")
+    sys.stdout.write(pack(encode_json(found).encode()) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,26 +1,24 @@
 """Reads the sources of all collectors at an interval and keeps their raw text, one JSON line a sample.
 
-    sampler.py <base64 of {"out", "interval_s", "sources", "cgroup"}>
+    sampler.py <SamplerSpec>
 
-runs until it is ended. Within load_cell.py it is a thread: `Sampler`. A line is
-{"at": epoch s, "mono": s, "cost_s": its CPU up to this line, "raw": {collector: text}, "errors": {collector: text}}.
-A source that is not there (yet) is left out of `raw`; one that cannot be read is in `errors`.
+runs until it is ended. Within load_cell.py it is a thread: `Sampler`. Each line is a SampleLine.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Iterable
 
-sys.path.insert(0, __file__.rpartition("/")[0])
+sys.path.append(__file__.rsplit("/", 3)[0])
 
-import node_io
-import sock_diag
+from wrklab.node import node_io, sock_diag
+from wrklab.protocol.codec import ProtocolError, decode_json, encode_json
+from wrklab.protocol.server import SampleLine, SamplerSpec, Source, SourceKind, Sources
 
 _READ_BYTES = 1 << 18
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -29,9 +27,9 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class Sampler:
     """Samples a host into a file, from `start` to `stop`, with one sample at each of both ends."""
 
-    def __init__(self, sources: list[dict[str, Any]], cgroup: str, out_path: str, interval_s: float) -> None:
-        """`sources` as collectors.sources_json() gives them; `cgroup` stands in for {cgroup} in their paths."""
-        self._sources = [source | {"path": source.get("path", "").format(cgroup=cgroup)} for source in sources]
+    def __init__(self, sources: Iterable[Source], cgroup: str, out_path: str, interval_s: float) -> None:
+        """`cgroup` stands in for {cgroup} in the paths of the sources."""
+        self._sources = [source.replace(path=source.path.format(cgroup=cgroup)) for source in sources]
         self._interval_s = interval_s
         self._out = os.open(out_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._cost_s = 0.0
@@ -63,38 +61,34 @@ class Sampler:
     def _write_sample(self) -> None:
         raw: dict[str, str] = {}
         errors: dict[str, str] = {}
-        at, mono, began_s = node_io.now(), time.monotonic(), time.thread_time()
+        at_s, mono_s, began_s = node_io.now(), time.monotonic(), time.thread_time()
         for source in self._sources:
             try:
                 text = _read(source)
             except OSError as error:
-                errors[source["name"]] = str(error)
+                errors[source.name] = str(error)
             else:
                 if text is not None:
-                    raw[source["name"]] = text
-        line = {"at": at, "mono": mono, "cost_s": self._cost_s, "raw": raw}
-        if errors:
-            line["errors"] = errors
+                    raw[source.name] = text
+        line = SampleLine(at=at_s, mono=mono_s, cost_s=self._cost_s, raw=raw, errors=errors)
         # One write a line: a reader never sees half of one.
-        os.write(self._out, (json.dumps(line, separators=(",", ":")) + "\n").encode())
+        os.write(self._out, f"{encode_json(line)}\n".encode())
         self._cost_s += time.thread_time() - began_s
 
 
-def _read(source: dict[str, Any]) -> str | None:
-    kind = source["kind"]
-    if kind == "listeners":
+def _read(source: Source) -> str | None:
+    if source.kind is SourceKind.LISTENERS:
         return sock_diag.listeners_text()
-    if kind == "per_process":
-        return _read_per_process(source["path"], source["file"])
-    text = _read_file(source["path"])
+    if source.kind is SourceKind.PER_PROCESS:
+        return _read_per_process(source.path, source.file)
+    text = _read_file(source.path)
     if text is None:
         return None
-    if kind == "line_count":
+    if source.kind is SourceKind.LINE_COUNT:
         return f"{text.count(chr(10))}\n"
-    prefixes = tuple(source["prefixes"])
-    if not prefixes:
+    if not source.prefixes:
         return text
-    return "".join(line for line in text.splitlines(keepends=True) if line.startswith(prefixes))
+    return "".join(line for line in text.splitlines(keepends=True) if line.startswith(source.prefixes))
 
 
 def _read_file(path: str) -> str | None:
@@ -131,17 +125,18 @@ def _read_per_process(processes_path: str, file: str) -> str | None:
     return "".join(lines)
 
 
-def read_sources(path: str) -> list[dict[str, Any]]:
+def read_sources(path: str) -> tuple[Source, ...]:
     """The sources of all collectors, as deploy put them there. Raises OSError, ValueError."""
-    with open(path, encoding="utf-8") as stream:
-        sources = json.load(stream)["sources"]
-    if not isinstance(sources, list):
-        raise TypeError(f"{path}: `sources` is {type(sources).__name__}, a list was expected")
-    return sources
+    with open(path, "rb") as stream:
+        text = stream.read()
+    try:
+        return decode_json(Sources, text).sources
+    except ProtocolError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def unified_root() -> str:
-    """Where cgroup v2 is mounted: at the root of /sys/fs/cgroup, or beside v1's controllers."""
+    """Where cgroup v2 is mounted: at the root of /sys/fs/cgroup, or next to v1's controllers."""
     return "/sys/fs/cgroup" if os.path.exists("/sys/fs/cgroup/cgroup.procs") else "/sys/fs/cgroup/unified"
 
 
@@ -154,9 +149,9 @@ def own_cgroup() -> str:
 
 def main() -> None:
     """Sample until the unit is stopped."""
-    spec = node_io.read_spec(sys.argv[1])
-    os.makedirs(spec["out"].rpartition("/")[0], exist_ok=True)
-    Sampler(read_sources(spec["sources"]), spec["cgroup"], spec["out"], spec["interval_s"]).run()
+    spec = node_io.read_spec(SamplerSpec, sys.argv[1])
+    os.makedirs(spec.out.rpartition("/")[0], exist_ok=True)
+    Sampler(read_sources(spec.sources), spec.cgroup, spec.out, spec.interval_s).run()
 
 
 if __name__ == "__main__":

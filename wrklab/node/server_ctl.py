@@ -1,67 +1,73 @@
 """Starts, asks, ends and watches a variant's unit on the server host.
 
-    server_ctl.py start <base64 spec>    {"unit","variant","cell","environment":{},"lease_s","sample_interval_s","port"}
-    server_ctl.py state <unit>           what systemd says of it
-    server_ctl.py finish <base64 spec>   {"unit","variant","cell","port","keep_log_lines"}: stop all, tell what was seen
-    server_ctl.py cleanup                ends every unit of wrklab's on this host
+    server_ctl.py start <ServerSpec>     prints ServerStarted
+    server_ctl.py state <unit>           prints UnitState
+    server_ctl.py finish <ServerSpec>    stops everything of a cell, prints ServerReport
+    server_ctl.py texts <unit> ...       prints UnitTexts
+    server_ctl.py cleanup                ends every unit of wrklab's on this host, prints CleanedHost
 
-Exit 3 with {"error": ...}: refused, or the unit could not be started.
+Specs are words (wrklab/protocol/codec.py). Exit 3 with a Refusal: refused, or the unit could not be started.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from binascii import b2a_base64
-from typing import Any
+from collections.abc import Mapping
 
-sys.path.insert(0, __file__.rpartition("/")[0])
+sys.path.append(__file__.rsplit("/", 3)[0])
 
-import log_errors
-import node_io
-import sock_diag
-from sampler import unified_root
+from wrklab.node import node_io, sock_diag
+from wrklab.node.sampler import unified_root
+from wrklab.protocol.codec import to_word
+from wrklab.protocol.server import (
+    ActiveState,
+    CleanedHost,
+    ListeningSocket,
+    ObservedServer,
+    SamplerSpec,
+    ServerProcess,
+    ServerReport,
+    ServerSpec,
+    ServerStarted,
+    UnitState,
+)
 
 SAMPLER = "wrklab-sampler.service"
 LOAD = "wrklab-load.service"
 LEASE = "wrklab-lease.timer"
 _LEASE_SERVICE = "wrklab-lease.service"
 _HELPERS = (SAMPLER, LOAD, LEASE, _LEASE_SERVICE)
-_STATE_FIELDS = {
-    "ActiveState": "active_state",
-    "SubState": "sub_state",
-    "Result": "result",
-    "ExecMainCode": "exec_main_code",
-    "ExecMainStatus": "exec_main_status",
-    "MainPID": "main_pid",
-}
+_STATE_PROPERTIES = ("ActiveState", "SubState", "Result", "ExecMainCode", "ExecMainStatus", "MainPID")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _LOG_LINES_ON_FAILURE = 20
+#: A process may have a megabyte of arguments.
+_ARGUMENTS_MAX, _ARGUMENT_LENGTH_MAX = 1000, 4000
+_LOG_LINE_LENGTH_MAX = 4000
 
 
-def start(spec: dict[str, Any]) -> dict[str, Any]:
+def start(spec: ServerSpec) -> ServerStarted:
     """Start the variant's unit with sampler and lease; its server is not waited for."""
     began = time.monotonic()
-    unit, folder = str(spec["unit"]), node_io.cell_dir(spec["cell"])
-    _clear_the_way(unit, int(spec["port"]))
+    unit, folder = spec.unit, node_io.cell_dir(spec.cell)
+    _clear_the_way(unit, spec.port)
     node_io.drop_other_cells(folder)
     os.makedirs(folder, exist_ok=True)
     os.makedirs(node_io.RUN_DIR, exist_ok=True)
-    node_io.write_whole(f"{node_io.RUN_DIR}/server.env", _environment_file(spec["environment"]))
-    _start_sampler(unit, folder, float(spec["sample_interval_s"]), float(spec["lease_s"]))
-    _arm_lease(unit, float(spec["lease_s"]))
-    started_at = time.time()
+    node_io.write_file(f"{node_io.RUN_DIR}/server.env", _environment_file(spec.environment))
+    _start_sampler(spec, folder)
+    _arm_lease(unit, spec.lease_s)
+    started_at_s = time.time()
     started = node_io.run(["systemctl", "start", unit])
     if started.exit_code:
         _stop([unit, SAMPLER, LEASE])
-        node_io.refuse(_why_not_started(unit, str(spec["variant"]), started.output))
+        node_io.refuse(_why_not_started(unit, spec.variant, started.output))
     if node_io.run(["systemctl", "is-active", "--quiet", LEASE]).exit_code:
         # Somebody ended this cell while it began: no server without a lease.
         _stop([unit, SAMPLER])
         node_io.refuse(f"{LEASE} was stopped while {unit} started")
-    return {"started_at": started_at, "took_s": time.monotonic() - began}
+    return ServerStarted(started_at_s=started_at_s, took_s=time.monotonic() - began)
 
 
 def _clear_the_way(unit: str, port: int) -> None:
@@ -108,10 +114,9 @@ def _owner_of(inodes: set[int]) -> str:
     return "a process that cannot be seen from here"
 
 
-def _environment_file(environment: dict[str, Any]) -> str:
+def _environment_file(environment: Mapping[str, str]) -> str:
     lines = []
-    for name, value in environment.items():
-        text = str(value)
+    for name, text in environment.items():
         if "\n" in text:
             node_io.refuse(f"the environment's {name} has a line break in it")
         escaped = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -119,27 +124,24 @@ def _environment_file(environment: dict[str, Any]) -> str:
     return "".join(lines)
 
 
-def _start_sampler(unit: str, folder: str, interval_s: float, lease_s: float) -> None:
-    out = f"{folder}/server_samples.jsonl"
-    spec = {
-        "out": out,
-        "interval_s": interval_s,
-        "sources": f"{node_io.NODE_DIR}/sources.json",
-        "cgroup": f"{unified_root()}/system.slice/{unit}",
-    }
-    if os.path.exists(out):
-        os.unlink(out)
-    word = b2a_base64(json.dumps(spec).encode(), newline=False).decode()
+def _start_sampler(server: ServerSpec, folder: str) -> None:
+    spec = SamplerSpec(
+        out=f"{folder}/server_samples.jsonl",
+        interval_s=server.sample_interval_s,
+        sources=f"{node_io.NODE_DIR}/sources.json",
+        cgroup=f"{unified_root()}/system.slice/{server.unit}",
+    )
+    node_io.remove(spec.out)
     _systemd_run(
         [
             f"--unit={SAMPLER}",
-            f"--property=RuntimeMaxSec={lease_s:g}",
+            f"--property=RuntimeMaxSec={server.lease_s:g}",
             "--property=KillSignal=SIGKILL",
             "--property=SuccessExitStatus=SIGKILL",
-            # What another unit refers to is not unloaded when it ends, and still tells how it did.
-            f"--property=After={unit}",
+            # What another unit refers to is not unloaded when it ends, so its state can still be read.
+            f"--property=After={server.unit}",
             f"--property=StandardError=truncate:{folder}/sampler_stderr",
-            "/usr/bin/python3", "-I", "-S", f"{node_io.NODE_DIR}/sampler.py", word,
+            "/usr/bin/python3", "-I", "-S", f"{node_io.NODE_DIR}/sampler.py", to_word(spec),
         ]
     )  # fmt: skip
 
@@ -178,81 +180,89 @@ def _stop(units: list[str]) -> str:
     return node_io.run(["systemctl", "stop", *units]).output.strip()
 
 
-def state(unit: str) -> dict[str, Any]:
-    """What systemd says of a unit."""
-    shown = node_io.run(["systemctl", "show", f"--property={','.join(_STATE_FIELDS)},ControlGroup", unit])
+def state(unit: str) -> UnitState:
+    """What systemd reports of a unit."""
+    shown = node_io.run(["systemctl", "show", f"--property={','.join(_STATE_PROPERTIES)}", unit])
     values = dict(line.partition("=")[::2] for line in shown.output.splitlines())
-    found: dict[str, Any] = {name: values.get(key, "") for key, name in _STATE_FIELDS.items()}
-    for name in ("exec_main_code", "exec_main_status", "main_pid"):
-        found[name] = int(found[name] or 0)
-    return found
+    try:
+        return UnitState(
+            active_state=ActiveState(values["ActiveState"]),
+            sub_state=values["SubState"],
+            result=values["Result"],
+            # A unit of a kind without processes has none of these.
+            exec_main_code=int(values.get("ExecMainCode", 0)),
+            exec_main_status=int(values.get("ExecMainStatus", 0)),
+            main_pid=int(values.get("MainPID", 0)),
+        )
+    except (KeyError, ValueError) as error:
+        node_io.refuse(f"systemctl show {unit} cannot be read: {error!r}: {shown.output.strip()}")
 
 
-def finish(spec: dict[str, Any]) -> dict[str, Any]:
+def finish(spec: ServerSpec) -> ServerReport:
     """Look at the unit, stop everything of this cell, hand out what was seen. A second call does no harm."""
+    from wrklab.node import unit_traces
+
     began = time.monotonic()
-    unit, folder = str(spec["unit"]), node_io.cell_dir(spec["cell"])
-    before = state(unit)
-    observed = _observe(unit, before["main_pid"], int(spec["port"]))
-    stopped = _stop([unit, SAMPLER, LEASE])
-    samples = node_io.read_text(f"{folder}/server_samples.jsonl") or ""
-    return {
-        "state": before,
-        "observed": observed,
-        "stop_output": stopped,
-        "log_tail": node_io.tail(_log_path(str(spec["variant"])), int(spec["keep_log_lines"])),
-        "log_errors": log_errors.read_errors(_log_path(str(spec["variant"]))),
-        "sampler_stderr": node_io.read_text(f"{folder}/sampler_stderr") or "",
-        "samples": samples.splitlines(),
-        "took_s": time.monotonic() - began,
-    }
+    folder, log = node_io.cell_dir(spec.cell), _log_path(spec.variant)
+    before = state(spec.unit)
+    observed = _observe(spec.unit, before.main_pid, spec.port)
+    stopped = _stop([spec.unit, SAMPLER, LEASE])
+    return ServerReport(
+        state=before,
+        observed=observed,
+        stop_output=node_io.cut(stopped),
+        log_tail=tuple(line[:_LOG_LINE_LENGTH_MAX] for line in node_io.tail(log, spec.keep_log_lines)),
+        log_errors=unit_traces.read_errors(log),
+        sampler_stderr=node_io.cut(node_io.read_text(f"{folder}/sampler_stderr") or ""),
+        samples=tuple((node_io.read_text(f"{folder}/server_samples.jsonl") or "").splitlines()),
+        took_s=time.monotonic() - began,
+    )
 
 
-def _observe(unit: str, main_pid: int, port: int) -> dict[str, Any]:
-    """What the server really is: its processes and threads, its memory, its listening sockets."""
+def _observe(unit: str, main_pid: int, port: int) -> ObservedServer:
+    """What the server is: processes and threads, its memory, its listening sockets."""
     cgroup = f"{unified_root()}/system.slice/{unit}"
     pids = [int(word) for word in (node_io.read_text(f"{cgroup}/cgroup.procs") or "").split()]
-    processes = [_process(pid) for pid in pids]
-    alive = [process for process in processes if process]
-    return {
-        "argv": _argv(main_pid),
-        "processes": alive,
-        "processes_count": len(alive),
-        "threads_count": sum(process["threads"] for process in alive),
-        "rss_bytes": sum(process["rss_bytes"] for process in alive),
-        "listeners": [
-            {"family": item.family, "queued_count": item.queued_count, "backlog": item.backlog}
+    alive = tuple(process for pid in pids if (process := _process(pid)))
+    return ObservedServer(
+        argv=tuple(_argv(main_pid)),
+        processes=alive,
+        processes_count=len(alive),
+        threads_count=sum(process.threads for process in alive),
+        rss_bytes=sum(process.rss_bytes for process in alive),
+        listeners=tuple(
+            ListeningSocket(family=item.family, queued_count=item.queued_count, backlog=item.backlog)
             for item in sock_diag.listeners(port)
-        ],
-        "port": port,
+        ),
+        port=port,
         # wrk has ended by now: who is connected still is somebody else.
-        "peers": sock_diag.peers(port),
-    }
+        peers=sock_diag.peers(port),
+    )
 
 
-def _process(pid: int) -> dict[str, Any] | None:
-    """A process's shape; None where it has ended."""
+def _process(pid: int) -> ServerProcess | None:
+    """One process; None where it has ended."""
     stat, statm = node_io.read_text(f"/proc/{pid}/stat"), node_io.read_text(f"/proc/{pid}/statm")
     if not stat or not statm:
         return None
     # The command's name is in parentheses and may contain anything.
     fields = stat.rpartition(")")[2].split()
-    rss_bytes = int(statm.split()[1]) * _PAGE_BYTES
-    return {
-        "pid": pid,
-        "parent_pid": int(fields[1]),
-        "name": stat.partition("(")[2].rpartition(")")[0],
-        "threads": int(fields[17]),
-        "rss_bytes": rss_bytes,
-    }
+    return ServerProcess(
+        pid=pid,
+        parent_pid=int(fields[1]),
+        name=stat.partition("(")[2].rpartition(")")[0],
+        threads=int(fields[17]),
+        rss_bytes=int(statm.split()[1]) * _PAGE_BYTES,
+    )
 
 
 def _argv(pid: int) -> list[str]:
     text = node_io.read_text(f"/proc/{pid}/cmdline") if pid else None
-    return text.rstrip("\0").split("\0") if text else []
+    words = text.rstrip("\0").split("\0") if text else []
+    return [word[:_ARGUMENT_LENGTH_MAX] for word in words[:_ARGUMENTS_MAX]]
 
 
-def cleanup() -> dict[str, Any]:
+def cleanup() -> CleanedHost:
     """End every wrklab unit on this host and remove what cells left."""
     units = [name for name, _ in _our_units()]
     output = ""
@@ -261,20 +271,20 @@ def cleanup() -> dict[str, Any]:
         node_io.run(["systemctl", "kill", "--signal=SIGKILL", LOAD])
         output = _stop(units)
         node_io.run(["systemctl", "reset-failed", *units])
-    return {
-        "ended": units,
-        "output": output,
-        "removed": _remove_leftovers(),
-        "left_alone": sorted(_our_drop_ins()),
-        "free_bytes": node_io.free_bytes(),
-    }
+    return CleanedHost(
+        ended=tuple(units),
+        output=node_io.cut(output),
+        removed=tuple(_remove_leftovers()),
+        left_alone=tuple(sorted(_our_drop_ins())),
+        free_bytes=node_io.free_bytes(),
+    )
 
 
 def _remove_leftovers() -> list[str]:
     """What cells left: their folders, and the environment of the last one."""
     removed = node_io.drop_other_cells(keep="")
     environment = f"{node_io.RUN_DIR}/server.env"
-    if node_io.take_away(environment):
+    if node_io.remove(environment):
         removed.append(environment)
     return removed
 
@@ -290,15 +300,19 @@ def main() -> None:
     """The verb is the first word."""
     verb, *words = sys.argv[1:] or [""]
     if verb == "start" and len(words) == 1:
-        node_io.answer(start(node_io.read_spec(words[0])))
+        node_io.answer(start(node_io.read_spec(ServerSpec, words[0])))
     elif verb == "state" and len(words) == 1:
         node_io.answer(state(words[0]))
     elif verb == "finish" and len(words) == 1:
-        node_io.answer(finish(node_io.read_spec(words[0])))
+        node_io.answer(finish(node_io.read_spec(ServerSpec, words[0])))
+    elif verb == "texts" and words:
+        from wrklab.node import unit_traces
+
+        node_io.answer(unit_traces.unit_texts(words))
     elif verb == "cleanup" and not words:
         node_io.answer(cleanup())
     else:
-        node_io.refuse("server_ctl.py start <spec> | state <unit> | finish <spec> | cleanup")
+        node_io.refuse("server_ctl.py start <spec> | state <unit> | finish <spec> | texts <unit> ... | cleanup")
 
 
 if __name__ == "__main__":

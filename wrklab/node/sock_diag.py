@@ -1,7 +1,7 @@
-"""Sockets as the kernel tells of them by netlink (sock_diag): what `ss` shows, 30 times cheaper.
+"""Sockets as the kernel reports them by netlink (sock_diag): what `ss` shows, 30 times cheaper.
 
-Listening sockets with their accept queue and backlog, and the connections to one target: by TCP state, and what each
-has received and since when it is silent.
+Listening sockets with their accept queue and backlog; the connections to one target, by TCP state, with what each has
+received and how long it has been silent; and the local ports that are left for more.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import socket
 import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+from wrklab.node import node_io
 
 _SOCK_DIAG_BY_FAMILY = 20
 _NLM_F_REQUEST_DUMP = 0x301
@@ -33,6 +35,7 @@ _INFO = 2
 _WANT_INFO = 1 << (_INFO - 1)
 _RECEIVED = struct.Struct("=52xL72xQ")
 _SILENCE_STEP_MS = 100
+_SETTINGS = "/proc/sys/net/ipv4"
 
 _STATES = {
     1: "ESTABLISHED",
@@ -82,21 +85,17 @@ class TargetConnections:
     def __init__(self) -> None:
         """Nothing is counted yet."""
         self.states: dict[str, int] = {}
-        #: Being opened anew: a first SYN on its way, or ended by the target and not closed here yet. One whose SYN
-        #: had to be sent again is not among them: the target does not take it.
+        #: Being opened again: a first SYN on its way, or ended by the target and not closed here yet. One whose SYN
+        #: had to be sent again does not count: the target does not take it.
         self.reopening_count = 0
         #: Established, with received bytes that the program here has not read yet.
         self.unread_count = 0
         #: Established with nothing left to read, by the tenths of a second since the last byte came.
         self.silences_answered: dict[int, int] = {}
-        #: The same of those that never received a byte: since they were established.
+        #: Of those that never received a byte: by the time since they were established.
         self.silences_unanswered: dict[int, int] = {}
         #: Bytes that these have received since they were established, by own port (as the kernel writes it).
         self.received_bytes: dict[int, int] = {}
-
-    def told(self) -> dict[str, Any]:
-        """The counts but the silences, as a cell's result holds them."""
-        return {**self.states, "reopening": self.reopening_count, "unread": self.unread_count}
 
     def add(self, state: int, retrans: int, unread_bytes: int) -> None:
         """Count one socket."""
@@ -158,8 +157,27 @@ def target_connections(address: str, port: int, *, with_silences: bool = False) 
     return found
 
 
+def local_ports_count() -> int:
+    """Local ports that connections may take: ip_local_port_range less those reserved."""
+    low, high = (int(word) for word in (node_io.read_text(f"{_SETTINGS}/ip_local_port_range") or "").split())
+    reserved = 0
+    for part in (node_io.read_text(f"{_SETTINGS}/ip_local_reserved_ports") or "").strip().split(","):
+        first, _, last = part.partition("-")
+        if first:
+            reserved += max(0, min(high, int(last or first)) - max(low, int(first)) + 1)
+    return high - low + 1 - reserved
+
+
+def free_ports_count(address: str, port: int) -> int:
+    """Local ports that no socket towards address:port holds, not even in TIME_WAIT."""
+    states = connection_states(address, port)
+    if (node_io.read_text(f"{_SETTINGS}/tcp_tw_reuse") or "").strip() == "1":
+        states.pop("TIME_WAIT", None)  # the kernel takes those over after a second
+    return local_ports_count() - sum(states.values())
+
+
 def _info_offset(data: bytes, start: int, end: int) -> int:
-    """Where tcp_info begins in a message; 0 where it is not whole (a kernel before 4.1 tells no bytes received)."""
+    """Where tcp_info begins in a message; 0 where it is not complete (kernels before 4.1 count no bytes received)."""
     position = start + _HEADER.size + _MESSAGE.size
     while position < end:
         length, kind = _ATTRIBUTE.unpack_from(data, position)

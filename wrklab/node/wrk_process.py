@@ -1,28 +1,52 @@
-"""wrk's processes: forked early, executed at one time mark, ended in time, and what each left behind."""
+"""wrk's processes: forked early, executed at one mark, watched, ended in time, and what each left."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
-import resource
 import select
 import signal
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
-import node_io
+from wrklab.node import node_io, sock_diag
+from wrklab.protocol.codec import ProtocolError, decode_json
+from wrklab.protocol.load import (
+    ConnectionCounts,
+    Paused,
+    Silences,
+    ThreadTime,
+    Trickling,
+    WrkReport,
+    WrkResult,
+    WrkThreads,
+)
 
 _INTERRUPT_AGAIN_S = 1.0
 _KILL_AFTER_S = 5.0
-_STDERR_TOLD = 2000
-#: wrk waits for its whole -d, then for its threads. A shorter report was cut off, and not by us: by somebody's SIGINT.
-_WHOLE_SHARE = 0.95
+_STDERR_LENGTH_MAX = 2000
+#: wrk waits for all of its -d, then for its threads. A shorter report was cut off by a SIGINT that is not ours.
+_COMPLETE_RATIO = 0.95
+
+#: Shares of the window at which connections and wrk's threads are looked at; silences at the first and the last.
+_LOOK_AT = (0.5, 0.75, 0.95)
+#: How often it is looked whether wrk, and this program itself, runs at all.
+_BEAT_S = 0.2
 
 #: When to do something within a run, seconds after the mark, and what.
-Errand = tuple[float, Callable[[], None]]
+Task = tuple[float, Callable[[], None]]
+
+
+class WrkLoad(NamedTuple):
+    """What one wrk process does."""
+
+    threads: int
+    connections: int
+    duration_s: float
+    timeout_s: float
 
 
 class Cancelled(Exception):  # noqa: N818  not an error: somebody asked for an early end
@@ -41,9 +65,9 @@ class WrkProcess:
         self.pidfd = -1
         self.exit_code: int | None = None
         self.cpu_s = 0.0
-        #: It ended before we told any process to.
+        #: It ended before this script told any process to.
         self.ended_by_itself = False
-        self._result: dict[str, Any] | None = None
+        self._result: WrkResult | None = None
 
     def fork(self, mark_s: float) -> None:
         """Fork; the child becomes wrk at `mark_s` (epoch seconds)."""
@@ -72,8 +96,8 @@ class WrkProcess:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, number)
 
-    def threads(self) -> list[list[float]]:
-        """[seconds on a CPU, seconds runnable without one] of each of its threads; none once it has ended.
+    def threads(self) -> tuple[ThreadTime, ...]:
+        """The CPU time of each of its threads; none once it has ended.
 
         The first is wrk's own and waits; each other is an event loop with its share of the connections.
         """
@@ -81,8 +105,8 @@ class WrkProcess:
         with contextlib.suppress(OSError):
             for thread in sorted(os.listdir(f"/proc/{self._pid}/task"), key=int):
                 words = (node_io.read_text(f"/proc/{self._pid}/task/{thread}/schedstat") or "").split()
-                found += [[int(word) / 1e9 for word in words[:2]]] if words else []
-        return found
+                found += [ThreadTime(run_s=int(words[0]) / 1e9, wait_s=int(words[1]) / 1e9)] if words else []
+        return tuple(found)
 
     def is_stopped(self) -> bool:
         """Whether somebody has stopped it (SIGSTOP, a debugger)."""
@@ -96,26 +120,30 @@ class WrkProcess:
         self.cpu_s = usage.ru_utime + usage.ru_stime
         os.close(self.pidfd)
 
-    def result(self) -> dict[str, Any]:
-        """What it left when it had ended: argv, exit, report (None where none came whole), stdout, stderr, cpu_s."""
+    def result(self) -> WrkResult:
+        """What it left when it had ended."""
         # Read once: with 100,000 distinct latencies the report is a megabyte of JSON.
-        self._result = self._result or {
-            "argv": self.argv,
-            "exit": self.exit_code,
-            "report": self._report(),
-            "stdout": node_io.read_text(f"{self._stem}.out") or "",
-            "stderr": (node_io.read_text(f"{self._stem}.err") or "")[-_STDERR_TOLD:],
-            "cpu_s": self.cpu_s,
-        }
+        if self._result is None:
+            report, problem = self._report()
+            self._result = WrkResult(
+                argv=tuple(self.argv),
+                exit_code=self.exit_code,
+                report=report,
+                report_problem=problem,
+                stdout=node_io.cut(node_io.read_text(f"{self._stem}.out") or ""),
+                stderr=(node_io.read_text(f"{self._stem}.err") or "")[-_STDERR_LENGTH_MAX:],
+                cpu_s=self.cpu_s,
+            )
         return self._result
 
-    def _report(self) -> dict[str, Any] | None:
+    def _report(self) -> tuple[WrkReport | None, str]:
         text = node_io.read_text(f"{self._stem}.json")
+        if not text:
+            return None, "it wrote none"
         try:
-            report = json.loads(text) if text else None
-        except ValueError:
-            return None
-        return report if isinstance(report, dict) else None
+            return decode_json(WrkReport, text), ""
+        except ProtocolError as error:
+            return None, str(error)
 
 
 class WrkRun:
@@ -136,15 +164,16 @@ class WrkRun:
         self._interrupt_again_at = math.inf
         #: Why it was ended early; empty when it was not.
         self.ended_early = ""
+        self.is_cancelled = False
 
     def fork(self, mark_s: float) -> None:
         """Fork all; they become wrk together at `mark_s` (epoch seconds)."""
         for process in self.processes:
             process.fork(mark_s)
 
-    def follow(self, mark_s: float, errands: Sequence[Errand] = ()) -> None:
-        """Wait for the end of all, doing errands on the way. SIGINT to us ends them early, with their reports."""
-        plan = sorted([*errands, *self._own_errands()], key=lambda errand: errand[0])
+    def follow(self, mark_s: float, tasks: Sequence[Task] = ()) -> None:
+        """Wait for the end of all, doing tasks on the way. SIGINT to this process ends them early, with reports."""
+        plan = sorted([*tasks, *self._own_tasks()], key=lambda task: task[0])
         poller = select.poll()
         running = {process.pidfd: process for process in self.processes}
         for descriptor in running:
@@ -157,14 +186,15 @@ class WrkRun:
                     process.reap()
                     process.ended_by_itself = self._interrupted_at is None
                     if process.exit_code:
-                        # What the others do without it is not the load that was asked for.
+                        # What the others do without it is not the load that was requested.
                         self._interrupt("")
                 self._do_what_is_due(mark_s, plan)
             except Cancelled:
+                self.is_cancelled = True
                 self._interrupt("cancelled")
 
-    def _own_errands(self) -> list[Errand]:
-        own: list[Errand] = [
+    def _own_tasks(self) -> list[Task]:
+        own: list[Task] = [
             (self._limit_s, lambda: self._interrupt(f"no end within {self._limit_s:g} s; ended by SIGINT"))
         ]
         if self._duration_s != int(self._duration_s):
@@ -172,12 +202,12 @@ class WrkRun:
             own.append((self._duration_s, lambda: self._interrupt("")))
         return own
 
-    def _wait_s(self, mark_s: float, plan: list[Errand]) -> float:
+    def _wait_s(self, mark_s: float, plan: list[Task]) -> float:
         due = mark_s + plan[0][0] if plan else math.inf
         wait_s = min(due, self._interrupt_again_at) - node_io.now()
         return min(max(0.0, wait_s), 3600.0)
 
-    def _do_what_is_due(self, mark_s: float, plan: list[Errand]) -> None:
+    def _do_what_is_due(self, mark_s: float, plan: list[Task]) -> None:
         now = node_io.now()
         while plan and mark_s + plan[0][0] <= now:
             plan.pop(0)[1]()
@@ -207,34 +237,108 @@ class WrkRun:
         if self.ended_early:
             return f"wrk was ended early: {self.ended_early}"
         for number, process in enumerate(self.processes, 1):
-            result = process.result()
-            if process.exit_code != 0 or result["report"] is None:
-                what = f"wrk process {number} of {len(self.processes)} left no whole report"
-                return f"{what} (exit {process.exit_code}): {result['stderr'].strip() or 'it said nothing'}"
-            took_s = result["report"]["duration_us"] / 1e6
-            if process.ended_by_itself and took_s < _WHOLE_SHARE * self._duration_s:
-                what = (
-                    f"wrk process {number} of {len(self.processes)} ended after {took_s:.2f} of {self._duration_s:g} s"
-                )
-                return f"{what}, and nothing of ours ended it: did somebody send it SIGINT?"
+            result, name = process.result(), f"wrk process {number} of {len(self.processes)}"
+            if process.exit_code != 0 or result.report is None:
+                said = "; ".join(filter(None, (result.stderr.strip(), result.report_problem)))
+                return f"{name} left no complete report (exit {process.exit_code}): {said}"
+            took_s = result.report.duration_us / 1e6
+            if process.ended_by_itself and took_s < _COMPLETE_RATIO * self._duration_s:
+                what = f"{name} ended after {took_s:.2f} of {self._duration_s:g} s"
+                return f"{what}, and nothing of wrklab's ended it: did somebody send it SIGINT?"
         return ""
 
 
-def raise_descriptor_limit(connections: int) -> None:
-    """Raise the soft limit to the hard one. Raises OSError when that is too low for a process's connections."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard != resource.RLIM_INFINITY and connections + 50 > hard:
-        raise OSError(
-            f"{connections} connections in one wrk process need {connections + 50} descriptors; "
-            f"the ceiling here (hard RLIMIT_NOFILE) is {hard}: use more processes"
+class WindowWatch:
+    """What is looked at within the window: connections, wrk's threads, and whether anything runs at all."""
+
+    def __init__(
+        self, processes: Sequence[WrkProcess], target: tuple[str, int], mark_s: float, answer_bytes: int
+    ) -> None:
+        """`answer_bytes`: what a complete answer has at least."""
+        self._processes = processes
+        self._target = target
+        self._mark_s = mark_s
+        self._answer_bytes = answer_bytes
+        self._last_beat_s = mark_s
+        self._stopped_s = 0.0
+        self._gap_s = 0.0
+        #: When it was first looked what each connection had received, and that.
+        self._received: tuple[float, Mapping[int, int]] = (0.0, {})
+        self.counts: list[ConnectionCounts] = []
+        self.silences: Silences | None = None
+        #: Of all threads from the mark on; the last look stands.
+        self.threads: WrkThreads | None = None
+
+    def tasks(self, duration_s: float) -> list[Task]:
+        """The looks and beats of a window, by when they are due."""
+        beats_s = [_BEAT_S * number for number in range(1, math.ceil(duration_s / _BEAT_S))]
+        return [
+            *((share * duration_s, partial(self._look, share)) for share in _LOOK_AT),
+            *((beat_s, self._beat) for beat_s in beats_s),
+        ]
+
+    def paused(self) -> Paused:
+        """How long wrk was found stopped, and the longest time between two beats: this program was not run then."""
+        return Paused(stopped_s=self._stopped_s, gap_s=self._gap_s)
+
+    def _beat(self) -> None:
+        running = [process for process in self._processes if process.exit_code is None]
+        now = node_io.now()
+        # After wrk's end nobody waits for a beat.
+        if running:
+            passed_s = now - self._last_beat_s
+            self._gap_s = max(self._gap_s, passed_s)
+            if any(process.is_stopped() for process in running):
+                self._stopped_s += passed_s
+        self._last_beat_s = now
+
+    def _look(self, share: float) -> None:
+        self._beat()
+        # Without CPU time a task comes late: what is seen after wrk's end says nothing of its window.
+        if any(process.exit_code is None for process in self._processes):
+            self._look_at_threads()
+            self._count_connections(share)
+        # The look itself is no gap: tens of thousands of connections take 0.2 s to count.
+        self._last_beat_s = node_io.now()
+
+    def _look_at_threads(self) -> None:
+        now, threads = node_io.now(), tuple(process.threads() for process in self._processes)
+        if any(threads):
+            self.threads = WrkThreads(elapsed_s=now - self._mark_s, processes=threads)
+
+    def _count_connections(self, share: float) -> None:
+        at_s = node_io.now()
+        with_silences = share in (_LOOK_AT[0], _LOOK_AT[-1])
+        found = sock_diag.target_connections(*self._target, with_silences=with_silences)
+        counts = ConnectionCounts(
+            at_s=at_s,
+            states=found.states,
+            reopening_count=found.reopening_count,
+            unread_count=found.unread_count,
         )
+        self.counts.append(counts)
+        if share == _LOOK_AT[0]:
+            self._received = (at_s, found.received_bytes)
+        elif share == _LOOK_AT[-1]:
+            since_s, before = self._received
+            count = self._trickling_count(before, found.received_bytes)
+            self.silences = Silences(
+                elapsed_s=at_s - self._mark_s,
+                answered=found.silences_answered,
+                unanswered=found.silences_unanswered,
+                trickling=Trickling(count=count, seen_s=at_s - since_s),
+            )
+
+    def _trickling_count(self, before: Mapping[int, int], after: Mapping[int, int]) -> int:
+        """Connections to which bytes came between two looks, but less than one answer: neither silent nor answered."""
+        return sum(0 < after[port] - had < self._answer_bytes for port, had in before.items() if port in after)
 
 
-def argv_for(wrk: str, script: str, url: str, load: dict[str, Any]) -> list[str]:
-    """wrk's command line for {"threads", "connections", "duration_s", "timeout_s"}. Raises ValueError."""
-    threads, connections = int(load["threads"]), int(load["connections"])
-    if threads < 1 or connections < 1 or connections % threads:
-        raise ValueError(f"{connections} connections are no multiple of {threads} threads: wrk would open fewer")
-    options = [f"-t{threads}", f"-c{connections}", f"-d{math.ceil(load['duration_s'])}s"]
-    return [wrk, *options, "--timeout", f"{int(load['timeout_s'])}s", "--latency", "-s", script, url]
+def argv_for(wrk: str, script: str, url: str, load: WrkLoad) -> list[str]:
+    """wrk's command line. Raises ValueError."""
+    if load.threads < 1 or load.connections < 1 or load.connections % load.threads:
+        raise ValueError(
+            f"{load.connections} connections are no multiple of {load.threads} threads: wrk would open fewer"
+        )
+    options = [f"-t{load.threads}", f"-c{load.connections}", f"-d{math.ceil(load.duration_s)}s"]
+    return [wrk, *options, "--timeout", f"{int(load.timeout_s)}s", "--latency", "-s", script, url]

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from wrklab.catalogue.stack import Variant
 from wrklab.catalogue.unit import LOG_DIR
-from wrklab.errors import CellError, HostError, ParseError
+from wrklab.errors import CellError, HostError
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import Clock, clock_of
-from wrklab.hosts.reconnect import retry_on_disconnect
-from wrklab.hosts.remote import RemoteHost, failure_text
+from wrklab.hosts.clocks import clock_of
+from wrklab.hosts.remote import retry_on_disconnect
 from wrklab.hosts.session import Session
-from wrklab.probe.wave import Wave, WavePlan, parse_wave
+from wrklab.probe.wave import WavePlan, WaveRaw
+from wrklab.protocol.codec import Message, MessageType
+from wrklab.protocol.phases import Phase
+from wrklab.protocol.probe import (
+    NotesResult,
+    NotesSpec,
+    ReadyAnswer,
+    ReadySpec,
+    SettleAnswer,
+    SettleSpec,
+    WatchResult,
+    WatchSpec,
+    WaveResult,
+    WaveSpec,
+)
+from wrklab.protocol.server import ServerReport, ServerSpec
+from wrklab.results.raw import Clock
 
 PATH = "/probe"
 _READY_PATH = "/"
@@ -37,8 +51,6 @@ _QUIET_LIMIT_S = 6.0
 _CALL_LIMIT_S = 15.0
 #: Beyond what a script takes by plan. After it the host ends the script, be it stopped.
 _SLACK_S = 5.0
-#: The exit status of timeout(1) when it had to end the script.
-_TIMED_OUT = 124
 
 
 @dataclass
@@ -50,8 +62,9 @@ class Server:
     server_clock: Clock
     client_clock: Clock
     #: Why it was not idle before its first wave; empty where it was.
-    unrest: str = ""
-    finished: dict[str, Any] = field(default_factory=dict)
+    instability: str = ""
+    #: What the host reported of its end; None while it runs.
+    finished: ServerReport | None = None
 
     @property
     def unit(self) -> str:
@@ -71,59 +84,58 @@ class Server:
 
 @contextmanager
 def running_server(session: Session, variant: Variant) -> Iterator[Server]:
-    """The variant, started and answering, and idle but for its `unrest`; stopped at the end whatever happens.
+    """The variant, started and answering, and idle but for its `instability`; stopped at the end whatever happens.
 
     Raises CellError, HostError.
     """
     lease_s = variant.start_limit_s + _LEASE_S * session.timeout_scale
-    spec = {
-        "unit": variant.unit,
-        "variant": variant.name,
-        "cell": f"probe.{variant.name}",
-        "port": session.port_of(variant),
-        "environment": {"WRKLAB_HOLD_MS": "0"},
-        "lease_s": lease_s,
-        "sample_interval_s": 10 * lease_s,  # the sampler would be one more user of the server's CPU
-        "keep_log_lines": 40,
-    }
+    spec = ServerSpec(
+        unit=variant.unit,
+        variant=variant.name,
+        cell=f"probe.{variant.name}",
+        port=session.port_of(variant),
+        environment={"WRKLAB_HOLD_MS": "0"},
+        lease_s=lease_s,
+        sample_interval_s=10 * lease_s,  # the sampler would be one more user of the server's CPU
+        keep_log_lines=40,
+    )
     server = Server(session, variant, clock_of(session.server), clock_of(session.generators[0]))
 
-    def finish() -> dict[str, Any]:
+    def finish() -> ServerReport:
         return node_calls.finish_server(session.server, spec)
 
     try:
         _start(server, spec)
         _become_ready(server)
-        server.unrest = settle(server, _QUIET_BEFORE_S)
+        server.instability = settle(server, _QUIET_BEFORE_S)
         yield server
     finally:
         # Also after a start that failed: where only the connection did, the server runs. A second end does no harm.
         server.finished = retry_on_disconnect(session.server, finish, finish, lambda _: None)
 
 
-def _start(server: Server, spec: Mapping[str, object]) -> None:
+def _start(server: Server, spec: ServerSpec) -> None:
     """Raises CellError. A lost call is not repeated: it may have been carried out."""
     try:
         node_calls.start_server(server.session.server, spec)
     except HostError as error:
-        raise CellError("start", str(error)) from error
+        raise CellError(Phase.START, str(error)) from error
 
 
 def backlog(server: Server) -> int:
     """The backlog in force before anything arrives."""
-    found = _snapshot(server, "watch", {"unit": server.unit, "port": server.port, "log": server.log, "looks_at": []})
-    return sum(number for _, number in found["looks"][0]["listeners"])
+    spec = WatchSpec(unit=server.unit, port=server.port, log=server.log, looks_at_s=())
+    return sum(queue.backlog for queue in _snapshot(server, WatchResult, "watch", spec).looks[0].listeners)
 
 
 def settle(server: Server, quiet_s: float) -> str:
     """Wait until the server is idle and holds no connection; why it did not come to that, empty where it did."""
     limit_s = _QUIET_LIMIT_S * server.session.timeout_scale
-    found = _snapshot(
-        server, "settle", {"unit": server.unit, "port": server.port, "quiet_s": quiet_s, "limit_s": limit_s}
-    )
-    if found["quiet"]:
+    spec = SettleSpec(unit=server.unit, port=server.port, quiet_s=quiet_s, limit_s=limit_s)
+    found = _snapshot(server, SettleAnswer, "settle", spec)
+    if found.is_quiet:
         return ""
-    what = f"{found['open_count']} connections open" if found["open_count"] else "its processes were at work"
+    what = f"{found.open_count} connections open" if found.open_count else "its processes were at work"
     return f"the server was not idle within {limit_s:g} s: {what}"
 
 
@@ -132,8 +144,8 @@ def lead_s(server: Server) -> float:
     return max(_LEAD_S, _LEAD_CALLS * max(server.server_clock.call_s, server.client_clock.call_s))
 
 
-def run_wave(server: Server, plan: WavePlan) -> tuple[Wave, dict[str, Any]]:
-    """One wave, and what the scripts said of it as they said it. Raises CellError where a host did not keep up."""
+def run_wave(server: Server, plan: WavePlan) -> WaveRaw:
+    """One wave, as the scripts reported it. Raises CellError where a host did not keep up, ParseError."""
     timeout_scale = server.session.timeout_scale
     start_s = time.time() + lead_s(server) + plan.requests_count / 50_000 * timeout_scale
     server_start_s, client_start_s = server.server_clock.on_host(start_s), server.client_clock.on_host(start_s)
@@ -141,15 +153,20 @@ def run_wave(server: Server, plan: WavePlan) -> tuple[Wave, dict[str, Any]]:
     watch, wave = _watch_spec(server, plan, server_start_s), _wave_spec(server, plan, server_start_s, client_start_s)
     try:
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="probe") as pool:
-            watching = pool.submit(_snapshot, server, "watch", watch, limit_s)
-            sending = pool.submit(_client, server, "wave", wave, limit_s)
-            raw: dict[str, Any] = {"plan": asdict(plan)}
-            raw |= {"server_start_s": server_start_s, "client_start_s": client_start_s}
-            raw |= {"client": sending.result(), "server": watching.result()}
-        raw["notes"] = _snapshot(server, "notes", {"log": server.log, "from": 0})
+            watching = pool.submit(_snapshot, server, WatchResult, "watch", watch, limit_s)
+            sending = pool.submit(_client, server, WaveResult, "wave", wave, limit_s)
+            sent, watched = sending.result(), watching.result()
+        notes = _snapshot(server, NotesResult, "notes", NotesSpec(log=server.log, from_bytes=0))
     except HostError as error:
-        raise CellError("wave", str(error)) from error
-    return parse_wave(raw), raw
+        raise CellError(Phase.WAVE, str(error)) from error
+    return WaveRaw(
+        plan=plan,
+        server_start_s=server_start_s,
+        client_start_s=client_start_s,
+        client=sent,
+        server=watched,
+        notes=notes,
+    )
 
 
 def drain(server: Server) -> bool:
@@ -157,78 +174,67 @@ def drain(server: Server) -> bool:
     return not settle(server, _QUIET_AFTER_S)
 
 
-def _watch_spec(server: Server, plan: WavePlan, start_s: float) -> dict[str, object]:
-    return {
-        "unit": server.unit,
-        "port": server.port,
-        "log": server.log,
-        "looks_at": [start_s + look_s for look_s in plan.looks_s],
-    }
+def _watch_spec(server: Server, plan: WavePlan, start_s: float) -> WatchSpec:
+    looks_at_s = tuple(start_s + look_s for look_s in plan.looks_s)
+    return WatchSpec(unit=server.unit, port=server.port, log=server.log, looks_at_s=looks_at_s)
 
 
-def _wave_spec(server: Server, plan: WavePlan, server_start_s: float, client_start_s: float) -> dict[str, object]:
-    return {
-        "host": server.session.hosts.server.load_address,
-        "port": server.port,
-        "path": PATH,
-        "first_id": plan.first_id,
-        "requests_count": plan.requests_count,
-        "start_at": client_start_s,
-        "slow_count": plan.slow_count,
-        "slow_step_s": plan.slow_step_s,
-        "rate_per_s": plan.rate_per_s,
-        "burst_count": plan.burst_count,
-        "until_at": server_start_s + plan.until_s,
-        "until_step_s": plan.until_step_s,
-        "looks_at": [client_start_s + look_s for look_s in plan.looks_s],
-        "release_at": client_start_s + plan.until_s,
-        "release_limit_s": plan.last_release_s - plan.until_s + plan.release_limit_s,
-    }
+def _wave_spec(server: Server, plan: WavePlan, server_start_s: float, client_start_s: float) -> WaveSpec:
+    return WaveSpec(
+        host=server.session.hosts.server.load_address,
+        port=server.port,
+        path=PATH,
+        first_id=plan.first_id,
+        requests_count=plan.requests_count,
+        start_at_s=client_start_s,
+        slow_count=plan.slow_count,
+        slow_step_s=plan.slow_step_s,
+        rate_per_s=plan.rate_per_s,
+        burst_count=plan.burst_count,
+        until_at_s=server_start_s + plan.until_s,
+        until_step_s=plan.until_step_s,
+        looks_at_s=tuple(client_start_s + look_s for look_s in plan.looks_s),
+        release_at_s=client_start_s + plan.until_s,
+        release_limit_s=plan.last_release_s - plan.until_s + plan.release_limit_s,
+    )
 
 
 def _become_ready(server: Server) -> None:
-    """Wait for a first answer on the generator; a server that dies meanwhile is told at once. Raises CellError."""
-    spec = {
-        "host": server.session.hosts.server.load_address,
-        "port": server.port,
-        "path": _READY_PATH,
-        "limit_s": _READY_STEP_S * server.session.timeout_scale,
-        "any_answer": server.variant.expect_failure is not None,
-    }
+    """Wait for a first answer on the generator; a server that dies meanwhile is reported at once. Raises CellError."""
+    spec = ReadySpec(
+        host=server.session.hosts.server.load_address,
+        port=server.port,
+        path=_READY_PATH,
+        limit_s=_READY_STEP_S * server.session.timeout_scale,
+        any_answer=server.variant.expect_failure is not None,
+    )
     until = time.monotonic() + server.variant.start_limit_s
     while True:
-        found = _client(server, "ready", spec)
-        if found["ready"]:
+        answer = _client(server, ReadyAnswer, "ready", spec)
+        if answer.is_ready:
             return
         state = node_calls.server_state(server.session.server, server.unit)
-        if state["active_state"] not in ("active", "activating", "reloading"):
-            raise CellError("start", f"{server.unit} ended before it answered: {state['result']}: {found['found']}")
+        if not state.is_up:
+            raise CellError(Phase.START, f"{server.unit} ended before it answered: {state.result}: {answer.found}")
         if time.monotonic() > until:
-            raise CellError("ready", f"no right answer within {server.variant.start_limit_s:g} s: {found['found']}")
+            raise CellError(Phase.READY, f"no right answer within {server.variant.start_limit_s:g} s: {answer.found}")
 
 
-def _snapshot(server: Server, verb: str, spec: Mapping[str, object], limit_s: float | None = None) -> dict[str, Any]:
-    return _packed_call(server.session.server, "probe_snapshot.py", verb, spec, limit_s)
+def _snapshot(
+    server: Server, kind: type[MessageType], verb: str, spec: Message, limit_s: float | None = None
+) -> MessageType:
+    host = server.session.server
+    return node_calls.packed_call(host, kind, ("probe_snapshot.py", verb), spec, _limits_s(server, limit_s))
 
 
-def _client(server: Server, verb: str, spec: Mapping[str, object], limit_s: float | None = None) -> dict[str, Any]:
-    return _packed_call(server.session.generators[0], "probe_client.py", verb, spec, limit_s)
+def _client(
+    server: Server, kind: type[MessageType], verb: str, spec: Message, limit_s: float | None = None
+) -> MessageType:
+    host = server.session.generators[0]
+    return node_calls.packed_call(host, kind, ("probe_client.py", verb), spec, _limits_s(server, limit_s))
 
 
-def _packed_call(
-    host: RemoteHost, script: str, verb: str, spec: Mapping[str, object], limit_s: float | None
-) -> dict[str, Any]:
-    limit_s = _CALL_LIMIT_S * host.timeout_scale if limit_s is None else limit_s
-    command = [
-        *("/usr/bin/timeout", "--kill-after=1", f"{limit_s:.1f}"),
-        *("/usr/bin/python3", "-I", "-S", f"{node_calls.NODE_DIR}/{script}", verb, node_calls.pack_spec(spec)),
-    ]
-    result = host.run(command, limit_s=limit_s + _SLACK_S * host.timeout_scale, check=False)
-    if result.exit_code == _TIMED_OUT:
-        raise HostError(f"{host.name}: {script} {verb} had not ended after {limit_s:.1f} s and was ended there")
-    if result.exit_code != 0:
-        raise HostError(failure_text(result))
-    try:
-        return node_calls.unpack_result(host.name, result.stdout.strip())
-    except ParseError as error:
-        raise HostError(f"{host.name}: {script} {verb}: {error}") from error
+def _limits_s(server: Server, limit_s: float | None) -> tuple[float, float]:
+    """How long a script may take until its host ends it, and how much longer to wait for that."""
+    scale = server.session.timeout_scale
+    return (_CALL_LIMIT_S * scale if limit_s is None else limit_s), _SLACK_S * scale

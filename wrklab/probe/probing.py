@@ -8,17 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from wrklab.articles.probes import compare
-from wrklab.articles.published_probes import PublishedProbe
 from wrklab.catalogue.deployment import variant_digest
 from wrklab.catalogue.stack import Variant
 from wrklab.errors import CellError, HostError, ParseError
 from wrklab.hosts.session import Session
-from wrklab.probe import drive, protocol
-from wrklab.probe.analysis import FAILS, OWN_LIMIT, Figures, figures, overflow_text, running, void_reasons
-from wrklab.probe.serving import displacement_mean, serving
-from wrklab.probe.wave import Wave
-from wrklab.results.probe_record import ProbeRecord
+from wrklab.probe import drive, planning
+from wrklab.probe.analysis import Figures, displacement_mean, figures, overflow_kinds, serving, void_reasons
+from wrklab.probe.wave import Wave, WavePlan, read_wave
+from wrklab.protocol.codec import encode
+from wrklab.protocol.phases import Phase
+from wrklab.results.probe_record import CapacityLimit, ProbeRecord
 from wrklab.results.records import LogError
 
 _LOG_LINES = 20
@@ -28,7 +27,7 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ProbeOutcome:
-    """A probe as the store takes it: the record, and by name what the hosts said in each wave."""
+    """A probe as the store takes it: the record, and by name each wave as the hosts reported it (WaveRaw)."""
 
     record: ProbeRecord
     raw: dict[str, Any]
@@ -50,7 +49,7 @@ class _Probe:
     session: Session
     variant: Variant
     on_step: OnStep
-    pace: protocol.Pace
+    pace: planning.Pace
     count: int | None
     ceiling: int
     tries: int = 0
@@ -65,9 +64,7 @@ class _Probe:
     unreached: str = ""
 
 
-def probe_variant(
-    session: Session, variant: Variant, published: PublishedProbe | None, on_step: OnStep
-) -> ProbeOutcome:
+def probe_variant(session: Session, variant: Variant, on_step: OnStep) -> ProbeOutcome:
     """Probe a variant. What goes wrong with it is in the record; only HostError and the like are raised."""
     started_at_s, began_mono_s = time.time(), time.monotonic()
     probe = _begin(session, variant, on_step)
@@ -82,12 +79,11 @@ def probe_variant(
     if seen is not None:
         record = record.model_copy(update=_measured(seen))
     record = record.model_copy(update=_failure(record, failure, seen.wave if seen else None))
-    record = record.model_copy(update=compare(record, published))
     return ProbeOutcome(record, probe.raw)
 
 
 def failed_probe(variant: Variant, started_at_s: float, why: str) -> ProbeOutcome:
-    """The record of a probe that something else than its server kept from its end."""
+    """The record of a probe that could not be finished for a reason outside of its server."""
     return ProbeOutcome(
         ProbeRecord(
             variant=variant.name,
@@ -106,7 +102,7 @@ def failed_probe(variant: Variant, started_at_s: float, why: str) -> ProbeOutcom
 
 
 def _begin(session: Session, variant: Variant, on_step: OnStep) -> _Probe:
-    opening = protocol.opening(
+    opening = planning.opening(
         variant.probe_requests_count,
         is_to_fail=variant.expect_failure is not None,
         timeout_scale=session.timeout_scale,
@@ -127,26 +123,33 @@ def _try_once(probe: _Probe) -> bool:
 
 
 def _measure(probe: _Probe, server: drive.Server) -> bool:
-    if server.unrest:
-        return _void(probe, [server.unrest])
+    if server.instability:
+        return _void(probe, [server.instability])
     if probe.count is None:
         probe.count = _choose_count(probe, server)
     probe.on_step(f"{probe.count} requests (try {probe.tries})")
-    wave, probe.raw[f"try{probe.tries}"] = drive.run_wave(server, protocol.plan_wave(probe.count, probe.pace))
+    wave = _run_wave(probe, server, f"try{probe.tries}", planning.plan_wave(probe.count, probe.pace))
     if reasons := void_reasons(wave):
         return _void(probe, reasons)
     found, limit, most = figures(wave), probe.variant.in_flight_limit, probe.most
-    step = protocol.next_step(found, probe.tries, probe.ceiling, limit, most)
-    probe.unreached = protocol.unreached(found, limit, most)
+    step = planning.next_step(found, probe.tries, probe.ceiling, limit, most)
+    probe.unreached = planning.unreached(found, limit, most)
     probe.most = max(most or 0, found.counts.in_flight)
     if step == "report":
         probe.seen = _Seen(wave, found, _second_wave(probe, server))
     elif step == "raise":
         probe.fallback = _Seen(wave, found)
-        probe.count = protocol.needed_count(found)
+        probe.count = planning.needed_count(found)
     elif step == "spread":
         probe.pace = probe.pace.in_bursts(found.counts.backlog)
     return step in ("report", "give up")
+
+
+def _run_wave(probe: _Probe, server: drive.Server, name: str, plan: WavePlan) -> Wave:
+    """One wave, kept by this name as the hosts reported it. Raises CellError, HostError, ParseError."""
+    raw = drive.run_wave(server, plan)
+    probe.raw[name] = encode(raw)
+    return read_wave(raw)
 
 
 def _what_is_left(probe: _Probe) -> _Seen | None:
@@ -164,36 +167,35 @@ def _void(probe: _Probe, reasons: list[str]) -> bool:
     """Note why; the next try is slower."""
     probe.void.append("; ".join(reasons))
     probe.pace = probe.pace.slower()
-    return protocol.next_step(None, probe.tries, probe.ceiling) == "give up"
+    return planning.next_step(None, probe.tries, probe.ceiling) == "give up"
 
 
 def _choose_count(probe: _Probe, server: drive.Server) -> int:
-    """N of the first whole wave. A long backlog is worth a scout: is the kernel's queue used at all?"""
+    """N of the first complete wave. A long backlog is worth a scout: is the kernel's queue used at all?"""
     limit = probe.variant.in_flight_limit
-    usual = protocol.first_count(limit, probe.ceiling)
-    if not protocol.wants_scout(drive.backlog(server), probe.ceiling):
+    usual = planning.first_count(limit, probe.ceiling)
+    if not planning.wants_scout(drive.backlog(server), probe.ceiling):
         return usual
     probe.on_step("scout")
-    wave, probe.raw[f"scout{probe.tries}"] = drive.run_wave(server, protocol.plan_scout(limit))
+    wave = _run_wave(probe, server, f"scout{probe.tries}", planning.plan_scout(limit))
     if not drive.drain(server):
-        raise CellError("wave", "what a scout of a few requests had asked for was not served in time")
+        raise CellError(Phase.WAVE, "the few requests of a scout were not served in time")
     if void_reasons(wave):
         return usual
-    return max(usual, protocol.next_count(figures(wave), probe.ceiling) or 0)
+    return max(usual, planning.next_count(figures(wave), probe.ceiling) or 0)
 
 
 def _second_wave(probe: _Probe, server: drive.Server) -> Wave | None:
     """A few more requests once the first wave is served, to see who serves them; None where it never was."""
-    if not protocol.has_second_wave(probe.count or 0):
+    if not planning.has_second_wave(probe.count or 0):
         return None
     probe.on_step("second wave")
     try:
         if not drive.drain(server):
             return None
-        wave, probe.raw["second"] = drive.run_wave(server, protocol.plan_second_wave())
+        return _run_wave(probe, server, "second", planning.plan_second_wave())
     except (CellError, HostError, ParseError):
         return None  # the first wave is none the worse for it
-    return wave
 
 
 def _about(probe: _Probe, started_at_s: float, seconds: float) -> ProbeRecord:
@@ -220,9 +222,8 @@ def _measured(seen: _Seen) -> dict[str, object]:
     """The figures of a wave as fields of a record."""
     wave, found = seen.wave, seen.figures
     counts = found.counts
-    is_bounded = found.capacity_limited_by == OWN_LIMIT
-    again = seen.second.notes if seen.second else ()
-    who = serving(running(wave, wave.looks[-1]), wave.notes, again, is_bounded=is_bounded)
+    who = serving(wave, seen.second.notes if seen.second else ())
+    open_count, limit = found.descriptors or (None, None)
     displacement = displacement_mean(wave.notes)
     return {
         "state": "measured",
@@ -234,27 +235,29 @@ def _measured(seen: _Seen) -> dict[str, object]:
         "queued_kernel": counts.queued_kernel,
         "kernel_queue": found.kernel_queue,
         "kernel_limit": counts.backlog,
-        "overflow": overflow_text(found.overflow),
+        "overflow": overflow_kinds(found.overflow),
         "overflow_counts": found.overflow,
         "processes": counts.processes,
         "threads": counts.threads,
         "serving": who.kind,
-        "serving_detail": who.detail,
+        "serving_processes": who.processes_count,
+        "threads_each": who.threads_each,
         "reused": who.reused,
         "displacement_mean": None if displacement is None else round(displacement, 2),
-        "descriptors": found.descriptors,
+        "descriptors_open": open_count,
+        "descriptors_limit": limit,
         "log_errors": tuple(LogError(text=text, count=count) for text, count in wave.log_errors),
     }
 
 
 def _failure(record: ProbeRecord, failure: str, wave: Wave | None) -> dict[str, object]:
-    """The fields that tell of a failure: of the server to start, or of its answers. One that is expected is a finding.
+    """The fields of a failure: of the server to start, or of its answers. One that is expected is a finding.
 
-    A server that does not fail as its card expects is told so.
+    That a server does not fail as its card expects is an error.
     """
     expected = record.expected_failure
     error = failure or (_failure_text(expected, wave) if wave else "")
-    is_failing = bool(failure) or record.capacity_limited_by == FAILS
+    is_failing = bool(failure) or record.capacity_limited_by is CapacityLimit.FAILS
     matches = bool(expected and is_failing and re.search(expected, error))
     update: dict[str, object] = {"error": error, "is_expected_failure": matches}
     if failure:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wrklab.articles.claim_result import (
+from wrklab.articles.claims import (
     FAILS,
     HOLDS,
     OPEN,
@@ -21,8 +21,8 @@ from wrklab.articles.claim_result import (
     pair_text,
     published_text,
 )
+from wrklab.articles.comparison import RankCorrelation
 from wrklab.articles.consistency import Inconsistency
-from wrklab.articles.published import RankCorrelation
 from wrklab.formats import plural
 from wrklab.report.escaping import terminal
 
@@ -53,6 +53,7 @@ def _data(result: ClaimResult) -> dict[str, Any]:
         "is_doubtful": result.is_doubtful,
         "verdict": result.answer,
         "why": list(result.why),
+        "settled_by": list(result.settled_by),
         "article_verdict": result.article_answer,
         "article_why": article_text(result) or None,
         "note": claim.note or None,
@@ -78,7 +79,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def article_data(result: ClaimResult) -> dict[str, Any]:
-    """A claim beside its article's own figures, for `invoke claims --json`."""
+    """A claim next to its article's own figures, for `invoke claims --json`."""
     claim = result.claim
     return {
         **_of_claim(result),
@@ -118,19 +119,19 @@ def inconsistency_data(found: Inconsistency) -> dict[str, str]:
 
 
 def summary_line(results: Sequence[ClaimResult]) -> str:
-    """How many claims got which answer: 3 hold, 1 does not hold, 8 can't be said."""
+    """How many claims have which answer: 3 hold, 1 does not hold, 8 can't be said."""
     hold, fail, are_open = (sum(result.answer == answer for result in results) for answer in (HOLDS, FAILS, OPEN))
     return f"Claims of the articles: {hold} hold, {fail} do not hold, {are_open} can't be said"
 
 
 def other_loads_line(results: Sequence[ClaimResult]) -> str:
-    """The claims that are about other loads than were asked for; empty where there is none."""
+    """The claims that are about other loads than were requested; empty where there is none."""
     names = [result.claim.claim for result in results if result.is_of_other_loads]
     return f"Can't be said, as they are about other loads: {', '.join(names)}" if names else ""
 
 
 def of_this_load(results: Sequence[ClaimResult]) -> list[ClaimResult]:
-    """The claims of which at least one figure was asked for under its load."""
+    """The claims of which at least one figure was requested under its load."""
     return [result for result in results if not result.is_of_other_loads]
 
 
@@ -162,7 +163,7 @@ def left_out_line(found: RankCorrelation) -> str:
 
 
 def render(results: Sequence[ClaimResult], console: Console) -> None:
-    """Print every claim: its answer and sentence, below them published, measured, the limit and why."""
+    """Print every claim: its answer and sentence, below them published, measured, the limit, why, what settles it."""
     if not results:
         return
     console.print(terminal(summary_line(results), style="bold"))
@@ -183,7 +184,7 @@ def _details(result: ClaimResult) -> str:
     what = f"{claim.measure.metric}{' ratio' if claim.ratio_of else ''}"
     figures = f"published {published_text(result)}; measured {measured_text(result)}"
     found = f"{what}: claimed {limit_text(claim)}; {figures}"
-    # That a range is within or outside the limit is to be seen in the figures.
+    # The figures already show that a range is within or outside the limit.
     reasons = result.why if result.answer == OPEN else result.why[:-1]
     shown = list(reasons[:_REASONS_SHOWN])
     if len(reasons) > _REASONS_SHOWN:
@@ -192,7 +193,14 @@ def _details(result: ClaimResult) -> str:
         shown.append(claim.note.rstrip("."))
     if (article := article_text(result)) and result.article_answer == FAILS:
         shown.append(article)
+    if result.settled_by:
+        shown.append(_settled_text(result))
     return ". ".join([found, *shown])
+
+
+def _settled_text(result: ClaimResult) -> str:
+    """What would settle an open claim: To settle it: invoke bench --suite flask_gunicorn_article."""
+    return f"To settle it: {'; '.join(text.rstrip('.') for text in result.settled_by)}"
 
 
 def render_correlations(found: Iterable[RankCorrelation], console: Console) -> None:
@@ -202,7 +210,7 @@ def render_correlations(found: Iterable[RankCorrelation], console: Console) -> N
 
 
 def render_articles(results: Sequence[ClaimResult], wrong: Sequence[Inconsistency], console: Console) -> None:
-    """Print claims beside their articles' own figures, and what does not fit within the articles."""
+    """Print claims next to their articles' own figures, and what does not fit within the articles."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(overflow="fold")
     for result in results:
@@ -225,7 +233,8 @@ def markdown_rows(results: Sequence[ClaimResult], escape: Escape) -> list[list[s
 
 def _cells(result: ClaimResult) -> tuple[str, ...]:
     claim = result.claim
-    remarks = [*result.why, article_text(result), claim.note]
+    settled = _settled_text(result) if result.settled_by else ""
+    remarks = [*result.why, article_text(result), claim.note, settled]
     return (
         f"{claim.claim}: {claim.says}",
         pair_text(result),

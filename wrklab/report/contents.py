@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wrklab.articles.findings import ArticleFindings, article_findings, measured_of
-from wrklab.articles.published import Comparison, compare_published
-from wrklab.articles.published_rows import PublishedRow
-from wrklab.articles.reference import read_articles
-from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.articles.comparison import Comparison
+from wrklab.articles.findings import ArticleFindings, article_findings
+from wrklab.articles.library import SNAPSHOT_FILE, parse_snapshot
+from wrklab.articles.reference import PublishedRow
 from wrklab.compare.ranks import Rank, rank_rows
-from wrklab.paths import PROJECT_DIR
 from wrklab.results.records import CellRecord, RunEnvironment, RunPlan
 from wrklab.results.run_folder import Run, RunInfo
 from wrklab.summary.noise_floor import NoiseFloor, noise_floor
@@ -43,7 +41,7 @@ class ReportRow:
     numbers: tuple[int, ...]
     #: Within its scenario; None where nothing can be said of it (one round, a doubtful rate).
     rank: Rank | None = None
-    #: The article's row that it answers to, and its rate / the article's.
+    #: The article's row that it answers to, and its rate / the article's; None where there is none, or of another load.
     printed: PublishedRow | None = None
     published_ratio: float | None = None
 
@@ -74,13 +72,16 @@ class Contents:
     rows: tuple[ReportRow, ...]
     run_notes: tuple[Note, ...]
     groups: tuple[NoteGroup, ...]
-    #: By article, in the order of its CSV.
-    published: Mapping[str, tuple[Comparison, ...]]
     #: With their evidence.
     failed_cells: tuple[CellRecord, ...] = ()
     #: None: the run measured no variant as two.
     noise_floor: NoiseFloor | None = None
     articles: ArticleFindings = field(default_factory=ArticleFindings)
+
+    @property
+    def published(self) -> Mapping[str, tuple[Comparison, ...]]:
+        """The articles' rows next to this run's, by table; empty of a run that was stored without the articles."""
+        return self.articles.published
 
     def by_scenario(self) -> dict[str, list[ReportRow]]:
         """The rows of each scenario, the highest rate first, those without one last."""
@@ -97,20 +98,22 @@ class Contents:
         return tuple(entry for entry in self.rows if entry.is_doubtful)
 
 
-def read_contents(run: Run, published: Mapping[str, PublishedRow] | None = None) -> Contents:
-    """What a report on this run says. `published`: the articles' rows, the checkout's own by default."""
-    catalogue = read_catalogue()
-    printed = catalogue.published if published is None else published
+def read_contents(run: Run) -> Contents:
+    """What a report on this run says, from the run's folder alone. Raises StoreError."""
     cells = run.cells()
     rows = summarise(run.plan, cells, run.histograms)
     notes = [row_notes(row) for row in rows]
     groups = group_notes([note for found in notes for note in found], len(rows))
     number = {group.rule: group.number for group in groups}
     floor = noise_floor(run.plan, cells)
-    comparisons = compare_published(printed, rows)
-    answered = [one for found in comparisons.values() for one in found]
-    printed_rows = {one.published.row: one.published for one in answered}
-    ratios = {(one.ours.scenario, one.ours.variant): one.requests_per_s_ratio for one in answered if one.ours}
+    articles = article_findings(
+        parse_snapshot(run.attachment(SNAPSHOT_FILE), run.path),
+        run.plan,
+        list(zip(rows, notes, strict=True)),
+        cells,
+        floor.ratio if floor else None,
+    )
+    answered = [articles.comparison(row) for row in rows]
     ranks = rank_rows(rows, floor.ratio if floor else None).ranks
     return Contents(
         info=run.info(),
@@ -122,23 +125,16 @@ def read_contents(run: Run, published: Mapping[str, PublishedRow] | None = None)
                 found,
                 tuple(sorted({number[note.rule] for note in found})),
                 ranks.get((row.scenario, row.variant)),
-                printed_rows.get(row.published_row or ""),
-                ratios.get((row.scenario, row.variant)),
+                one.published if one else None,
+                one.requests_per_s_ratio if one else None,
             )
-            for row, found in zip(rows, notes, strict=True)
+            for row, found, one in zip(rows, notes, answered, strict=True)
         ),
         run_notes=run_notes(run.plan, rows),
         groups=groups,
-        published=comparisons,
         failed_cells=tuple(cell for cell in cells if cell.failure is not None),
         noise_floor=floor,
-        articles=article_findings(
-            measured_of(run.plan, zip(rows, notes, strict=True), cells, floor.ratio if floor else None),
-            run.plan.suite,
-            comparisons,
-            catalogue,
-            read_articles(PROJECT_DIR / "reference"),
-        ),
+        articles=articles,
     )
 
 

@@ -11,7 +11,7 @@ from wrklab.results.records import MOMENT, HostEnvironment, RunEnvironment, Unit
 
 #: A table: title, headers, rows.
 EnvironmentTable = tuple[str, list[str], list[list[str]]]
-#: The fact that holds, by stack, what its venv or binary is made of (node/environment_software.py).
+#: The fact that holds, by stack, what its venv or binary is made of (node/environment.py).
 _STACKS = "stacks"
 #: Facts that say the same thing at two times are told in one line (node/environment.py).
 _SYSCTLS, _SYSCTLS_BEFORE = "sysctls", "sysctls_before"

@@ -59,7 +59,6 @@ def to_markdown(contents: Contents, pictures: Sequence[Picture] = ()) -> str:
         *_notes(contents),
         *_failed_cells(contents),
         *_verdicts(contents),
-        "## The articles beside this run",
         *_published(contents),
         *_claims(contents),
         "## What the harness cost",
@@ -204,6 +203,9 @@ def _failure(who: str, failure: Failure) -> Iterator[str]:
 
 
 def _published(contents: Contents) -> Iterator[str]:
+    if not contents.published:
+        return
+    yield "## The articles beside this run"
     yield "Ratios are ours / published. The articles ran once, with wrk and server on one machine."
     for source, comparisons in contents.published.items():
         yield f"### {markdown(source)}"

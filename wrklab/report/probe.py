@@ -10,12 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from wrklab import formats
-from wrklab.articles.claim_result import ClaimResult
-from wrklab.articles.published_probes import PublishedProbe
+from wrklab.articles.comparison import ProbeComparison
+from wrklab.articles.findings import ProbeFindings, probe_findings
+from wrklab.articles.library import SNAPSHOT_FILE, parse_snapshot
+from wrklab.articles.reference import PublishedProbe
 from wrklab.report import claims
 from wrklab.report.escaping import markdown, markdown_block, markdown_code, terminal
 from wrklab.results.probe_folder import ProbeFolder
-from wrklab.results.probe_record import ProbeRecord
+from wrklab.results.probe_record import CapacityLimit, KernelQueue, ProbeRecord, ServingKind
 from wrklab.results.run_folder import write_file
 
 HEADINGS = (
@@ -35,50 +37,101 @@ HEADINGS = (
 )
 
 
+#: Of a folder that was stored without the articles.
+_NO_FINDINGS = ProbeFindings()
+
+
+def read_findings(folder: ProbeFolder) -> ProbeFindings:
+    """What the folder's probes say about the articles, from the folder alone. Raises StoreError."""
+    library = parse_snapshot(folder.attachment(SNAPSHOT_FILE), folder.path)
+    return probe_findings(library, folder.records(), folder.plan.suite)
+
+
 def to_rows(
-    records: Sequence[ProbeRecord], results: Sequence[ClaimResult] = (), forced: Sequence[str] = ()
+    records: Sequence[ProbeRecord], findings: ProbeFindings = _NO_FINDINGS, forced: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """An object a variant, for `--json`; among its keys `claims`, those of the articles that are about it, and
-    `forced`, the reasons against probing that `--force` overrode.
+    """An object a variant, for `--json`.
+
+    Besides the record's own keys: `published_row` and `agrees` (the article's finding, null where there is none),
+    `claims` (those of the articles that are about it) and `forced` (reasons against probing that `--force` overrode).
     """
     return [
         record.model_dump(mode="json")
+        | _article_data(findings.compared.get(record.variant))
         | {"forced": list(forced)}
-        | {"claims": claims.to_data([result for result in results if record.variant in result.variants])}
+        | {"claims": claims.to_data([result for result in findings.claims if record.variant in result.variants])}
         for record in records
     ]
+
+
+def _article_data(found: ProbeComparison | None) -> dict[str, str | None]:
+    return {"published_row": found.published.row if found else None, "agrees": found.agrees if found else None}
 
 
 def cells(record: ProbeRecord) -> tuple[str, ...]:
     """One line of the table, by its headings."""
     if record.state != "measured":
         why = record.error or "; ".join(record.void_reasons[-1:])
-        return (record.variant, record.state, why, *([formats.NONE] * (len(HEADINGS) - 4)), f"{record.seconds:.1f}")
+        found = {"variant": record.variant, "at once": record.state, "limited by": why, "s": f"{record.seconds:.1f}"}
+        return tuple(found.get(heading, formats.NONE) for heading in HEADINGS)
     return (
         record.variant,
         formats.count(record.capacity),
-        record.capacity_limited_by,
+        limited_by(record),
         formats.count(record.queued_process),
         _kernel(record),
         formats.count(record.kernel_limit),
-        record.overflow,
+        overflow(record),
         formats.count(record.processes),
         formats.count(record.threads),
-        f"{record.serving} ({record.serving_detail})",
+        f"{serving(record)} ({_serving_detail(record)})",
         {True: "yes", False: "no", None: formats.NONE}[record.reused],
         formats.NONE if record.displacement_mean is None else f"{record.displacement_mean:g}",
         f"{record.seconds:.1f}",
     )
 
 
+def limited_by(record: ProbeRecord) -> str:
+    """What limits the requests handled at once, in words."""
+    if record.capacity_limited_by is CapacityLimit.NO_LIMIT:
+        return f"no limit up to {record.requests_count}"
+    return record.capacity_limited_by or formats.NONE
+
+
+def overflow(record: ProbeRecord) -> str:
+    """What becomes of requests beyond, in words."""
+    return ", ".join(record.overflow) or "none seen"
+
+
+def serving(record: ProbeRecord) -> str:
+    """What runs the handlers, in a word."""
+    return record.serving or formats.NONE
+
+
+def _serving_detail(record: ProbeRecord) -> str:
+    """How many of them there are."""
+    processes = record.serving_processes or 0
+    if record.serving in (ServingKind.PROCESS_PER_REQUEST, ServingKind.THREAD_PER_REQUEST):
+        return "a new one for each request"
+    if record.serving is ServingKind.NOTHING:
+        return "no handler ran"
+    if record.serving is ServingKind.EVENT_LOOP:
+        return "1 loop" if processes == 1 else f"{processes} processes, a loop each"
+    of_processes = "1 process" if processes == 1 else f"{processes} processes"
+    if record.serving is ServingKind.RUNTIME_SCHEDULER:
+        return f"many requests on each of several threads in {of_processes}"
+    each = "/".join(map(str, record.threads_each)) or formats.NONE
+    return f"{of_processes} of {each} thread{'' if each == '1' else 's'}"
+
+
 def _kernel(record: ProbeRecord) -> str:
-    if record.kernel_queue == "empty":
+    if record.kernel_queue is KernelQueue.EMPTY:
         return "0"
     found = formats.count(record.queued_kernel)
-    return f"{found} (full)" if record.kernel_queue == "full" else f"at least {found}"
+    return f"{found} (full)" if record.kernel_queue is KernelQueue.FULL else f"at least {found}"
 
 
-def details(record: ProbeRecord, published: PublishedProbe | None) -> list[str]:
+def details(record: ProbeRecord, compared: ProbeComparison | None = None) -> list[str]:
     """What else there is to say of a probe, a line each."""
     lines = []
     if record.error and record.expected_failure and not record.is_expected_failure:
@@ -95,8 +148,9 @@ def details(record: ProbeRecord, published: PublishedProbe | None) -> list[str]:
         lines.append(f"at once: {record.capacity_setting}")
     if record.queue_setting:
         lines.append(f"queue: {record.queue_setting}")
-    if published is not None:
-        lines.append(f"article ({published.row}): {_published(published)}: {record.agrees or 'not compared'}")
+    if compared is not None:
+        row = compared.published
+        lines.append(f"article ({row.row}): {_published(row)}: {compared.agrees or 'not compared'}")
     if record.state == "measured" and record.void_reasons:
         lines.append(f"{formats.plural(len(record.void_reasons), 'void try')}: {'; '.join(record.void_reasons)}")
     return lines
@@ -106,15 +160,14 @@ def _published(row: PublishedProbe) -> str:
     in_flight = "unbounded" if row.in_flight is None else f"{row.in_flight:,}"
     sent = f" of {row.requests_count:,}" if row.requests_count else ""
     queued = "" if row.queued is None else f", {row.queued:,} queued"
-    reuse = f", used again: {row.worker_reuse}" if row.worker_reuse else ""
-    return f"{in_flight} at once{sent}{queued}, beyond: {row.overflow or 'not said'}{reuse}"
+    reuse = f", used again: {row.reuse_text}" if row.reuse_text else ""
+    return f"{in_flight} at once{sent}{queued}, beyond: {row.overflow_text}{reuse}"
 
 
 def render(
     records: Sequence[ProbeRecord],
-    published: dict[str, PublishedProbe],
     console: Console,
-    results: Sequence[ClaimResult] = (),
+    findings: ProbeFindings = _NO_FINDINGS,
     forced: Sequence[str] = (),
 ) -> None:
     """Print why it should not have been probed, the table, below it a paragraph a variant, and the claims."""
@@ -128,29 +181,24 @@ def render(
         table.add_row(*(terminal(cell) for cell in cells(record)), style="" if record.state == "measured" else "dim")
     console.print(table)
     for record in records:
-        if lines := details(record, published.get(record.published_row or "")):
+        if lines := details(record, findings.compared.get(record.variant)):
             console.print(Text.assemble("\n", terminal(record.variant, "bold")))
             for line in lines:
                 console.print(terminal(f"  {line}"))
-    if results:
+    if findings.claims:
         console.print()
-    claims.render(results, console)
+    claims.render(findings.claims, console)
 
 
-def write_report(folder: ProbeFolder, published: dict[str, PublishedProbe], results: Sequence[ClaimResult] = ()) -> str:
+def write_report(folder: ProbeFolder, findings: ProbeFindings = _NO_FINDINGS) -> str:
     """Write probe.md into the folder; its path. Raises StoreError."""
     path = folder.path / "probe.md"
-    write_file(path, to_markdown(folder, folder.records(), published, results))
+    write_file(path, to_markdown(folder, folder.records(), findings))
     return str(path)
 
 
-def to_markdown(
-    folder: ProbeFolder,
-    records: Sequence[ProbeRecord],
-    published: dict[str, PublishedProbe],
-    results: Sequence[ClaimResult] = (),
-) -> str:
-    """The whole of probe.md."""
+def to_markdown(folder: ProbeFolder, records: Sequence[ProbeRecord], findings: ProbeFindings = _NO_FINDINGS) -> str:
+    """The complete text of probe.md."""
     plan = folder.plan
     lines = [
         f"# Probes {plan.probe_id}",
@@ -165,11 +213,11 @@ def to_markdown(
         "",
     ]
     for record in records:
-        if found := details(record, published.get(record.published_row or "")):
+        if found := details(record, findings.compared.get(record.variant)):
             lines += [f"## {record.variant}", "", *(f"- {markdown(line)}" for line in found), ""]
             if record.log_tail and not record.capacity:
                 lines += [markdown_block(record.log_tail), ""]
-    if results:
+    if results := findings.claims:
         lines += ["## What the articles claim", "", f"{claims.summary_line(results)} (docs/claims.md).", ""]
         lines += [f"| {' | '.join(claims.HEADERS)} |", f"|{'---|' * len(claims.HEADERS)}"]
         lines += [f"| {' | '.join(row)} |" for row in claims.markdown_rows(results, markdown)]

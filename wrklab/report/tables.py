@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wrklab import formats
-from wrklab.articles.published import NOT_MEASURED, Comparison
+from wrklab.articles.comparison import NOT_MEASURED, Comparison
 from wrklab.catalogue.scenario import Scenario
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.summary.metrics import DoubtedBy, Half, Header, Metric

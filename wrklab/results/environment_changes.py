@@ -1,4 +1,4 @@
-"""What differs between the environments of two runs: the differences alone, whatever facts the hosts told."""
+"""What differs between the environments of two runs: the differences alone, whatever facts the hosts reported."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from wrklab.formats import NONE
 from wrklab.results.records import MOMENT, RunEnvironment, RunPlan
 
-#: Facts of a moment that say nothing of what was measured, left out at any depth; older runs have them one by one.
-VOLATILE_KEYS = frozenset({MOMENT, "available", "clock_at", "load_average", "mhz", "uptime_s"})
-#: Where the facts of the machine that drove the hosts stand.
+#: Facts that change by themselves and say nothing of what was measured, left out at any depth.
+VOLATILE_KEYS = frozenset({MOMENT, "available"})
+#: The place of the facts of the machine that drove the hosts.
 _CONTROLLER = "controller"
 
 
@@ -45,7 +45,7 @@ def environment_changes(old: RunEnvironment, new: RunEnvironment) -> tuple[Chang
 
 
 def plan_changes(old: RunPlan, new: RunPlan) -> tuple[Change, ...]:
-    """What the plans tell of the lab itself: its name and the CPUs of both sides. Notes are of each run by itself."""
+    """What the plans say of the lab itself: its name and the CPUs of both sides. Notes are of each run by itself."""
 
     def facts(plan: RunPlan) -> dict[str, object]:
         return {

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from wrklab.errors import StoreError
 from wrklab.results.probe_record import ProbePlan, ProbeRecord
 from wrklab.results.records import RunEnvironment
-from wrklab.results.run_folder import new_run_id, whole_folder, write_file
+from wrklab.results.run_folder import new_run_id, read_attachment, whole_folder, write_file
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -28,7 +29,7 @@ def new_probe_id() -> str:
 
 
 class ProbeFolder:
-    """One folder of probes. A probe is in it whole or not at all. Every method raises StoreError."""
+    """One folder of probes. A probe is in it completely or not at all. Every method raises StoreError."""
 
     def __init__(self, path: Path, plan: ProbePlan) -> None:
         """Use create or open."""
@@ -36,14 +37,25 @@ class ProbeFolder:
         self.plan = plan
 
     @classmethod
-    def create(cls, results_dir: Path, plan: ProbePlan, environment: RunEnvironment) -> ProbeFolder:
-        """A new folder named by plan.probe_id. Under that name it is there whole or not at all."""
+    def create(
+        cls,
+        results_dir: Path,
+        plan: ProbePlan,
+        environment: RunEnvironment,
+        attachments: Mapping[str, str] = MappingProxyType({}),
+    ) -> ProbeFolder:
+        """A new folder named by plan.probe_id. Under that name it is complete or not there at all.
+
+        `attachments` are further files, name -> text, that only their writer understands.
+        """
         path = results_dir / plan.probe_id
         with whole_folder(path) as unfinished:
             (unfinished / "raw").mkdir()
             (unfinished / "probes").mkdir()
             write_file(unfinished / "plan.json", plan.model_dump_json(indent=1))
             write_file(unfinished / "environment.json", environment.model_dump_json(indent=1))
+            for name, text in attachments.items():
+                write_file(unfinished / name, text)
         return cls(path, plan)
 
     @classmethod
@@ -61,6 +73,10 @@ class ProbeFolder:
             raise StoreError(f"{path} cannot be written: {error.strerror}; is the disk full?") from error
         write_file(self.path / "probes" / f"{record.variant}.json", record.model_dump_json(indent=1))
 
+    def attachment(self, name: str) -> str | None:
+        """The text of a file that the folder was created with; None where it was created without it."""
+        return read_attachment(self.path / name)
+
     def records(self) -> list[ProbeRecord]:
         """Every probe that ended, in the plan's order."""
         paths = (self.path / "probes" / f"{variant}.json" for variant in self.plan.variants)
@@ -73,10 +89,7 @@ def newest_probe(
     """The newest probe of a variant that was measured on a lab; None where there is none.
 
     Another lab's hosts may have other CPUs, and other limits with them. Folders that cannot be read are passed over.
-    With a digest (model.deployment.variant_digest) and a number of CPUs, so are probes of another server than that one,
-    among them those of before these were stored.
-
-    Its capacity over a scenario's hold is the most requests/s that the variant can answer (Little's law).
+    With a digest (catalogue.deployment.variant_digest) and a number of CPUs, so are probes of another server than that.
     """
     for path in probe_folders(results_dir):
         found = path / "probes" / f"{variant}.json"

@@ -9,6 +9,8 @@ from pydantic import ConfigDict, Field
 
 from wrklab.catalogue.cards import Card, Name
 from wrklab.catalogue.scenario import Scenario
+from wrklab.protocol.load import AnswerKind
+from wrklab.protocol.phases import Phase
 
 #: Which of the two that `bench --aa` makes of a variant; empty in every other run.
 Twin = Literal["", "a", "b"]
@@ -31,8 +33,7 @@ class Latency(Record):
     p99_us: float
     p999_us: float
     max_us: float
-    #: None in runs of before it was stored.
-    min_us: float | None = None
+    min_us: float
 
 
 class Errors(Record):
@@ -74,8 +75,10 @@ class GeneratorRecord(Record):
 
     host: str
     wrk_processes: int
+    #: wrk's -t over all its processes, with the thread that compares answers.
+    wrk_threads: int
     requests: int
-    requests_per_s: float | None = None
+    requests_per_s: float
     connections_asked: int
     #: Established at the median of the counts taken within the window.
     connections_open: int
@@ -84,19 +87,19 @@ class GeneratorRecord(Record):
     cpus_count: int
     #: Of the CPUs given to the host (0-100), wrk alone.
     cpu_percent: float
-    #: The same with wrk of the generators that are given the same CPUs; None where it has them for itself.
+    #: wrk of this generator and of those that are given the same CPUs; None where it has them for itself.
     shared_cpu_percent: float | None = None
-    #: Of the CPUs given to the host (0-100), everything on it; None where it cannot be told.
+    #: Of the CPUs given to the host (0-100), everything on it; None where it was not sampled.
     host_cpu_percent: float | None = None
-    errors: Errors = Field(default_factory=Errors)
-    #: Of this generator alone, observed.
-    latency: Latency | None = None
+    errors: Errors
+    #: Of this generator alone, observed; None: no answer was timed.
+    latency: Latency | None
     #: From the mark to the start of its first wrk.
-    start_skew_s: float | None = None
+    start_skew_s: float
     #: Its clock less the controller's, and by how much that can be wrong at most.
-    clock_ahead_s: float | None = None
-    clock_uncertainty_s: float | None = None
-    #: The same with neighbours and the kernel's own work: how full these CPUs were.
+    clock_ahead_s: float
+    clock_uncertainty_s: float
+    #: How full these CPUs were, with neighbours and the kernel's own work.
     cpus_busy_percent: float | None = None
     neighbours_cpu_percent: float | None = None
     steal_percent: float | None = None
@@ -104,22 +107,24 @@ class GeneratorRecord(Record):
     busiest_thread_cpu_percent: float | None = None
     busiest_thread_waiting_percent: float | None = None
     #: Established connections whose answer wrk had not read yet, the median of the counts.
-    connections_unread: int | None = None
-    #: Connections that were being opened anew, the median of the counts.
-    connections_reopening: int | None = None
-    #: Near the window's end: established connections that never got an answer, and those long without one.
+    connections_unread: int
+    #: Connections that were being opened again, the median of the counts.
+    connections_reopening: int
+    #: Near the window's end: established connections that never got an answer, and those long without one. None: it was
+    #: not looked in time.
     connections_unanswered: int | None = None
     connections_silent: int | None = None
     #: What its GET after the window found, or empty when it was right.
-    verify_after: str = ""
+    verify_after: str
+    verify_after_kind: AnswerKind
     #: As the server's: requests that got lost on the way.
     segments_lost: int | None = None
     #: CPU time of the host itself, but of others than wrk and than the kernel's softirq.
     others_cpu_percent: float | None = None
-    #: Of the window: wrk was found stopped, or nobody on the host came to look.
+    #: Of the window: wrk was found stopped, or nothing on the host looked. None: wrk never ran.
     held_up_s: float | None = None
-    #: Answers of which status and body were compared; None in runs of before it was stored.
-    answers_checked: int | None = None
+    #: Answers of which status and body were compared.
+    answers_checked: int
 
     @property
     def busy_percent(self) -> float:
@@ -141,10 +146,10 @@ class LogError(Record):
     count: int
 
 
-#: Let in within a second or so, and of those that waited: uvicorn and gunicorn under 2,000 connections let in 7 of 691,
+#: Accepted within a second or so, and of those that waited: uvicorn and gunicorn under 2,000 connections took 7 of 691,
 #: 12 of 608, 18 of 64.
-_LET_IN_MIN = 3
-_LET_IN_RATIO = 0.005
+_ACCEPTED_MIN = 3
+_ACCEPTED_RATIO = 0.005
 
 
 class ServerRecord(Record):
@@ -154,7 +159,7 @@ class ServerRecord(Record):
     #: Of the CPUs given to the host (0-100), the unit's cgroup alone.
     cpu_percent: float | None
     host_cpu_percent: float | None = None
-    #: CPU time that others than the host took on its CPUs, percent of them; None where it cannot be told.
+    #: CPU time that others than the host took on its CPUs, percent of them; None where it was not sampled.
     neighbours_cpu_percent: float | None = None
     #: CPU time of the host itself, but of others than the unit and than the kernel's softirq.
     others_cpu_percent: float | None = None
@@ -181,7 +186,7 @@ class ServerRecord(Record):
     accept_queue_counted: int | None = None
     accept_queue_before: int | None = None
     #: Connections to the variant's port when wrk had ended, by address: somebody else uses this server.
-    foreign_connections: Mapping[str, int] = {}
+    foreign_connections: Mapping[str, int]
     listen_overflows: int | None = None
     #: Of these, what came all through the window and not in a burst, such as while connections open.
     lasting_listen_overflows: int | None = None
@@ -189,17 +194,17 @@ class ServerRecord(Record):
     retransmits: int | None = None
     #: Of these, what was lost on the way all through the window (HostSamples.segments_lost).
     segments_lost: int | None = None
-    argv: tuple[str, ...] = ()
+    argv: tuple[str, ...]
     #: ActiveState/Result of the unit as it was before we stopped it.
-    unit_state: str = ""
+    unit_state: str
     #: The most frequent first.
-    log_errors: tuple[LogError, ...] = ()
+    log_errors: tuple[LogError, ...]
 
 
 class Failure(Record):
     """Why a cell has no numbers, with the evidence."""
 
-    phase: str
+    phase: Phase
     text: str
     #: The variant is there because it fails (gunicorn's sync worker in front of an ASGI application).
     expected: bool = False
@@ -226,7 +231,7 @@ class Measurement(Record):
     #: As wrk would print it (after its correction), the histograms of all processes added.
     wrk_latency: Latency | None
     #: Why the correction could not be undone, or empty.
-    correction_note: str = ""
+    correction_note: str
     errors: Errors
     connections_asked: int
     #: Established at the median of the counts taken within the window, all generators.
@@ -236,13 +241,13 @@ class Measurement(Record):
     server: ServerRecord
     generators: tuple[GeneratorRecord, ...]
     #: What the GET after the window found, or empty when it was right.
-    verify_after: str = ""
+    verify_after: str
     #: What the GET that found the idle server ready took; the quickest generator's.
-    first_answer_s: float | None = None
-    #: None: there was none, or the run is of before this was stored.
-    warmup: WarmupRecord | None = None
+    first_answer_s: float
+    #: None: there was none.
+    warmup: WarmupRecord | None
     #: wrk counted another number of answers than it timed: some came unasked.
-    is_miscounted: bool = False
+    is_miscounted: bool
 
     @property
     def connections_unanswered(self) -> int | None:
@@ -256,26 +261,31 @@ class Measurement(Record):
 
     @property
     def connections_not_let_in(self) -> int | None:
-        """Of those without an answer, what waits in the server's accept queue while it lets in one after the other.
+        """Of those without an answer, what waits in the server's accept queue while it accepts one after the other.
 
-        With those that it has just let in, whose answer is due. 0 where the queue hardly grows shorter: a server
-        that lets in one where another has gone (a worker was restarted) leaves the others there for good.
+        With those that it has just accepted, whose answer is due. 0 where the queue hardly grows shorter: a server
+        that accepts one where another has gone (a worker was restarted) leaves the others there for good.
         """
         before, counted = self.server.accept_queue_before, self.server.accept_queue_counted
         if before is None or counted is None or self.connections_unanswered is None:
             return None
-        is_draining = before - counted >= max(_LET_IN_MIN, _LET_IN_RATIO * before)
+        is_draining = before - counted >= max(_ACCEPTED_MIN, _ACCEPTED_RATIO * before)
         return min(self.connections_unanswered, before) if is_draining else 0
 
     @property
-    def connections_reopening(self) -> int | None:
-        """All generators' together; None where none of them counted."""
-        return _sum_known(generator.connections_reopening for generator in self.generators)
+    def connections_reopening(self) -> int:
+        """All generators' together."""
+        return sum(generator.connections_reopening for generator in self.generators)
 
     @property
-    def answers_checked(self) -> int | None:
-        """All generators' together; None where it was not stored."""
-        return _sum_known(generator.answers_checked for generator in self.generators)
+    def answers_checked(self) -> int:
+        """All generators' together."""
+        return sum(generator.answers_checked for generator in self.generators)
+
+    @property
+    def wrk_threads(self) -> int:
+        """wrk's -t over all processes of all generators."""
+        return sum(generator.wrk_threads for generator in self.generators)
 
     @property
     def generator_cpu_percent(self) -> float:
@@ -285,8 +295,8 @@ class Measurement(Record):
     @property
     def start_skew_s(self) -> float:
         """How far apart the generators began; 0 for one."""
-        skews = [generator.start_skew_s for generator in self.generators if generator.start_skew_s is not None]
-        return max(skews) - min(skews) if skews else 0.0
+        skews = [generator.start_skew_s for generator in self.generators]
+        return max(skews) - min(skews)
 
 
 def _sum_known(counts: Iterable[int | None]) -> int | None:
@@ -362,11 +372,11 @@ class RunPlan(Record):
     server_cpus_count: int
     generator_cpus_count: int
     #: All that the lab has, by name; a load of fewer connections than these goes over the first of them.
-    generators: tuple[str, ...] = ()
+    generators: tuple[str, ...]
     #: The server and the generators run on the same CPUs, so that each takes from the other.
-    cpus_shared: bool = False
+    cpus_shared: bool
     #: A generator is the server under another name: the load does not cross a network.
-    one_machine: bool = False
+    one_machine: bool
     suite: str | None = None
     #: Why hosts should not have been measured then, where `--force` overrode it.
     forced: tuple[str, ...] = ()
@@ -374,13 +384,14 @@ class RunPlan(Record):
     baseline: Name | None = None
     #: By stack: python, go or openresty.
     runtimes: dict[Name, str] = Field(default_factory=dict)
-    #: model.fingerprint.variant_digest of each variant: a run is resumed only with the servers that it began with.
-    variant_digests: dict[Name, str] = Field(default_factory=dict)
-    #: model.fingerprint.fingerprint of the checkout that began the run.
-    fingerprint: str = ""
+    #: catalogue.deployment.variant_digest of each variant: a run is resumed only with the servers that it began with.
+    variant_digests: dict[Name, str]
+    #: catalogue.fingerprint.fingerprint of the checkout that began the run.
+    fingerprint: str
 
 
-#: The key, in a host's facts, of all that is another at each moment: clock, load, free memory. Nothing to compare.
+#: The key, in a host's facts, of all that changes from one instant to the next: clock, load, free memory. Nothing to
+#: compare.
 MOMENT = "moment"
 
 
@@ -396,7 +407,7 @@ class HostEnvironment(Record):
 
     host: str
     group: Literal["server", "loadgen"]
-    #: What node/environment.py printed there, whole; under MOMENT what was seen just before the first cell.
+    #: What node/environment.py printed there; under MOMENT what was seen just before the first cell.
     facts: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -404,7 +415,7 @@ class RunEnvironment(Record):
     """environment.json of a run: every host, and the machine that drove them."""
 
     hosts: tuple[HostEnvironment, ...] = ()
-    #: By variant, in the order in which they count. Empty for runs of before they were kept.
+    #: By variant, in the order in which they count.
     units: dict[Name, tuple[UnitFile, ...]] = Field(default_factory=dict)
     #: Versions of wrklab's own tools, git state of the checkout, how the lab was reached.
     controller: dict[str, Any] = Field(default_factory=dict)

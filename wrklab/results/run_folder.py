@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -30,9 +31,13 @@ LATEST = "latest"
 _LATEST = re.compile(rf"{LATEST}(~(?P<back>\d{{1,6}}))?")
 #: Before the name of a run that is being made; no list of runs has such a folder.
 _UNFINISHED = ".new_"
+_STORE = "store.sqlite"
+#: A store that is being filled, and the one that it replaced.
+_NEW_STORE = "store.sqlite.new"
+_FORMER_STORE = "store.sqlite.before"
 
 MIB = 1024 * 1024
-#: What a run takes beside its cells (environments, reports), and a cell on average (raw files, samples, histograms).
+#: What a run takes besides its cells (environments, reports), and a cell on average (raw files, samples, histograms).
 RUN_BYTES = 8 * MIB
 CELL_BYTES = MIB
 
@@ -69,27 +74,48 @@ class Run:
         self._held: int | None = None
 
     @classmethod
-    def create(cls, results_dir: Path, plan: RunPlan, environment: RunEnvironment) -> Self:
-        """A new folder named by plan.run_id (see new_run_id). Under that name it is there whole or not at all."""
+    def create(
+        cls,
+        results_dir: Path,
+        plan: RunPlan,
+        environment: RunEnvironment,
+        attachments: Mapping[str, str] = MappingProxyType({}),
+    ) -> Self:
+        """A new folder named by plan.run_id (see new_run_id). Under that name it is complete or not there at all.
+
+        `attachments` are further files, name -> text, that only their writer understands.
+        """
         path = results_dir / plan.run_id
         with whole_folder(path) as unfinished:
             (unfinished / "raw").mkdir()
             _fill(unfinished, plan, environment)
-        run = cls(path, plan, environment, Store.open(path / "store.sqlite"))
+            for name, text in attachments.items():
+                write_file(unfinished / name, text)
+        run = cls(path, plan, environment, Store.open(path / _STORE))
         run.hold()
         return run
 
     @classmethod
-    def open(cls, results_dir: Path, run_id: str = LATEST) -> Self:
-        """An earlier run, or one under way. `run_id` may be `latest`. Raises UnknownNameError listing the runs."""
+    def open(cls, results_dir: Path, run_id: str = LATEST, *, accepts_older: bool = False) -> Self:
+        """An earlier run, or one under way. `run_id` may be `latest`. Raises UnknownNameError listing the runs.
+
+        A run of an older format is refused, or opened for `invoke reparse`, which reads its records as plain JSON.
+        """
         known = run_ids(results_dir)
         run_id = resolve_run_id(known, run_id)
         if run_id not in known:
             raise UnknownNameError("run", run_id, known)
         path = results_dir / run_id
-        plan = _read_model(path / "plan.json", RunPlan)
-        environment = _read_model(path / "environment.json", RunEnvironment)
-        return cls(path, plan, environment, Store.open(path / "store.sqlite"))
+        # The store first: what is wrong with a run of an older format is its format.
+        store = Store.open(path / _STORE, accepts_older=accepts_older) if (path / _STORE).is_file() else None
+        try:
+            plan = _read_model(path / "plan.json", RunPlan)
+            environment = _read_model(path / "environment.json", RunEnvironment)
+            return cls(path, plan, environment, store or Store.open(path / _STORE))
+        except BaseException:
+            if store:
+                store.close()
+            raise
 
     def __enter__(self) -> Self:
         """The run itself; its store is closed at the end of the block."""
@@ -102,8 +128,14 @@ class Run:
             os.close(self._held)
             self._held = None
 
+    def attachment(self, name: str) -> str | None:
+        """The text of a file that the run was created with; None where it was created without it."""
+        return read_attachment(self.path / name)
+
     def hold(self) -> None:
         """This run for one writer alone, until it is closed or its process dies. Raises StoreError where one is."""
+        if self._held is not None:
+            return
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -175,6 +207,36 @@ class Run:
         for note in notes:
             self.journal("resumed", note)
 
+    @contextmanager
+    def replaced_store(self) -> Iterator[Store]:
+        """An empty store with this run's journal, to be filled within the block; then it is the run's store.
+
+        Until that instant the old one is in its place: a block that fails, or a process that is killed, changes
+        nothing. The old one is kept next to it as store.sqlite.before.
+        """
+        path, new_path, former_path = (self.path / name for name in (_STORE, _NEW_STORE, _FORMER_STORE))
+        _remove_store(new_path)
+        new = Store.create(new_path, self.store.meta())
+        try:
+            new.add_journal_entries(self.store.journal_entries())
+            yield new
+            new.close()
+            self.store.close()
+            former_path.unlink(missing_ok=True)
+            former_path.hardlink_to(path)
+            new_path.replace(path)
+            _sync_folder(self.path)
+        except OSError as error:
+            raise StoreError(f"{new_path} cannot be put in place: {error.strerror}; the old store is kept") from error
+        finally:
+            new.close()
+            _remove_store(new_path)
+        self.store = Store.open(path)
+
+    def drop_former_store(self) -> None:
+        """Removes the store that was replaced."""
+        (self.path / _FORMER_STORE).unlink(missing_ok=True)
+
     def info(self) -> RunInfo:
         """Its line in a list of runs."""
         counts = self.store.state_counts()
@@ -194,8 +256,8 @@ class Run:
 
 def new_run_id(at_s: float | None = None) -> str:
     """A name for a run that begins now (or `at_s`, epoch seconds): UTC time and four random hex digits."""
-    moment = datetime.fromtimestamp(time.time() if at_s is None else at_s, UTC)
-    return f"{moment:%Y%m%dT%H%M%SZ}_{secrets.token_hex(2)}"
+    now = datetime.fromtimestamp(time.time() if at_s is None else at_s, UTC)
+    return f"{now:%Y%m%dT%H%M%SZ}_{secrets.token_hex(2)}"
 
 
 def run_ids(results_dir: Path) -> list[str]:
@@ -226,7 +288,7 @@ def list_runs(results_dir: Path) -> list[RunInfo]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A new folder to be filled within the block. Under its own name it is there whole or not at all.
+    """A new folder to be filled within the block. Under its own name it is complete or not there at all.
 
     Raises StoreError where that name is taken or the folder cannot be made.
     """
@@ -260,8 +322,18 @@ def check_room(results_dir: Path, cells_count: int) -> None:
         )
 
 
+def read_attachment(path: Path) -> str | None:
+    """The text of a file that may not be there; None where it is not. Raises StoreError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} cannot be read: {error}; restore it, or remove it") from error
+
+
 def write_file(path: Path, text: str) -> None:
-    """Replaces a file as a whole: a reader sees the old one or the new one. Raises StoreError."""
+    """Replaces a file in one step: a reader sees the old one or the new one. Raises StoreError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as stream:
@@ -276,13 +348,28 @@ def write_file(path: Path, text: str) -> None:
         ) from error
 
 
+def _remove_store(path: Path) -> None:
+    """Removes a store that was never finished, and SQLite's journal of it."""
+    for each in (path, path.with_name(f"{path.name}-journal")):
+        each.unlink(missing_ok=True)
+
+
+def _sync_folder(path: Path) -> None:
+    """Puts the names in a folder on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _fill(folder: Path, plan: RunPlan, environment: RunEnvironment) -> None:
     """What every run has from its beginning. Raises StoreError."""
     write_file(folder / "plan.json", plan.model_dump_json(indent=1))
     write_file(folder / "environment.json", environment.model_dump_json(indent=1))
     meta = {"run_id": plan.run_id, "state": "open", "created_at_s": repr(plan.created_at_s)}
     # SQLite goes by the path that it opened, so the store is opened again after the folder has its name.
-    Store.create(folder / "store.sqlite", meta).close()
+    Store.create(folder / _STORE, meta).close()
 
 
 def _read_model(path: Path, model: type[Model]) -> Model:

@@ -7,21 +7,23 @@ read the folder can read it. A reader holds its lock for milliseconds, and the o
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from wrklab.errors import StoreError
 from wrklab.results.records import CellRecord, JournalEntry, StoredSample
 
-#: Raised when tables change; a store of a higher number was written by a newer wrklab.
-SCHEMA_VERSION = 1
-#: Stands in the file's header, so that another program's SQLite file is told from ours ("wrkl").
+#: Raised when tables or records change; a store of a higher number was written by a newer wrklab.
+SCHEMA_VERSION = 2
+#: Stands in the file's header, so that another program's SQLite file is not taken for a store ("wrkl").
 APPLICATION_ID = 0x77726B6C
 #: How long one process waits for another's commit or read.
 BUSY_LIMIT_S = 30.0
@@ -48,6 +50,8 @@ class Store:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         """Use Store.create or Store.open."""
         self.path = path
+        #: The format that it was written in.
+        self.version = SCHEMA_VERSION
         self._connection = connection
         self._lock = threading.RLock()
 
@@ -66,19 +70,19 @@ class Store:
         return store
 
     @classmethod
-    def open(cls, path: Path) -> Store:
-        """The store of an earlier or a running bench, checked for its schema."""
+    def open(cls, path: Path, *, accepts_older: bool = False) -> Store:
+        """The store of an earlier or a running bench, checked for its format: of an older one only plain_records()."""
         if not path.is_file():
             raise StoreError(f"{path} is not there: this folder holds no run that was begun properly; remove it")
         store = cls(path, _connect(path))
         try:
-            store._check()
+            store._check(accepts_older=accepts_older)
         except BaseException:
             store.close()
             raise
         return store
 
-    def _check(self) -> None:
+    def _check(self, *, accepts_older: bool) -> None:
         with self._reading() as connection:
             application_id = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -89,9 +93,17 @@ class Store:
             )
         if version > SCHEMA_VERSION:
             raise StoreError(
-                f"{self.path} has schema {version}, written by a newer wrklab; this one reads up to {SCHEMA_VERSION}: "
+                f"{self.path} has format {version}, written by a newer wrklab; this one reads up to {SCHEMA_VERSION}: "
                 "read it with the checkout that wrote it (environment.json names its commit), or update this one"
             )
+
+        if version < SCHEMA_VERSION and not accepts_older:
+            run_id = self.path.parent.name
+            raise StoreError(
+                f"run {run_id} is stored in format {version}, and this wrklab reads format {SCHEMA_VERSION}: "
+                f"`invoke reparse {run_id}` reads its raw files again"
+            )
+        self.version = int(version)
 
     def close(self) -> None:
         """Lets go of the file."""
@@ -129,6 +141,15 @@ class Store:
             found = connection.execute("SELECT cell_id, record FROM cell ORDER BY position").fetchall()
         return [self._record(cell_id, text) for cell_id, text in found]
 
+    def plain_records(self) -> dict[str, Mapping[str, Any]]:
+        """Every cell's record as JSON by its id, whatever format it is of."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT cell_id, record FROM cell ORDER BY position").fetchall()
+        try:
+            return {cell_id: dict(json.loads(text)) for cell_id, text in found}
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{self.path}: a cell's record is no JSON: {error}; put back a copy") from error
+
     def _record(self, cell_id: str, text: str) -> CellRecord:
         try:
             return CellRecord.model_validate_json(text)
@@ -164,10 +185,12 @@ class Store:
 
     def add_journal(self, phase: str, text: str, cell_id: str | None = None, at_s: float | None = None) -> None:
         """Appends one event, synced to disk; `at_s` is now unless it is given."""
+        self.add_journal_entries([JournalEntry(time.time() if at_s is None else at_s, cell_id, phase, text)])
+
+    def add_journal_entries(self, entries: Iterable[JournalEntry]) -> None:
+        """Appends events in one transaction, synced to disk."""
         with self._transaction() as connection:
-            connection.execute(
-                "INSERT INTO journal VALUES (?, ?, ?, ?)", (time.time() if at_s is None else at_s, cell_id, phase, text)
-            )
+            connection.executemany("INSERT INTO journal VALUES (?, ?, ?, ?)", entries)
 
     def journal_entries(self) -> list[JournalEntry]:
         """Every event, oldest first."""
@@ -176,12 +199,12 @@ class Store:
         return [JournalEntry(*row) for row in found]
 
     def set_meta(self, key: str, value: str) -> None:
-        """Notes one fact about the run as a whole."""
+        """Notes one fact about the run."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def meta(self) -> dict[str, str]:
-        """The facts about the run as a whole."""
+        """The facts about the run."""
         with self._reading() as connection:
             return dict(connection.execute("SELECT key, value FROM meta").fetchall())
 
@@ -226,7 +249,7 @@ def _next_step(text: str) -> str:
     if "locked" in text:
         return f"another process has held it for {BUSY_LIMIT_S:.0f} s: end that one, then try again"
     if "full" in text:
-        return "make room on its disk; the cells that were committed are whole"
+        return "make room on its disk; the cells that were committed are complete"
     if "readonly" in text or "unable to open" in text:
         return "try again as the user who ran the bench"
-    return "the file is damaged or no store: the raw files beside it are untouched; put back a copy or remove the run"
+    return "the file is damaged or no store: the raw files next to it are untouched; put back a copy or remove the run"

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from wrklab import formats
+from wrklab.protocol.load import AnswerKind
 from wrklab.results.records import Errors, Measurement, WarmupRecord
 from wrklab.summary.metrics import (
     Better,
@@ -67,12 +68,23 @@ def _size_range(bytes_read: int, requests: int, connections: int) -> tuple[float
     return bytes_read / (requests + connections), bytes_read / requests
 
 
-def _found_after(window: Measurement) -> Iterable[str]:
-    """What the GETs after a window found, each generator's on its own where there are several."""
-    parts = [part for part in window.generators if part.verify_after]
-    if len(window.generators) == 1 or not parts:
-        return [window.verify_after]
-    return [f"{part.verify_after} (from {part.host})" for part in parts]
+@dataclass(frozen=True)
+class FoundAfter:
+    """What a GET right after a window found wrong."""
+
+    kind: AnswerKind
+    #: In words; with its generator where there are several.
+    text: str
+
+
+def _found_after(window: Measurement) -> Iterable[FoundAfter]:
+    """What the GETs after a window found wrong, each generator's on its own."""
+    are_several = len(window.generators) > 1
+    return [
+        FoundAfter(part.verify_after_kind, part.verify_after + (f" (from {part.host})" if are_several else ""))
+        for part in window.generators
+        if part.verify_after_kind is not AnswerKind.RIGHT
+    ]
 
 
 def _log_errors(windows: Iterable[Measurement]) -> dict[str, int]:
@@ -212,9 +224,9 @@ class AnswerMetrics(ConnectionMetrics):
         )
 
     @cached_property
-    def verify_after(self) -> tuple[str, ...]:
+    def found_after(self) -> tuple[FoundAfter, ...]:
         """What the GETs right after the windows found wrong, each generator's on its own."""
-        return distinct(text for window in self.windows for text in _found_after(window))
+        return tuple(dict.fromkeys(found for window in self.windows for found in _found_after(window)))
 
     @cached_property
     def units_ended(self) -> tuple[str, ...]:

@@ -68,7 +68,9 @@ def ratio_interval(new_per_s: Sequence[float], old_per_s: Sequence[float]) -> In
         return None
     rates = (np.asarray(new_per_s, dtype=np.float64), np.asarray(old_per_s, dtype=np.float64))
     found = _bootstrap(rates, _log_ratio_of_medians).confidence_interval
-    return Interval(float(np.exp(found.low)), float(np.exp(found.high)))
+    # Of rounds without any spread both ends are the ratio, and rounding may put them in the wrong order.
+    low, high = sorted((float(np.exp(found.low)), float(np.exp(found.high))))
+    return Interval(low, high)
 
 
 def null_log_ratios(first_per_s: Sequence[float], second_per_s: Sequence[float]) -> Floats | None:

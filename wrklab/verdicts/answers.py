@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from wrklab.formats import count, duration_us, plural, rate
+from wrklab.protocol.load import AnswerKind
 from wrklab.results.records import Errors
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts.bounds import IDEAL_LIMIT_RATIO, held_text, in_flight
@@ -61,7 +62,7 @@ def more_than_connections(row: SummaryRow) -> bool:
 
 def wrong_after(row: SummaryRow) -> bool:
     """Right after a window the server gave a wrong answer, or none and ended the connection."""
-    return any(not _is_timeout(found) for found in row.verify_after)
+    return any(found.kind is not AnswerKind.TIMED_OUT for found in row.found_after)
 
 
 def hung_after(row: SummaryRow) -> bool:
@@ -80,11 +81,11 @@ def drained_s(row: SummaryRow) -> float:
 
 
 def _has_timeout(row: SummaryRow) -> bool:
-    return any(map(_is_timeout, row.verify_after))
+    return any(found.kind is AnswerKind.TIMED_OUT for found in row.found_after)
 
 
-def _is_timeout(found: str) -> bool:
-    return found.startswith("timed out")
+def _after_text(row: SummaryRow) -> str:
+    return "; ".join(found.text for found in row.found_after)
 
 
 def _errors_text(row: SummaryRow) -> str:
@@ -128,7 +129,7 @@ def _law_text(row: SummaryRow) -> str:
 
 def _hung_text(row: SummaryRow) -> str:
     queue = f"{plural(row.connections_asked, 'request')} at {rate(row.requests_per_s)} requests/s"
-    return f"{'; '.join(row.verify_after)}; {queue} are served in {drained_s(row):.2g} s"
+    return f"{_after_text(row)}; {queue} are served in {drained_s(row):.2g} s"
 
 
 #: The rules of this theme, the more severe first within one severity.
@@ -275,7 +276,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.WRONG_ANSWERS,
         doubt="rate",
         applies=wrong_after,
-        figures=lambda row: "; ".join(row.verify_after),
+        figures=_after_text,
         meaning="right after a window the server did not answer as it should: the load overran, hung or broke it",
         next_step="Read its log in raw/",
         words=lambda _: "broken after load",
@@ -335,7 +336,7 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.REMARK,
         doubt="none",
         applies=slow_after,
-        figures=lambda row: "; ".join(row.verify_after),
+        figures=_after_text,
         meaning="right after a window the server still worked off what wrk had left queued",
         next_step="Nothing: each round has a fresh server",
         words=lambda _: "queue after load",

@@ -6,7 +6,7 @@ the window's end. A limit of the variant, a full accept queue or a short window 
 
 from __future__ import annotations
 
-from wrklab.extract.waits import SILENCE_P99_FACTOR, UNANSWERED_SHARE, are_latencies_cut, slow_answer_s
+from wrklab.extract.stalls import STALL_P99_FACTOR, UNANSWERED_SHARE, are_latencies_cut, slow_answer_s
 from wrklab.formats import count, percent, plural, ratio_percent
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts import generator
@@ -111,7 +111,7 @@ def _has_turns(row: SummaryRow) -> bool:
     slow_s = slow_answer_s(
         p99_s, row.requests, errors_of(row).timeout, row.requests_per_s or 0.0, row.connections_asked
     )
-    return SILENCE_P99_FACTOR * slow_s < UNANSWERED_SHARE * row.duration_s
+    return STALL_P99_FACTOR * slow_s < UNANSWERED_SHARE * row.duration_s
 
 
 def _is_near_ceiling(row: SummaryRow) -> bool:

@@ -68,7 +68,7 @@ FILES = {
     "etc/timezone": "Etc/UTC\n",
     "etc/machine-id": "",
 }
-UNITS = Path("etc/systemd/system")
+UNITS = "etc/systemd/system"
 BUILD_LIMIT_S = 1800.0
 # How the folder of a build under way is called.
 UNFINISHED = "making-"
@@ -110,8 +110,15 @@ def _command(settings: MachineSettings, work: Path, root: Path) -> list[str]:
     command.append("--skip=cleanup/apt/lists")
     if Path(DEBIAN_KEYRING).exists():
         command.append(f"--keyring={DEBIAN_KEYRING}")
-    proxies = tuple(f'{name} "{url}"' for name, url in settings.apt_proxies.items())
-    command += [f"--aptopt={option}" for option in (*APT_OPTIONS, *proxies)]
+    command += [f"--aptopt={option}" for option in APT_OPTIONS]
+    if settings.apt_proxies:
+        # A proxy's URL may hold a password, and every user of this machine sees command lines.
+        proxies = work / "apt_proxies.conf"
+        proxies.touch(mode=0o600)
+        proxies.write_text(
+            "".join(f'{name} "{url}";\n' for name, url in settings.apt_proxies.items()), encoding="utf-8"
+        )
+        command.append(f"--aptopt={proxies}")
     command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
     command += [SUITE, str(root)]
     if settings.apt_sources:
@@ -122,21 +129,24 @@ def _command(settings: MachineSettings, work: Path, root: Path) -> list[str]:
 
 
 def _customise(root: Path, settings: MachineSettings) -> None:
+    # For root alone: it holds APT's proxies. A node's own `/` is that of its clone.
+    root.chmod(0o700)
     for name, text in FILES.items():
-        write(root / name, text)
+        write(root, name, text)
     # Debian starts what it installs; in a node only wrklab starts servers.
-    write(root / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", mode=0o755)
+    write(root, "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", mode=0o755)
     for unit in MASKED:
-        link(root / UNITS / unit, "/dev/null")
+        link(root, f"{UNITS}/{unit}", "/dev/null")
     link(
-        root / UNITS / "multi-user.target.wants/systemd-networkd.service",
+        root,
+        f"{UNITS}/multi-user.target.wants/systemd-networkd.service",
         "/lib/systemd/system/systemd-networkd.service",
     )
-    link(root / "etc/localtime", "/usr/share/zoneinfo/Etc/UTC")
+    link(root, "etc/localtime", "/usr/share/zoneinfo/Etc/UTC")
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     for name, text in settings.certificates.items():
-        write(root / "usr/local/share/ca-certificates" / name, text)
+        write(root, f"usr/local/share/ca-certificates/{name}", text)
     run(["chroot", str(root), "update-ca-certificates"])
     if settings.ca_bundle:
-        write(root / "etc/ssl/certs/ca-certificates.crt", settings.ca_bundle)
+        write(root, "etc/ssl/certs/ca-certificates.crt", settings.ca_bundle)

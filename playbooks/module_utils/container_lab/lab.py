@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 
 from . import base, cgroups, folders, keys, network, node_files
-from .commands import ContainerLabError, run, succeeds, wait_until
+from .commands import ContainerLabError, run, succeeds
 from .node import (
     Record,
     answers,
+    cgroup_controllers,
     descriptor_ceiling,
+    follow_reboot,
     is_alive,
     launch,
     read_record,
@@ -32,7 +33,6 @@ from .plan import CACHE, NODES, STATE, LabPlan, Node
 LAB_FILE = STATE / "lab.json"
 # How long a running node's sshd may take to greet before the node counts as broken: it may be under full load.
 BUSY_LIMIT_S = 5.0
-LOCK_LIMIT_S = 120.0
 # What each of the lab's modules is told: the plan must come out the same in all of them.
 REQUEST: dict[str, object] = {
     "type": "dict",
@@ -41,37 +41,11 @@ REQUEST: dict[str, object] = {
         "loadgens": {"type": "int", "default": 1},
         "server_cpus": {"type": "list", "elements": "int"},
         "loadgen_cpus": {"type": "list", "elements": "int"},
-        "overrides": {"type": "dict", "default": {}},
+        # URLs in them may hold passwords.
+        "overrides": {"type": "dict", "default": {}, "no_log": True},
+        "environment": {"type": "dict", "default": {}, "no_log": True},
     },
 }
-
-
-@contextlib.contextmanager
-def lock() -> Iterator[None]:
-    """Hold the lab against another lab.up or lab.down, which may be one whose controller has died: wait for its end.
-
-    Raises:
-        ContainerLabError: the other one did not end.
-    """
-    CACHE.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(CACHE, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if not wait_until(lambda: _locked(descriptor), LOCK_LIMIT_S, pause_s=0.1):
-            raise ContainerLabError(
-                f"another lab.up or lab.down has been at work on this machine for {LOCK_LIMIT_S:g} s: "
-                f"`fuser {CACHE}` shows it"
-            )
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def up(plan: LabPlan) -> bool:
@@ -79,7 +53,10 @@ def up(plan: LabPlan) -> bool:
     network.check_no_overlap(plan)
     started = time.monotonic()
     STATE.mkdir(parents=True, exist_ok=True)
-    STATE.chmod(0o755)
+    # Also where a narrow umask once made them.
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for folder in (CACHE, STATE.parent, STATE):
+        folder.chmod(0o755)
     NODES.mkdir(exist_ok=True)
     # What is in a node's file system is for root alone.
     NODES.chmod(0o700)
@@ -88,7 +65,7 @@ def up(plan: LabPlan) -> bool:
     changed += _in_parallel(lambda node: _ensure(plan, node), plan.nodes)
     if any(changed):
         _check_generators_reach(plan.nodes[0], plan)
-    if any(changed) or not LAB_FILE.exists():
+    if any(changed) or not _is_written_as_now(plan):
         _write_lab_file(plan, time.monotonic() - started)
     return any(changed)
 
@@ -100,6 +77,7 @@ def _fingerprint(plan: LabPlan, node: Node) -> str:
 
 
 def _is_whole(node: Node, fingerprint: str) -> bool:
+    follow_reboot(node)
     record = read_record(node)
     if record is None or not is_alive(record) or not network.has_ports():
         return False
@@ -109,7 +87,9 @@ def _is_whole(node: Node, fingerprint: str) -> bool:
 def _ensure(plan: LabPlan, node: Node) -> bool:
     fingerprint = _fingerprint(plan, node)
     if _is_whole(node, fingerprint):
-        return node_files.write_files(plan, node)
+        # One in which a link stands in the way of our files is made again.
+        with contextlib.suppress(folders.NotAPlainFileError):
+            return node_files.write_files(plan, node)
     remove(node)
     clone = node_files.clone(node, base.base_path(plan.settings))
     node_files.write_files(plan, node)
@@ -139,8 +119,9 @@ def _complete_record(node: Node) -> None:
     record = read_record(node)
     if record is None:
         raise ContainerLabError(f"node {node.name}: its record went away while it was booting: is a lab.down at work?")
+    controllers = cgroup_controllers(record.pid)
     ceiling = descriptor_ceiling(record.pid)
-    write_record(node, replace(record, descriptor_ceiling=ceiling))
+    write_record(node, replace(record, descriptor_ceiling=ceiling, cgroup_controllers=controllers))
 
 
 def _in_parallel(do: Callable[[Node], bool], nodes: Sequence[Node]) -> list[bool]:
@@ -164,6 +145,33 @@ def known_nodes() -> list[Node]:
     return list(found.values())
 
 
+def _is_written_as_now(plan: LabPlan) -> bool:
+    """Whether lab.json is there and knows the nodes' processes and this machine's CPUs.
+
+    A node that has rebooted has another process, and CPUs may have come that no node takes.
+    """
+    try:
+        content = json.loads(LAB_FILE.read_text())
+        processes = {name: (host["pid"], host["start_ticks"]) for name, host in content["hosts"].items()}
+        records = {node.name: read_record(node) for node in plan.nodes}
+        known = {name: (record.pid, record.start_ticks) for name, record in records.items() if record}
+        return processes == known and set(content["usable_cpus"]) == os.sched_getaffinity(0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def warnings(plan: LabPlan) -> list[str]:
+    """What whoever makes this lab should know."""
+    found = []
+    if plan.cpus_shared:
+        shared = set(plan.nodes[0].cpus) & {cpu for node in plan.nodes[1:] for cpu in node.cpus}
+        found.append(
+            f"server and generator share CPU {', '.join(map(str, sorted(shared)))}: every rate is of both together. "
+            f"This process may use {sorted(os.sched_getaffinity(0))} only; with more, `lab.up` makes the nodes again"
+        )
+    return found
+
+
 def _write_lab_file(plan: LabPlan, took_s: float) -> None:
     records = {node: read_record(node) for node in plan.nodes}
     content = {
@@ -171,6 +179,8 @@ def _write_lab_file(plan: LabPlan, took_s: float) -> None:
         "bridge_address": plan.bridge_address,
         "hosts": {node.name: _host_entry(plan, node, record) for node, record in records.items()},
         "cpus_shared": plan.cpus_shared,
+        # Of this machine for whoever made the lab: where there are more now, the nodes are made again.
+        "usable_cpus": sorted(os.sched_getaffinity(0)),
         "descriptor_ceiling": min(record.descriptor_ceiling for record in records.values() if record),
         "created_at": time.time(),
         "took_s": round(took_s, 3),
@@ -197,6 +207,8 @@ def _host_entry(plan: LabPlan, node: Node, record: Record | None) -> dict[str, o
         "cpus": list(node.cpus),
         "cpu_separation": "shared" if plan.cpus_shared else record.cpu_separation,
         "descriptor_ceiling": record.descriptor_ceiling,
+        # What limits of units hold there: MemoryMax needs `memory`, TasksMax `pids`, CPUQuota `cpu`.
+        "cgroup_controllers": list(record.cgroup_controllers),
         "clone": record.clone,
         "pid": record.pid,
         "start_ticks": record.start_ticks,

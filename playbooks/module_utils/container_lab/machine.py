@@ -53,9 +53,13 @@ class MachineSettings:
         }
 
 
-def read_settings(overrides: Mapping[str, Any]) -> MachineSettings:
-    """The machine's settings; a key of `overrides` that is not None stands in for what the machine says."""
-    environment = {name: value for name, value in os.environ.items() if value}
+def read_settings(overrides: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> MachineSettings:
+    """The machine's settings; a key of `overrides` that is not None stands in for what the machine says.
+
+    `environment` is the user's where that is not this process's own.
+    """
+    given = os.environ if environment is None else environment
+    environment = {name: value for name, value in given.items() if value}
     bundle = overrides.get("ca_bundle")
     return MachineSettings(
         ca_bundle=_read_bundle(bundle),

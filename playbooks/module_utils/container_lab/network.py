@@ -16,6 +16,8 @@ FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 FORMER = STATE / "former.json"
 ROUTES = Path("/proc/net/route")
 LINKS = Path("/sys/class/net")
+# The default route's is 0, a VPN's halves of all addresses have 1, and quarters of them 2.
+LONGEST_OUTSIDE_PREFIX = 2
 # `flags` of a link, bit 0: administratively up.
 IFF_UP = 1
 
@@ -31,9 +33,13 @@ def parse_routes(text: str) -> list[tuple[str, ipaddress.IPv4Network]]:
 
 
 def check_no_overlap(plan: LabPlan) -> None:
-    """Raise ContainerLabError where a route of this machine, other than the default one, covers the lab's network."""
+    """Raise ContainerLabError where a route of this machine to other private networks covers the lab's network.
+
+    Routes to the outside world do no harm, as the lab's own is more specific: the default one, and the halves of all
+    addresses by which a VPN takes everything.
+    """
     for device, route in parse_routes(ROUTES.read_text()):
-        if device != BRIDGE and route.prefixlen > 0 and route.overlaps(plan.network):
+        if device != BRIDGE and not _is_to_the_outside(route) and route.overlaps(plan.network):
             raise ContainerLabError(
                 f"the lab's network {plan.network} overlaps the route {route} on {device} of this machine; nothing was "
                 "touched. Set LAB_NET to the first three numbers of a private network that is free, such as "
@@ -41,17 +47,23 @@ def check_no_overlap(plan: LabPlan) -> None:
             )
 
 
+def _is_to_the_outside(route: ipaddress.IPv4Network) -> bool:
+    """Whether it holds public addresses as well as the private ones that a lab's network is taken from."""
+    return route.prefixlen == 0 or not route.is_private
+
+
 def default_route_mtu_bytes() -> int | None:
-    """MTU of the link that packets for the outside leave by; None without a default route."""
-    for device, route in parse_routes(ROUTES.read_text()):
-        if route.prefixlen == 0:
-            return int((LINKS / device / "mtu").read_text())
-    return None
+    """Smallest MTU of the links that packets for the outside may leave by; None without such a route."""
+    devices = {
+        device for device, route in parse_routes(ROUTES.read_text()) if route.prefixlen <= LONGEST_OUTSIDE_PREFIX
+    }
+    return min((int((LINKS / device / "mtu").read_text()) for device in devices), default=None)
 
 
 def set_up(plan: LabPlan) -> bool:
     """Bring up the bridge, forwarding and the nft table as planned; whether anything changed."""
-    changed = [_set_up_bridge(plan), _set_up_forwarding(), _set_up_table(plan)]
+    # The table comes before forwarding: until it is there, this machine would forward for everybody.
+    changed = [_set_up_bridge(plan), _set_up_table(plan, forwarded_before=_forwarded_before()), _set_up_forwarding()]
     raise_ports()
     return any(changed)
 
@@ -74,28 +86,41 @@ def _set_up_bridge(plan: LabPlan) -> bool:
     return changed
 
 
-def _set_up_forwarding() -> bool:
-    former = FORWARDING.read_text().strip()
-    # Recorded once, before the first change: a repair would else record our own value.
+def _forwarded_before() -> bool:
+    """Whether this machine forwarded before the lab was there, recorded before the first change."""
     if not FORMER.exists():
-        FORMER.write_text(json.dumps({"ip_forward": former}))
-    if former == "1":
+        FORMER.write_text(json.dumps({"ip_forward": FORWARDING.read_text().strip()}))
+    return str(json.loads(FORMER.read_text())["ip_forward"]) != "0"
+
+
+def _set_up_forwarding() -> bool:
+    if FORWARDING.read_text().strip() == "1":
         return False
     FORWARDING.write_text("1")
     return True
 
 
-def table_text(plan: LabPlan) -> str:
+def table_text(plan: LabPlan, *, forwarded_before: bool) -> str:
     """The nft table: packets for the outside are masqueraded, those between nodes skip connection tracking.
 
-    Packets of the controller itself are tracked as ever: a firewall of this machine may depend on it.
+    Of what is forwarded, nodes reach out under their own addresses, and only answers come in. A machine that did not
+    forward before the lab was there forwards nothing else. Packets of the controller itself are tracked as ever: a
+    firewall of this machine may depend on it.
     """
     network, own = plan.network, plan.bridge_address
+    others = "" if forwarded_before else f'\n\t\tiifname != "{BRIDGE}" oifname != "{BRIDGE}" drop'
     return f"""\
 table ip {TABLE} {{
 	chain prerouting {{
 		type filter hook prerouting priority raw; policy accept;
 		ip saddr {network} ip saddr != {own} ip daddr {network} ip daddr != {own} notrack
+	}}
+	chain forward {{
+		type filter hook forward priority filter; policy accept;
+		iifname "{BRIDGE}" oifname "{BRIDGE}" accept
+		iifname "{BRIDGE}" ip saddr != {network} drop
+		iifname != "{BRIDGE}" oifname "{BRIDGE}" ct state established,related accept
+		iifname != "{BRIDGE}" oifname "{BRIDGE}" drop{others}
 	}}
 	chain postrouting {{
 		type nat hook postrouting priority srcnat; policy accept;
@@ -110,11 +135,12 @@ def _listed_table() -> str:
     return run(listing) if succeeds(listing) else ""
 
 
-def _set_up_table(plan: LabPlan) -> bool:
+def _set_up_table(plan: LabPlan, *, forwarded_before: bool) -> bool:
     # nft lists rules in its own words, so the listings before and after are what can be compared. The three commands
     # are one transaction: no packet sees the table missing.
     before = _listed_table()
-    run(["nft", "-f", "-"], stdin=f"add table ip {TABLE}\ndelete table ip {TABLE}\n{table_text(plan)}")
+    text = table_text(plan, forwarded_before=forwarded_before)
+    run(["nft", "-f", "-"], stdin=f"add table ip {TABLE}\ndelete table ip {TABLE}\n{text}")
     return _listed_table() != before
 
 

@@ -8,7 +8,7 @@ import re
 import signal
 import socket
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from . import cgroups, folders, keys, node_files
@@ -20,11 +20,26 @@ from .plan import BRIDGE, NODE_PREFIX, Node
 BOOT_LIMIT_S = 60.0
 POWER_OFF_LIMIT_S = 5.0
 SSH_PORT = 22
+CONSOLE_TAIL_BYTES = 1500
 SYSTEMD_IS_PID_1 = Path("/run/systemd/system")
 # The node runs on cgroup v2 alone, whatever this machine has: each unit then counts its own CPU time.
 PURE_V2 = "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"
-# Puts itself into each cgroup given before `--`, then becomes the command given after it.
-LAUNCHER = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
+# With which systemd-nspawn ends where the node wants to be started again: it leaves that to its service manager.
+REBOOT_STATUS = 133
+# Puts itself into each cgroup given before `--`, then runs the command given after it, and again when the node reboots.
+# SIGTERM powers the node off. The node dies with its launcher, so that the launcher's process stands for the node.
+LAUNCHER = f"""
+while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 1; shift; done; shift
+ended=no
+trap 'ended=yes; kill -TERM "$node" 2>/dev/null' TERM
+while :; do
+    setpriv --pdeathsig KILL -- "$@" & node=$!
+    wait "$node"; status=$?
+    # A signal ends `wait` before the node has ended.
+    while kill -0 "$node" 2>/dev/null; do wait "$node"; status=$?; done
+    if [ "$status" != {REBOOT_STATUS} ] || [ "$ended" = yes ]; then exit "$status"; fi
+done
+"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class Record:
     clone: str
     cpu_separation: str
     descriptor_ceiling: int = 0
+    cgroup_controllers: tuple[str, ...] = ()
 
 
 def record_path(node: Node) -> Path:
@@ -47,8 +63,9 @@ def record_path(node: Node) -> Path:
 def read_record(node: Node) -> Record | None:
     """The record of a node that was launched; None where there is none that can be read."""
     try:
-        return Record(**json.loads(record_path(node).read_text()))
-    except (OSError, ValueError, TypeError):
+        content = json.loads(record_path(node).read_text())
+        return Record(**content | {"cgroup_controllers": tuple(content["cgroup_controllers"])})
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -118,7 +135,7 @@ def _launch_as_unit(node: Node) -> tuple[int, bool]:
     settings = ["Delegate=yes", f"AllowedCPUs={cpus}", f"CPUAffinity={cpus}", "KillMode=mixed", "Type=exec"]
     settings += [f"TimeoutStopSec={POWER_OFF_LIMIT_S:g}", "LimitNOFILE=infinity", "TasksMax=infinity"]
     settings += [f"StandardOutput=truncate:{console_log(node)}", f"StandardError=append:{console_log(node)}"]
-    settings += ["SuccessExitStatus=133"]
+    settings += [f"SuccessExitStatus={REBOOT_STATUS}", f"RestartForceExitStatus={REBOOT_STATUS}", "RestartSec=100ms"]
     command = [
         "systemd-run",
         "--quiet",
@@ -127,11 +144,27 @@ def _launch_as_unit(node: Node) -> tuple[int, bool]:
         "--setenv=SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1",
     ]
     run([*command, *(word for setting in settings for word in ("-p", setting)), "--", *nspawn_command(node)])
-    shown = run(["systemctl", "show", "--value", "-p", "MainPID", "-p", "ControlGroup", node.unit]).split()
-    pid = next((int(word) for word in shown if word.isdigit()), 0)
-    group = next((word for word in shown if word.startswith("/")), "/")
+    pid, group = _unit_process(node)
     effective = Path(f"/sys/fs/cgroup{group}/cpuset.cpus.effective")
     return pid, effective.exists() and parse_cpu_list(effective.read_text()) == node.cpus
+
+
+def _unit_process(node: Node) -> tuple[int, str]:
+    """The main process of the node's unit, 0 without one, and its cgroup."""
+    shown = run(["systemctl", "show", "--value", "-p", "MainPID", "-p", "ControlGroup", node.unit]).split()
+    pid = next((int(word) for word in shown if word.isdigit()), 0)
+    return pid, next((word for word in shown if word.startswith("/")), "/")
+
+
+def follow_reboot(node: Node) -> None:
+    """Record the process that a node has since it rebooted: as a unit it gets another one."""
+    record = read_record(node)
+    if record is None or is_alive(record) or not SYSTEMD_IS_PID_1.is_dir():
+        return
+    pid, _ = _unit_process(node)
+    ticks = start_ticks(pid) if pid else None
+    if ticks is not None:
+        write_record(node, replace(record, pid=pid, start_ticks=ticks))
 
 
 def _launch_by_hand(node: Node) -> tuple[int, bool]:
@@ -158,8 +191,13 @@ def console_log(node: Node) -> Path:
 def console_tail(node: Node) -> str:
     """The last lines of the console, for an error's text."""
     log = console_log(node)
-    text = log.read_text(errors="replace").strip() if log.exists() else ""
-    return f"Its console ({log}) ends: {text[-1500:] or 'empty'}"
+    text = ""
+    if log.exists():
+        with log.open("rb") as stream:
+            # The node decides how much it writes there.
+            stream.seek(max(0, log.stat().st_size - CONSOLE_TAIL_BYTES))
+            text = stream.read(CONSOLE_TAIL_BYTES).decode(errors="replace").strip()
+    return f"Its console ({log}) ends: {text or 'empty'}"
 
 
 def wait_for_ssh(node: Node, limit_s: float = BOOT_LIMIT_S) -> None:
@@ -177,20 +215,46 @@ def wait_for_ssh(node: Node, limit_s: float = BOOT_LIMIT_S) -> None:
 
 
 def descriptor_ceiling(pid: int) -> int:
-    """The hard limit of open files that a node's PID 1 has, and so all that it starts; `pid` is nspawn's.
+    """The hard limit of open files that a node's PID 1 has, and so all that it starts; `pid` is the launcher's.
 
     Raises:
-        ContainerLabError: the node's PID 1, a child of nspawn's, is not there.
+        ContainerLabError: the node's PID 1, a child of systemd-nspawn's, is not there.
     """
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        text = Path(f"/proc/{children[-1]}/limits").read_text()
+        init = _init_process(pid)
+        text = Path(f"/proc/{init}/limits").read_text()
     except (OSError, IndexError) as error:
         raise ContainerLabError(f"process {pid}: systemd-nspawn has no child: the node ended just now") from error
     limit = re.search(r"^Max open files\s+\S+\s+(\d+)", text, re.MULTILINE)
     if limit is None:
-        raise ContainerLabError(f"/proc/{children[-1]}/limits: no line of open files with a number: {text}")
+        raise ContainerLabError(f"/proc/{init}/limits: no line of open files with a number: {text}")
     return int(limit[1])
+
+
+def cgroup_controllers(pid: int) -> tuple[str, ...]:
+    """What the node's systemd can limit and count for its units; without `memory`, say, MemoryMax has no effect there.
+
+    `pid` is the launcher's. Raises ContainerLabError as `descriptor_ceiling`.
+    """
+    try:
+        text = Path(f"/proc/{_init_process(pid)}/cgroup").read_text()
+    except (OSError, IndexError) as error:
+        raise ContainerLabError(f"process {pid}: systemd-nspawn has no child: the node ended just now") from error
+    group = next((line.removeprefix("0::") for line in text.splitlines() if line.startswith("0::")), None)
+    mounts = [each.mount for each in cgroups.parse_hierarchies(Path("/proc/self/mountinfo").read_text())]
+    files = [mount / (group or "").lstrip("/") / "cgroup.controllers" for mount in mounts]
+    return next((tuple(sorted(file.read_text().split())) for file in files if group and file.exists()), ())
+
+
+def _init_process(pid: int) -> int:
+    """The node's PID 1; `pid` is nspawn's or its launcher's. Raises OSError, IndexError."""
+    if Path(f"/proc/{pid}/comm").read_text().strip() != "systemd-nspawn":
+        pid = _last_child(pid)
+    return _last_child(pid)
+
+
+def _last_child(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[-1])
 
 
 def power_off(node: Node) -> bool:
@@ -200,7 +264,7 @@ def power_off(node: Node) -> bool:
     record = read_record(node)
     alive = is_alive(record)
     if record and alive:
-        # nspawn passes it on to the node's PID 1 as SIGRTMIN+4: power off.
+        # The launcher passes it on to nspawn, and that to the node's PID 1 as SIGRTMIN+4: power off.
         os.kill(record.pid, signal.SIGTERM)
         wait_until(lambda: not is_alive(record), POWER_OFF_LIMIT_S)
     lost = bool(cgroups.pids(node))

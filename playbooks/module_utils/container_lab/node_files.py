@@ -25,9 +25,12 @@ def binds(node: Node) -> dict[Path, str]:
 
 def clone(node: Node, base: Path) -> str:
     """Make the node's root from the base; `overlay`, or `copy` where the file system below cannot carry an overlay."""
+    base.chmod(0o700)
     upper, work = node.place / "upper", node.place / "work"
     for folder in (node.root, upper, work, *binds(node)):
         folder.mkdir(parents=True, exist_ok=True)
+        # Whatever the umask is: the node's `/` has the mode of `upper`, and nobody in it but root could go anywhere.
+        folder.chmod(0o755)
     options = f"lowerdir={base},upperdir={upper},workdir={work}"
     if succeeds(["mount", "-t", "overlay", "wrklab", "-o", options, str(node.root)]):
         # Some file systems mount an overlay read-only instead of refusing it.
@@ -35,13 +38,15 @@ def clone(node: Node, base: Path) -> str:
             return "overlay"
         run(["umount", str(node.root)])
     run(["cp", "--archive", "--reflink=auto", f"{base}/.", str(node.root)], limit_s=300)
+    node.root.chmod(0o755)
     return "copy"
 
 
 def write_files(plan: LabPlan, node: Node) -> bool:
     """Write what makes the clone this node (name, address, keys, proxies…); whether any file was not yet so.
 
-    A running node is brought up to date by it as well, so that another name server or index costs no new node.
+    A running node is brought up to date by it as well, so that another name server or index costs no new node. It may
+    have been root's who means ill: see folders.write.
     """
     bundle = CA_BUNDLE if plan.settings.ca_bundle else ""
     key = host_key(node)
@@ -59,9 +64,8 @@ def write_files(plan: LabPlan, node: Node) -> bool:
         "etc/ssh/ssh_host_ed25519_key": key.read_text(),
         "root/.ssh/authorized_keys": CLIENT_KEY.with_suffix(".pub").read_text(),
     }
-    changed = [write(node.root / name, text) for name, text in texts.items()]
-    (node.root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
-    changed += [write(node.root / name, text, mode=0o600) for name, text in secrets.items()]
+    changed = [write(node.root, name, text) for name, text in texts.items()]
+    changed += [write(node.root, name, text, mode=0o600, folder_mode=0o700) for name, text in secrets.items()]
     return any(changed)
 
 

@@ -97,7 +97,7 @@ def make_plan(request: Mapping[str, Any]) -> LabPlan:
         network=network,
         nodes=tuple(nodes),
         cpus_shared=bool(set(server) & set(loadgen)),
-        settings=read_settings(request.get("overrides") or {}),
+        settings=read_settings(request.get("overrides") or {}, request.get("environment") or None),
         request={key: request.get(key) for key in REQUEST_KEYS},
     )
 

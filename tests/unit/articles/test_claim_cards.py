@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.catalogue.test_catalogue import PUBLISHED, PUBLISHED_PROBE, SCENARIO, STACK, SUITE
+from tests.unit.articles.test_library import PUBLISHED, PUBLISHED_PROBE
+from tests.unit.catalogue.test_catalogue import SCENARIO, STACK, SUITE
+from wrklab.articles.library import ArticleLibrary, read_library
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.errors import CardError
 
@@ -38,9 +40,15 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path / "suites/mine.yml"
 
 
+def library_of(suite: Path) -> ArticleLibrary:
+    """The library of the checkout that a suite's file is in."""
+    project = suite.parents[1]
+    return read_library(read_catalogue(project), project)
+
+
 def test_a_claim_is_read(suite: Path) -> None:
     """One name counts as a list; the limit has its kind and number; both figures are named."""
-    [claim] = read_catalogue(suite.parents[1]).suites["mine"].claims
+    [claim] = library_of(suite).suites["mine"].claims
 
     assert claim.limit == ("at_least", 2.0)
     assert [(o.metric, o.variant, o.scenario) for o in claim.operands()] == [
@@ -69,6 +77,7 @@ def test_a_claim_is_read(suite: Path) -> None:
         ("    at_least: 2\n", "", "give one limit of at_least, .*; found none"),
         ("at_least: 2", "at_least: 2\n    at_most: 3", "found at_least and at_most"),
         ("at_least: 2", "at_least: __import__('os')", "claims.0.at_least: .*valid number"),
+        ("at_least: 2", "at_least: .inf", "claims.0.at_least: Input should be a finite number"),
         ("requests_per_s", "is_down_after", "is answered yes or no and has no ratio"),
         ("to: two,", "to: two, to_metric: capacity,", "is benched, the other probed"),
         ("One serves twice what two does.", "Twice", "claims.0.says"),
@@ -82,7 +91,7 @@ def test_what_is_wrong_is_refused_with_its_place(suite: Path, found: str, wrong:
     suite.write_text(head + "claims:" + claim.replace(found, wrong, 1))
 
     with pytest.raises(CardError, match=error):
-        read_catalogue(suite.parents[1])
+        library_of(suite)
 
 
 def test_no_two_claims_have_the_same_name(suite: Path) -> None:
@@ -90,4 +99,4 @@ def test_no_two_claims_have_the_same_name(suite: Path) -> None:
     (suite.parent / "other.yml").write_text(suite.read_text())
 
     with pytest.raises(CardError, match=re.escape("the suite mine has a claim 'one_is_twice_two' already")):
-        read_catalogue(suite.parents[1])
+        library_of(suite)

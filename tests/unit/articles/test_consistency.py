@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.unit.handmade_claims import handmade_row
+from wrklab.articles.comparison import Comparison, RankCorrelation, rank_correlation
 from wrklab.articles.consistency import Inconsistency, find_inconsistencies
-from wrklab.articles.published import Comparison, RankCorrelation, rank_correlation
-from wrklab.articles.published_rows import PublishedRow
-from wrklab.articles.reference import ArticleData, RepeatedFigure, parse_printed, read_articles
+from wrklab.articles.library import ArticleLibrary, read_library
+from wrklab.articles.reference import PublishedRow, RepeatedFigure, parse_printed
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.paths import PROJECT_DIR
 
-CATALOGUE = read_catalogue()
-DATA = read_articles(PROJECT_DIR / "reference")
+LIBRARY = read_library(read_catalogue())
+DATA = LIBRARY.data
 #: A row of which nothing is wrong.
-SOUND = CATALOGUE.published["go-net-http"]
+SOUND = LIBRARY.rows["go-net-http"]
 
 
-def found_in(row: PublishedRow, data: ArticleData = DATA) -> list[tuple[str, str]]:
+def with_only(**parts: Any) -> ArticleLibrary:  # noqa: ANN401  fields of ArticleData
+    """The library without claims, and of rows, probes and repeated figures only these."""
+    nothing: dict[str, Any] = {"rows": {}, "probes": {}, "repeated": {}}
+    return LIBRARY.model_copy(update={"suites": {}, "data": DATA.model_copy(update=nothing | parts)})
+
+
+def found_in(row: PublishedRow) -> list[tuple[str, str]]:
     """(kind, what) of everything that does not fit in one row."""
-    alone = replace(CATALOGUE, published={row.row: row}, published_probes={}, suites={})
-    return [(one.kind, one.what) for one in find_inconsistencies(alone, replace(data, repeated={}))]
+    return [(one.kind, one.what) for one in find_inconsistencies(with_only(rows={row.row: row}))]
 
 
 def real() -> dict[str, list[Inconsistency]]:
     """Everything in the articles, by row."""
     found: dict[str, list[Inconsistency]] = {}
-    for one in find_inconsistencies(CATALOGUE, DATA):
+    for one in find_inconsistencies(LIBRARY):
         found.setdefault(one.row, []).append(one)
     return found
 
@@ -68,7 +71,7 @@ def test_claims_that_an_articles_figures_do_not_bear_out_are_among_them() -> Non
         "go_tenfold_connections_tenfold_gunicorn",
     }
     assert ("unfounded", "openresty_level_with_go") in found
-    assert {one.article for all_of_row in real().values() for one in all_of_row} <= set(CATALOGUE.articles)
+    assert {one.article for all_of_row in real().values() for one in all_of_row} <= set(DATA.articles)
 
 
 @pytest.mark.parametrize(
@@ -88,16 +91,23 @@ def test_claims_that_an_articles_figures_do_not_bear_out_are_among_them() -> Non
 )
 def test_a_figure_that_is_changed_is_found(changes: dict[str, Any], expected: list[tuple[str, str]]) -> None:
     """A sound row has nothing; each wrong figure is told by the other that it does not fit."""
-    assert found_in(replace(SOUND, **changes)) == expected
+    assert found_in(SOUND.model_copy(update=changes)) == expected
 
 
 def test_repeated_figures_are_the_same_as_far_as_their_digits_go() -> None:
     """16.7 is 17 and is not 16; texts are the same or not."""
 
     def differs(first: str, second: str) -> bool:
-        figure = RepeatedFigure("one", "article", "figure", "here", first, "there", second)
-        nothing = replace(CATALOGUE, published={}, published_probes={}, suites={})
-        return bool(find_inconsistencies(nothing, replace(DATA, repeated={"one": figure})))
+        figure = RepeatedFigure(
+            row="one",
+            article="article",
+            figure="figure",
+            first_place="here",
+            first=first,
+            second_place="there",
+            second=second,
+        )
+        return bool(find_inconsistencies(with_only(repeated={"one": figure})))
 
     assert not differs("16.7", "17")
     assert differs("16.7", "16")
@@ -120,7 +130,7 @@ def correlation(*rates: tuple[float, float | None], doubtful: tuple[int, ...] = 
     """Of (published, measured) rates; a measured None was not measured."""
     rows = [None if here is None else handmade_row(f"v{i}", [here] * 3).row for i, (_, here) in enumerate(rates)]
     comparisons = [
-        Comparison(replace(SOUND, row=f"r{i}", requests_per_s=there), row)
+        Comparison(SOUND.model_copy(update={"row": f"r{i}", "requests_per_s": there}), row)
         for i, ((there, _), row) in enumerate(zip(rates, rows, strict=True))
     ]
     return rank_correlation("mine", comparisons, lambda row: int(row.variant[1:]) in doubtful)

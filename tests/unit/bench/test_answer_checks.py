@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from wrklab.bench.answer_checks import process_specs
+from wrklab.bench.answer_checks import wrk_specs
 from wrklab.hosts.limits import ProcessLoad
 
 
 def shapes(*loads: tuple[int, int], are_all_checked: bool = False) -> list[tuple[int, int, bool]]:
     """Threads, connections, and whether it compares, of each process."""
-    specs = process_specs([ProcessLoad(*load) for load in loads], are_all_checked=are_all_checked)
-    return [(spec["threads"], spec["connections"], spec["checks_answers"]) for spec in specs]  # type: ignore[misc]
+    specs = wrk_specs([ProcessLoad(*load) for load in loads], are_all_checked=are_all_checked)
+    return [(spec.threads, spec.connections, spec.checks_answers) for spec in specs]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
+from tests.unit.handmade_raw import HOSTS, captured_load, captured_server, handmade_raw
 from tests.unit.handmade_records import (
     handmade_cell,
     handmade_environment,
@@ -17,7 +18,6 @@ from tests.unit.handmade_records import (
     handmade_plan,
 )
 from wrklab.bench import cells
-from wrklab.bench.cell_run import CellRaw
 from wrklab.bench.cells import Bench, BenchResult, run_cells
 from wrklab.bench.plan import cells_of_plan
 from wrklab.catalogue.catalogue import read_catalogue
@@ -26,6 +26,7 @@ from wrklab.extract.cell import CellOutcome
 from wrklab.hosts.host_lock import HeldHosts
 from wrklab.hosts.session import Session
 from wrklab.report.cell_line import one_line
+from wrklab.results.raw import CellRaw
 from wrklab.results.records import CellRecord, Failure
 from wrklab.results.run_folder import Run
 
@@ -35,7 +36,7 @@ ROUNDS = 3
 class QuietSession:
     """Hosts on which nothing needs to be done; how often they were cleaned up."""
 
-    hosts = None
+    hosts = HOSTS
     cleaned = 0
 
     def clean_up(self) -> None:
@@ -78,12 +79,14 @@ class Rehearsal:
         ending = self.endings.pop(0) if self.endings else None
         if isinstance(ending, BaseException):
             raise ending
-        return CellRaw(1000.0, loads={"loadgen": {"ending": None if ending is None else ending.text}}, took_s=1.0)
+        # What ends it stands in the cell's name on the host: a text that comes back from the raw.
+        load = captured_load(cell="" if ending is None else ending.text)
+        return handmade_raw(load, server=captured_server())
 
-    def _outcome(self, raw: CellRaw, planned: CellRecord, position: int, _hosts: object) -> CellOutcome:
-        text = raw.loads["loadgen"]["ending"]
+    def _outcome(self, raw: CellRaw, planned: CellRecord, position: int) -> CellOutcome:
+        text = raw.loads["loadgen"].cell
         changes: dict[str, Any] = {}
-        if text is not None:
+        if text:
             changes["failure"] = handmade_failure(text=text, expected=text == "expected")
         record = handmade_cell(
             "go_net_http",
@@ -125,6 +128,12 @@ def test_a_failed_cell_is_tried_once_more(rehearsal: Rehearsal) -> None:
     raw = rehearsal.run.path / "raw" / first.cell_id
     assert "port taken" in (raw / "attempt_1" / "load.loadgen.json").read_text()
     assert "port taken" not in (raw / "load.loadgen.json").read_text()
+    assert sorted(path.name for path in raw.glob("*.json")) == [
+        "cell.json",
+        "clocks.json",
+        "load.loadgen.json",
+        "server.json",
+    ]
     assert rehearsal.journal("attempt_failed") == ["ready: port taken"]
     assert [cell.attempts for cell in rehearsal.run.cells()] == [2, 1, 1]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -14,13 +14,14 @@ from wrklab.bench.load import LoadOrder, load_spec
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import Clock
 from wrklab.hosts.inventory import LabHost, LabHosts
 from wrklab.hosts.limits import ProcessLoad
-from wrklab.hosts.reconnect import retry_on_disconnect
-from wrklab.hosts.remote import ConnectionLostError, RemoteHost
+from wrklab.hosts.remote import ConnectionLostError, RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session, with_known_machines
 from wrklab.probe import drive
+from wrklab.protocol.load import LoadSpec
+from wrklab.protocol.server import ServerSpec
+from wrklab.results.raw import Clock
 
 SERVER = LabHost("server", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (0,), "own", "ssh")
 LOADGENS = tuple(replace(SERVER, name=name, group="loadgen") for name in ("loadgen", "loadgen_2"))
@@ -82,37 +83,39 @@ def session_at(**paces_s: float) -> Session:
     )
 
 
-def specs_of(session: Session) -> list[dict[str, Any]]:
-    """What the hosts are told of a cell: the server, then each generator."""
+def specs_of(session: Session) -> tuple[ServerSpec, list[LoadSpec]]:
+    """The specs of a cell: of the server, and of each generator."""
     catalogue = session.catalogue
     cell = with_scaled_timeouts(session, [Cell(catalogue.variants["go_net_http"], catalogue.scenario("smoke"), 1)])[0]
     order = LoadOrder(session, cell, "run.cell", {host.name: [ProcessLoad(1, 10)] for host in LOADGENS})
-    return [server_spec(session, cell, "run.cell"), *(load_spec(order, host) for host in session.generators)]
+    return server_spec(session, cell, "run.cell"), [load_spec(order, host) for host in session.generators]
 
 
 def test_a_slow_generator_makes_everything_patient() -> None:
     """The slowest host's ratio holds for all: limits of a cell, of calls, of connections that come back."""
     quick, slow = session_at(), session_at(loadgen_2=0.06)
-    server, first, second = zip(specs_of(quick), specs_of(slow), strict=True)
+    server, first, second = zip(
+        *((of_server, *of_loads) for of_server, of_loads in (specs_of(quick), specs_of(slow))), strict=True
+    )
 
     assert quick.timeout_scale == 1.0
     assert slow.timeout_scale == pytest.approx(10.0)
     assert {host.timeout_scale for host in slow.all} == {slow.timeout_scale}
     assert node_calls.call_limit_s(slow.server) == pytest.approx(10 * node_calls.call_limit_s(quick.server))
     for key in ("attempt_limit_s", "settle_limit_s", "timeout_scale", "ready_limit_s"):
-        assert first[1][key] == pytest.approx(10 * first[0][key])
-    assert second[1]["ready_limit_s"] > 9 * second[0]["ready_limit_s"]
+        assert getattr(first[1], key) == pytest.approx(10 * getattr(first[0], key))
+    assert second[1].ready_limit_s > 9 * second[0].ready_limit_s
     # What is measured is not made longer, what waits for hosts is.
-    assert first[1]["duration_s"] == first[0]["duration_s"]
-    assert server[1]["lease_s"] == first[1]["deadline_s"] > 7 * first[0]["deadline_s"]
+    assert first[1].duration_s == first[0].duration_s
+    assert server[1].lease_s == first[1].deadline_s > 7 * first[0].deadline_s
 
 
 def test_usual_hosts_are_waited_for_as_ever() -> None:
     """A dead server costs seconds, not minutes."""
     session = session_at(server=0.005)
-    first = specs_of(session)[1]
+    first = specs_of(session)[1][0]
 
-    assert (first["attempt_limit_s"], first["settle_limit_s"], first["timeout_scale"]) == (2.0, 10.0, 1.0)
+    assert (first.attempt_limit_s, first.settle_limit_s, first.timeout_scale) == (2.0, 10.0, 1.0)
     assert node_calls.call_limit_s(session.server) == 40.0
 
 

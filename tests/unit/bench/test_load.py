@@ -11,21 +11,24 @@ from typing import Any, cast
 
 import pytest
 
+from tests.unit.handmade_messages import handmade_failure, handmade_load_result
 from wrklab.bench.load import CellLoad, LoadOrder
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.catalogue.scenario import override
 from wrklab.errors import CellError, HostError
-from wrklab.hosts import node_calls, reconnect
-from wrklab.hosts.clocks import Clock
+from wrklab.hosts import node_calls, remote
 from wrklab.hosts.limits import ProcessLoad
+from wrklab.hosts.node_calls import OnPhase
 from wrklab.hosts.remote import ConnectionLostError, RemoteHost
 from wrklab.hosts.session import Session
+from wrklab.protocol.load import LoadPhase, LoadResult, LoadSpec
+from wrklab.results.raw import Clock
 
 CLOCKS = {"loadgen": Clock(3600.0, 0.001, 0.01), "loadgen_2": Clock(-5.0, 0.001, 0.02)}
 HOST = SimpleNamespace(cpus=(2, 3))
 #: What a rehearsed generator does; it ends with this as its result, or raises.
-Act = Callable[["Stage", str, Callable[[str], None]], dict[str, Any]]
+Act = Callable[["Stage", str, OnPhase], LoadResult]
 
 
 class Stage:
@@ -34,12 +37,12 @@ class Stage:
     def __init__(self, acts: Mapping[str, Act]) -> None:
         self.acts = acts
         self.done: list[str] = []
-        self.specs: dict[str, Mapping[str, Any]] = {}
+        self.specs: dict[str, LoadSpec] = {}
         self.marks_s: dict[str, float] = {}
         self.told = {name: threading.Event() for name in acts}
         self.cancelled = {name: threading.Event() for name in acts}
 
-    def run_load(self, host: Any, spec: Any, _limit_s: float, on_phase: Callable[[str], None]) -> dict[str, Any]:  # noqa: ANN401
+    def run_load(self, host: Any, spec: Any, _limit_s: float, on_phase: OnPhase) -> LoadResult:  # noqa: ANN401
         self.done.append(f"begin {host.name}")
         self.specs[host.name] = spec
         return self.acts[host.name](self, host.name, on_phase)
@@ -53,34 +56,34 @@ class Stage:
         self.cancelled[host.name].set()
 
 
-def measures(stage: Stage, name: str, on_phase: Callable[[str], None]) -> dict[str, Any]:
+def measures(stage: Stage, name: str, on_phase: OnPhase) -> LoadResult:
     """Ready, armed, and begins when it is told."""
-    on_phase("ready")
+    on_phase(LoadPhase.READY)
     stage.done.append(f"ready {name}")
-    on_phase("armed")
-    if stage.specs[name]["waits_for_mark"]:
+    on_phase(LoadPhase.ARMED)
+    if stage.specs[name].waits_for_mark:
         assert stage.told[name].wait(5)
-    on_phase("window")
-    return {"failed": None, "who": name}
+    on_phase(LoadPhase.WINDOW)
+    return handmade_load_result(cell=name)
 
 
-def until_cancelled(stage: Stage, name: str, on_phase: Callable[[str], None]) -> dict[str, Any]:
+def until_cancelled(stage: Stage, name: str, on_phase: OnPhase) -> LoadResult:
     """Is armed, and goes on for as long as nobody ends it."""
-    on_phase("ready")
-    on_phase("armed")
+    on_phase(LoadPhase.READY)
+    on_phase(LoadPhase.ARMED)
     assert stage.cancelled[name].wait(5)
-    return {"failed": {"phase": "armed", "text": "cancelled by a signal"}}
+    return handmade_failure(LoadPhase.ARMED, "cancelled by a signal")
 
 
-def finds_no_route(_stage: Stage, _name: str, on_phase: Callable[[str], None]) -> dict[str, Any]:
+def finds_no_route(_stage: Stage, _name: str, on_phase: OnPhase) -> LoadResult:
     """Never gets an answer."""
-    on_phase("ready")
-    return {"failed": {"phase": "ready", "text": "not ready within 6 s"}}
+    on_phase(LoadPhase.READY)
+    return handmade_failure(LoadPhase.READY, "not ready within 6 s")
 
 
-def is_lost(_stage: Stage, name: str, on_phase: Callable[[str], None]) -> dict[str, Any]:
+def is_lost(_stage: Stage, name: str, on_phase: OnPhase) -> LoadResult:
     """Its host cannot be used."""
-    on_phase("ready")
+    on_phase(LoadPhase.READY)
     raise HostError(f"{name}: gone")
 
 
@@ -120,10 +123,10 @@ def test_all_begin_at_one_moment_by_their_own_clocks(stage_of: Callable[..., tup
     first_s, second_s = (CLOCKS[name].on_controller(stage.marks_s[name]) for name in CLOCKS)
     assert first_s == pytest.approx(second_s, abs=1e-6)
     assert began_s < first_s < time.time() + 1
-    assert load.results == {name: {"failed": None, "who": name} for name in CLOCKS}
-    assert stage.specs["loadgen"]["warmup"] is not None
-    assert stage.specs["loadgen_2"]["warmup"] is None
-    assert stage.specs["loadgen_2"]["cpus"] == [2, 3]
+    assert load.results == {name: handmade_load_result(cell=name) for name in CLOCKS}
+    assert stage.specs["loadgen"].warmup is not None
+    assert stage.specs["loadgen_2"].warmup is None
+    assert stage.specs["loadgen_2"].cpus == (2, 3)
     assert not [text for text in stage.done if text.startswith("cancel")]
 
 
@@ -160,9 +163,9 @@ def test_one_that_fails_ends_the_others_and_is_named(
 def test_one_that_fails_in_the_window_ends_the_others(stage_of: Callable[..., tuple[Stage, CellLoad]]) -> None:
     """What the others measure without it is not the load that was asked for."""
 
-    def dies(stage: Stage, name: str, on_phase: Callable[[str], None]) -> dict[str, Any]:
+    def dies(stage: Stage, name: str, on_phase: OnPhase) -> LoadResult:
         measures(stage, name, on_phase)
-        return {"failed": {"phase": "window", "text": "wrk process 1 of 1 left no whole report"}}
+        return handmade_failure(LoadPhase.WINDOW, "wrk process 1 of 1 left no complete report")
 
     stage, load = stage_of(until_cancelled, dies)
     with pytest.raises(CellError, match="loadgen_2: wrk process 1 of 1"):
@@ -187,10 +190,10 @@ def test_a_load_that_was_ended_before_it_began_never_begins(
 def test_whoever_waits_for_the_mark_can_be_ended(stage_of: Callable[..., tuple[Stage, CellLoad]]) -> None:
     """Ctrl-C while the second generator gets ready."""
 
-    def is_slow(stage: Stage, name: str, on_phase: Callable[[str], None]) -> dict[str, Any]:
-        on_phase("ready")
+    def is_slow(stage: Stage, name: str, on_phase: OnPhase) -> LoadResult:
+        on_phase(LoadPhase.READY)
         assert stage.cancelled[name].wait(5)
-        return {"failed": {"phase": "ready", "text": "cancelled by a signal"}}
+        return handmade_failure(LoadPhase.READY, "cancelled by a signal")
 
     stage, load = stage_of(until_cancelled, is_slow)
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -209,11 +212,11 @@ def test_a_lost_connection_is_followed_again(
 ) -> None:
     """On the one where it was lost; the other does not notice."""
 
-    def is_cut(_stage: Stage, name: str, _on_phase: Callable[[str], None]) -> dict[str, Any]:
+    def is_cut(_stage: Stage, name: str, _on_phase: OnPhase) -> LoadResult:
         raise ConnectionLostError(f"{name}: the connection ended")
 
     stage, load = stage_of(measures, is_cut)
-    monkeypatch.setattr(reconnect, "reconnect", lambda host: stage.done.append(f"reconnect {host.name}"))
+    monkeypatch.setattr(remote, "reconnect", lambda host: stage.done.append(f"reconnect {host.name}"))
     monkeypatch.setattr(
         node_calls, "follow_load", lambda host, _cell, _limit_s, on_phase: measures(stage, host.name, on_phase)
     )

@@ -11,7 +11,6 @@ from wrklab.bench.plan import BenchRequest, Cell, Pair, order_cells, resolve
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.catalogue.scenario import Scenario, override
 from wrklab.errors import UsageError
-from wrklab.results.records import PlannedCell
 
 
 @pytest.fixture(scope="module")
@@ -176,10 +175,3 @@ def test_twins_are_two_cells_of_one_variant(pairs: list[Pair]) -> None:
     first_twins = {cell.variant.name: cell.twin for cell in reversed(of_first_round)}
     assert set(first_twins.values()) == {"a", "b"}
     assert Cell(*pairs[0], round_number=2, twin="b").cell_id == f"standard.{pairs[0][0].name}.2b"
-
-
-def test_a_plan_without_twins_is_read() -> None:
-    """Runs of before have cells without the key."""
-    stored = {"cell_id": "s.v.1", "variant": "v", "stack": "v", "scenario": "s", "round_number": 1, "hold_ms": 100}
-
-    assert PlannedCell.model_validate(stored).twin == ""

@@ -108,7 +108,7 @@ def test_another_server_under_the_same_name_refuses(catalogue: Catalogue) -> Non
 
 
 def test_other_hosts_refuse() -> None:
-    """Another number of CPUs, or of generators; a plan of before generators had names takes the first one."""
+    """Another number of CPUs, or of generators."""
     plan = handmade_plan([handmade_cell()])
     refuse_other_hosts(HOSTS, plan)
     for changes in ({"server_cpus_count": 4}, {"generators": ("loadgen", "loadgen2")}):
@@ -191,18 +191,19 @@ def test_each_reason_is_told_by_host_and_long_lists_are_cut() -> None:
 
 
 def test_stacks_that_the_run_does_not_use_may_change() -> None:
-    """Its units say which it does; what a run of before units were kept used is not known."""
+    """Its units say which it does."""
     now = environment_of(**(SOFTWARE | {"stacks": {"flask": {"packages": {"gevent": "25.9"}, "python": "3.11.2"}}}))
     begun = environment_of(**SOFTWARE)
     unit = UnitFile(path="/etc/x.service", text="[Service]\nExecStart=/opt/wrklab/stacks/go_net_http/app/server\n")
 
     assert other_machines(begun.model_copy(update={"units": {"go_net_http": (unit,)}}), now, is_forced=False) == ()
+    flask = UnitFile(path="/etc/y.service", text="[Service]\nExecStart=/opt/wrklab/stacks/flask/venv/bin/gunicorn\n")
     with pytest.raises(OtherMachineError, match="gevent"):
-        other_machines(begun, now, is_forced=False)
+        other_machines(begun.model_copy(update={"units": {"flask": (flask,)}}), now, is_forced=False)
 
 
 def test_the_same_machine_may_have_changed_otherwise() -> None:
-    """Clocks, settings that nobody tunes, the controller's packages, and what an older run did not store."""
+    """Clocks, settings that nobody tunes, the controller's packages, and what one of the two did not store."""
     now = environment_of(**(SOFTWARE | {"cpu": {"model": "EPYC", "mhz": 2}}))
     assert other_machines(environment_of(), now, is_forced=False) == ()
     assert other_machines(environment_of(cpu={}, virtualisation={}), now, is_forced=False) == ()

@@ -7,13 +7,14 @@ from typing import cast
 
 import pytest
 
+from tests.unit.handmade_messages import handmade_cleaned_host
 from wrklab.bench import retry as reviving
 from wrklab.bench.retry import ROOM_MIN_BYTES, revive
 from wrklab.errors import HostError
 from wrklab.hosts import node_calls
-from wrklab.hosts.node_calls import CleanedHost
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
+from wrklab.protocol.server import CleanedHost
 
 ROOMY = {folder: 10 * needed for folder, needed in ROOM_MIN_BYTES.items()}
 
@@ -42,7 +43,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cleaned(monkeypatch: pytest.MonkeyPatch, free_bytes: dict[str, int]) -> None:
-    monkeypatch.setattr(node_calls, "clean_up", lambda _: CleanedHost(free_bytes=free_bytes))
+    monkeypatch.setattr(node_calls, "clean_up", lambda _: handmade_cleaned_host(free_bytes=free_bytes))
 
 
 def test_a_host_that_comes_back_in_time_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from wrklab.catalogue.stack import Stack
 from wrklab.catalogue.unit import HostGrant, command_line, quoted, unit_text
 from wrklab.errors import UnknownNameError
 from wrklab.paths import PLAYBOOKS_DIR, PROJECT_DIR
+from wrklab.protocol.codec import decode_json
+from wrklab.protocol.host import EXIT_REFUSED, Refusal
 
 GRANT = HostGrant(cpus_count=2, cpus=(0, 3), descriptors_count=20000, user="wrklab_app")
 
@@ -162,8 +165,24 @@ def test_scripts_come_with_what_the_sampler_reads(project: Path) -> None:
     """Every script of wrklab/node is there, and the sources that collectors ask for."""
     names = {file["path"] for file in node_files(project)}
 
-    assert {"server_ctl.py", "load_ctl.py", "sampler.py", "wrk_report.lua", "sources.json"} <= names
-    assert "__init__.py" not in names
+    scripts = ("server_ctl.py", "load_ctl.py", "sampler.py", "wrk_report.lua", "sources.json")
+    assert {f"node/{name}" for name in scripts} <= names
+    assert {"__init__.py", "protocol/codec.py", "protocol/load.py"} <= names
+    assert {name.partition("/")[0] for name in names} == {"__init__.py", "node", "protocol"}
+
+
+def test_scripts_run_where_they_are_installed(project: Path, tmp_path: Path) -> None:
+    """With the protocol next to them, and nothing else of the project: each script starts."""
+    root = tmp_path / "wrklab"
+    for file in node_files(project):
+        path = root / file["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file["content"])
+    python = [sys.executable, "-I", "-S"]
+    for script in ("server_ctl.py", "load_ctl.py", "probe_client.py", "probe_snapshot.py", "host_state.py"):
+        done = subprocess.run([*python, str(root / "node" / script)], capture_output=True, text=True, check=False)
+        assert done.returncode == EXIT_REFUSED, done.stderr
+        assert decode_json(Refusal, done.stdout).error.startswith(script)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +191,7 @@ def test_scripts_come_with_what_the_sampler_reads(project: Path) -> None:
         "servers/flask/app.py",
         "servers/flask/requirements.txt",
         "wrklab/node/sampler.py",
+        "wrklab/protocol/codec.py",
         "playbooks/roles/stacks/templates/variant.service.j2",
         "collectors/tcp.py",
     ],

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from invoke.collection import Collection
+from invoke.program import Program
 
+import tasks
 from wrklab.cli import reporting
 from wrklab.errors import UnknownNameError
 from wrklab.paths import PROJECT_DIR
 
 
 def invoke(*words: str) -> subprocess.CompletedProcess[str]:
-    """`invoke WORDS` as a user runs it."""
+    """`invoke WORDS`, within this process: a process of its own costs a second, and there are many wrong words."""
+    namespace: Collection = Collection.from_module(tasks)
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with redirect_stdout(stdout), redirect_stderr(stderr), pytest.raises(SystemExit) as ended:
+        Program(namespace=namespace).run(["invoke", *words])
+    assert isinstance(ended.value.code, int)
+    return subprocess.CompletedProcess(["invoke", *words], ended.value.code, stdout.getvalue(), stderr.getvalue())
+
+
+def invoke_as_a_user(*words: str) -> subprocess.CompletedProcess[str]:
+    """`invoke WORDS` in a process of its own."""
     program = Path(sys.executable).parent / "invoke"
     return subprocess.run([program, *words], cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60, check=False)
 
@@ -62,7 +77,7 @@ def test_an_unknown_lab_is_told(verb: str) -> None:
 @pytest.mark.parametrize("verb", ["deploy", "probe"])
 def test_no_variant_is_not_all_variants(verb: str) -> None:
     """An empty `--variant` (a variable of a script that was not set) is refused."""
-    done = invoke(verb, "--variant", "")
+    done = invoke_as_a_user(verb, "--variant", "")
 
     assert done.returncode == 2, done.stdout + done.stderr
     assert "--variant is empty" in done.stderr
@@ -105,3 +120,12 @@ def test_compare_refuses_what_cannot_be_meant(words: tuple[str, ...], said: str)
 
     assert done.returncode == 2, done.stdout + done.stderr
     assert said in done.stderr
+
+
+def test_known_names_come_in_one_order() -> None:
+    """Whatever was written instead: the suggestion first, the others by name."""
+    known = [f"name_{number}" for number in range(12)] + ["other"]
+    for written in ("nam", "name_3x", "oname"):
+        text = str(UnknownNameError("variant", written, known)).partition("Known: ")[2]
+        shown = text.partition(", ...")[0].split(", ")
+        assert shown[1:] == sorted(shown[1:])

@@ -6,7 +6,9 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from wrklab.cli.labs import ssh_command
+import pytest
+
+from wrklab.cli.labs import HostStatus, _provisioning_notes, ssh_command
 from wrklab.hosts.inventory import LabHost
 
 #: ssh drops one that does not exist.
@@ -16,7 +18,7 @@ HOST = LabHost("a", "server", "192.0.2.1", "192.0.2.1", "me", 2222, KEY, Path("/
 
 def settings(command: list[str]) -> dict[str, str]:
     """What ssh itself makes of a command, as `ssh -G` shows it."""
-    words = [command[0], "-G", "-F", "/dev/null", *command[1:]]
+    words = [command[0], "-G", *command[1:]]
     lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
     return dict(line.split(" ", 1) for line in lines if " " in line)
 
@@ -44,6 +46,37 @@ def test_the_host_on_the_way_is_checked_with_the_labs_keys_too() -> None:
     proxy = settings(ssh_command(host))["proxycommand"]
 
     assert proxy == (
-        "ssh -i '/gate key' -o IdentitiesOnly=yes -o UserKnownHostsFile=/known -o StrictHostKeyChecking=yes "
+        "ssh -F none -o ConnectTimeout=30 -o ServerAliveInterval=15 "
+        "-i '/gate key' -o IdentitiesOnly=yes -o UserKnownHostsFile=/known -o StrictHostKeyChecking=yes "
         "-W '[%h]:%p' ssh://gate@192.0.2.9:2200"
     )
+
+
+def test_the_users_own_settings_do_not_count(tmp_path: Path) -> None:
+    """A `Host *` of ~/.ssh/config decides neither the way nor anything else, also for the host on the way."""
+    config = tmp_path / "config"
+    config.write_text("Host *\n  ProxyCommand nc %h %p\n  User other\n  StrictHostKeyChecking no\n")
+    # ssh finds the user's file by the account, whatever HOME says: so `-F` names it here, before the command's own.
+    for host in (HOST, replace(HOST, known_hosts_path=None)):
+        command = ssh_command(host)
+        found = settings([command[0], "-F", str(config), *command[1:]])
+        assert "proxycommand" not in found
+        assert found["user"] == "me"
+        assert found["stricthostkeychecking"] == ("true" if host.known_hosts_path else "ask")
+
+
+@pytest.mark.parametrize(
+    ("group", "found", "said"),
+    [
+        ("server", [], "not provisioned (`invoke provision --lab own`"),
+        ("server", ["scripts"], "provisioned, nothing deployed (`invoke deploy --lab own`"),
+        ("server", ["scripts", "record"], ""),
+        ("loadgen", ["scripts"], "provisioned in part: there is no wrk"),
+        ("loadgen", ["scripts", "wrk"], ""),
+    ],
+)
+def test_a_host_that_is_provisioned_in_part_is_shown_as_such(group: str, found: list[str], said: str) -> None:
+    """With the next step; one that is complete has no note."""
+    notes = list(_provisioning_notes(replace(HOST, group=group), found))
+    assert [note[: len(said)] for note in notes] == ([said] if said else [])
+    assert HostStatus(HOST, "", None, tuple(notes)).text.startswith("reachable" + (f"; {said}" if said else ""))

@@ -17,6 +17,7 @@ from wrklab.cli import probing
 from wrklab.errors import CellError, HostError, ParseError, StoreError
 from wrklab.hosts.ready import ReadyHosts
 from wrklab.probe.probing import ProbeOutcome
+from wrklab.protocol.phases import Phase
 from wrklab.report.probe import render, to_rows
 from wrklab.results.probe_folder import ProbeFolder
 from wrklab.results.probe_record import ProbeRecord
@@ -51,7 +52,7 @@ class Rehearsal:
         session = SimpleNamespace(with_scaled_timeouts=lambda variant: variant, clean_up=self._clean_up)
         held = SimpleNamespace(check=lambda: None, are_ours=True)
         ready = cast("ReadyHosts", SimpleNamespace(session=session, held=held))
-        end = probing._probe_all(ready, self.folder, [(catalogue.variants[name], None) for name in VARIANTS])
+        end = probing._probe_all(ready, self.folder, [catalogue.variants[name] for name in VARIANTS])
         return self.folder.records(), end.is_interrupted, end.problem
 
 
@@ -71,7 +72,7 @@ def states(records: Sequence[ProbeRecord]) -> list[str]:
     [
         (ParseError("server: answered no JSON"), "server: answered no JSON"),
         (HostError("server: cut"), "server: cut"),
-        (CellError("start", "not started"), "start: not started"),
+        (CellError(Phase.START, "not started"), "start: not started"),
         (KeyError("looks"), "what the hosts said cannot be read: KeyError('looks')"),
     ],
 )
@@ -135,8 +136,8 @@ def test_an_interrupt_and_a_full_disk_keep_what_was_probed(
 def test_forced_probes_say_so() -> None:
     """In each object, and above the table."""
     forced = ("server: others used 80 % of its CPUs",)
-    assert [found["forced"] for found in to_rows([record()], (), forced)] == [list(forced)]
+    assert [found["forced"] for found in to_rows([record()], forced=forced)] == [list(forced)]
     assert to_rows([record()])[0]["forced"] == []
     stream = io.StringIO()
-    render([record()], {}, Console(file=stream, width=200), (), forced)
+    render([record()], Console(file=stream, width=200), forced=forced)
     assert "Probed by --force although server: others used 80 % of its CPUs" in stream.getvalue()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from tests.unit.extract.test_windows import lab
+from tests.unit.handmade_messages import handmade_cleaned_host
+from tests.unit.hosts.test_remote import host_at
 from wrklab.cli import provisioning
 from wrklab.errors import HostError, ParseError, WrklabError
-from wrklab.hosts.inventory import LabHost
-from wrklab.hosts.node_calls import CleanedHost
+from wrklab.hosts.inventory import LabHost, LabHosts
+from wrklab.hosts.remote import CommandResult, RemoteHost
+from wrklab.protocol.server import CleanedHost
 
 
 @pytest.fixture
@@ -24,9 +28,12 @@ def cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str],
         if host.name in problems:
             raise problems[host.name]
         done.append(host.name)
-        return CleanedHost(ended=("wrklab-x.service",))
+        return handmade_cleaned_host(ended=("wrklab-x.service",))
 
-    monkeypatch.setattr(provisioning, "read_hosts", lambda _: lab(tmp_path, (1,), (2,)))
+    server = host_at(22, tmp_path)
+    generators = tuple(replace(server, name=name, group="loadgen") for name in ("loadgen_1", "loadgen_2"))
+    lab = LabHosts(lab="mylab", kind="container", server=server, generators=generators)
+    monkeypatch.setattr(provisioning, "read_hosts", lambda _: lab)
     monkeypatch.setattr(provisioning, "inventory_path", lambda _: None)
     monkeypatch.setattr(provisioning, "_clean_up_on", clean_up_on)
     return done, problems
@@ -52,3 +59,17 @@ def test_all_hosts_are_cleaned_up(cleaned: tuple[list[str], dict[str, WrklabErro
     """Without a problem nothing is raised."""
     provisioning.clean_up("mylab", by_force=True)
     assert cleaned[0] == ["server", "loadgen_1", "loadgen_2"]
+
+
+def test_a_host_that_was_never_provisioned_has_a_next_step(tmp_path: Path) -> None:
+    """No word of a script that cannot be opened."""
+
+    class Bare:
+        name, timeout_scale = "server", 1.0
+        host = host_at(22, tmp_path)
+
+        def run(self, argv: list[str], *, limit_s: float, check: bool) -> CommandResult:
+            return CommandResult("server", " ".join(argv), 1, "", "", 0.0)
+
+    with pytest.raises(HostError, match=r"server_ctl\.py is not there: the host is not provisioned.*`invoke provision"):
+        provisioning._require_scripts(cast("RemoteHost", Bare()))

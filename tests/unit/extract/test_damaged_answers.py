@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-import base64
 import copy
-import gzip
 import json
 import re
-import zlib
-from collections.abc import Callable
-from pathlib import Path
+from functools import cache
 from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.handmade_raw import SAME_CLOCK, captured, handmade_raw
 from tests.unit.handmade_records import handmade_cell, handmade_planned
-from wrklab.bench.cell_run import CellRaw, run_cell
+from wrklab.bench.cell_run import run_cell
 from wrklab.bench.plan import Cell
-from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.errors import ParseError, WrklabError
+from wrklab.catalogue.catalogue import Catalogue, read_catalogue
+from wrklab.errors import ParseError
 from wrklab.extract.cell import cell_outcome
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import Clock
 from wrklab.hosts.inventory import LabHost, LabHosts
 from wrklab.hosts.limits import ProcessLoad
-from wrklab.hosts.node_calls import (
-    clean_up,
-    environment,
-    run_load,
-    server_state,
-    start_server,
-    unit_files,
-    unpack_result,
-)
-from wrklab.hosts.remote import CommandResult, RemoteHost
+from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
+from wrklab.protocol.codec import MessageType, ProtocolError, decode
+from wrklab.protocol.load import LoadResult
+from wrklab.protocol.phases import Phase
+from wrklab.protocol.server import ServerReport
+from wrklab.results.raw import CellRaw, Clock, ErrorSource, RawError
 from wrklab.results.records import CellRecord
 
-CAPTURED = Path(__file__).parents[1] / "captured" / "cell" / "go_net_http.json.gz"
-SAME_CLOCK = Clock(0.0, 0.0, 0.0)
 JUNK: list[Any] = [
     None,
     "",
@@ -80,28 +70,16 @@ def lab_host(name: str, group: str) -> LabHost:
 HOSTS = LabHosts("container", "container", lab_host("server", "server"), (lab_host("loadgen", "loadgen"),))
 
 
-def captured() -> dict[str, Any]:
-    """A real cell: what loadgen and server said."""
-    found: dict[str, Any] = json.loads(gzip.decompress(CAPTURED.read_bytes()))
-    return found
-
-
 WHOLE = captured()
 
 
 def record_of(told: dict[str, Any]) -> CellRecord:
-    """The cell's record."""
-    raw = CellRaw(
-        1000.0,
-        sample_interval_s=0.5,
-        finished_at_s=1005.0,
-        took_s=5.0,
-        server_started_s=1000.0,
-        loads={"loadgen": told["load"]},
-        server=told["server"],
-        clocks={"server": SAME_CLOCK, "loadgen": SAME_CLOCK},
-    )
-    return cell_outcome(raw, handmade_planned(handmade_cell("go_net_http")), 0, HOSTS).record
+    """The cell's record, made as a bench does: what cannot be decoded ends the cell."""
+    try:
+        raw = handmade_raw(decode(LoadResult, told["load"]), server=decode(ServerReport, told["server"]))
+    except ProtocolError as error:
+        raw = handmade_raw(error=RawError(phase=Phase.STOP, text=str(error), source=ErrorSource.ANSWER))
+    return cell_outcome(raw, handmade_planned(handmade_cell("go_net_http")), 0).record
 
 
 def outcome_of(told: dict[str, Any]) -> str:
@@ -170,15 +148,28 @@ class SayingSession:
         return 8080
 
 
+def answer(kind: type[MessageType], host: str, value: Any) -> MessageType:  # noqa: ANN401  JSON
+    """As node_calls reads it. Raises ParseError."""
+    try:
+        return decode(kind, value)
+    except ProtocolError as error:
+        raise ParseError(f"{host}: {error}") from error
+
+
+@cache
+def catalogue() -> Catalogue:
+    """Read once: hundreds of damaged cells are driven with it."""
+    return read_catalogue()
+
+
 def said_in_a_cell(told: dict[str, Any]) -> CellRaw:
     """What comes of a cell that is driven on hosts which say this."""
-    catalogue = read_catalogue()
-    cell = Cell(catalogue.variants["go_net_http"], catalogue.scenario("smoke"), round_number=1)
+    cell = Cell(catalogue().variants["go_net_http"], catalogue().scenario("smoke"), round_number=1)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(node_calls, "start_server", lambda *_: 1000.0)
-        patched.setattr(node_calls, "run_load", lambda *_: told["load"])
+        patched.setattr(node_calls, "run_load", lambda *_: answer(LoadResult, "loadgen", told["load"]))
         patched.setattr(node_calls, "cancel_load", lambda *_: None)
-        patched.setattr(node_calls, "finish_server", lambda *_: told["server"])
+        patched.setattr(node_calls, "finish_server", lambda *_: answer(ServerReport, "server", told["server"]))
         session = cast("Session", SayingSession())
         return run_cell(session, cell, {"loadgen": [ProcessLoad(1, 10)]}, lambda _: None)
 
@@ -190,28 +181,35 @@ def said_in_a_cell(told: dict[str, Any]) -> CellRaw:
 def test_no_damage_goes_through_the_driving_of_a_cell(path: tuple[Any, ...], junk: Any) -> None:  # noqa: ANN401  JSON
     """Whatever the hosts said, it ends with an error of ours, if any: another would end the bench with a traceback."""
     raw = said_in_a_cell(damaged(path, junk))
-    assert raw.error is None or isinstance(raw.error, WrklabError)
+    assert raw.error is None or raw.error.source is ErrorSource.ANSWER or path == ("load", "failed")
 
 
 @pytest.mark.parametrize("failed", ["x", {}, [], 0, "", {"phase": "window"}, {"text": "?"}, [{}], True])
-def test_a_failure_that_cannot_be_read_is_told_as_such(failed: object) -> None:
+def test_a_failure_that_cannot_be_read_is_an_error(failed: object) -> None:
     """No window counts where its generator says that something failed, however it says so."""
     raw = said_in_a_cell(damaged(("load", "failed"), failed))
-    assert isinstance(raw.error, ParseError)
-    assert "loadgen: the generator's result says of its failure" in str(raw.error)
+    assert raw.error is not None
+    assert raw.error.source is ErrorSource.ANSWER
+    assert raw.error.text.startswith("loadgen: failed")
 
 
-def test_a_failure_is_told_with_its_phase() -> None:
-    """And none is none."""
-    raw = said_in_a_cell(damaged(("load", "failed"), {"phase": "settle", "text": "no answer"}))
-    assert str(raw.error) == "settle: no answer"
-    assert said_in_a_cell(captured()).error is None
-
-
-@pytest.mark.parametrize("path", [("load", "window"), ("load", "wrk", 0, "report"), ("server", "observed")])
-def test_what_is_needed_and_damaged_fails_the_cell_with_the_reason(path: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [
+        (("load", "window"), "window: expected an object"),
+        (("load", "wrk", 0, "report"), r"wrk\[0\]\.report: expected an object"),
+        (("server", "observed"), "observed: expected an object"),
+    ],
+)
+def test_what_is_needed_and_damaged_fails_the_cell_with_the_reason(path: tuple[Any, ...], where: str) -> None:
     """Never a number of it."""
-    assert "cannot be read" in outcome_of(damaged(path, "junk"))
+    assert re.match(where, outcome_of(damaged(path, "junk")))
+
+
+def test_parts_that_do_not_fit_together_fail_the_cell_with_the_reason() -> None:
+    """Each is a message as it should be."""
+    assert "what the hosts said cannot be read" in outcome_of(damaged(("load", "window"), None))
+    assert "no -c in wrk's command line" in outcome_of(damaged(("load", "wrk", 0, "argv"), ["wrk"]))
 
 
 @pytest.mark.parametrize("kept", [slice(0), slice(1), slice(2), slice(-2, None)])
@@ -232,76 +230,3 @@ def test_samples_of_another_time_fail_the_cell() -> None:
     lines = [json.loads(line) for line in told["server"]["samples"]]
     told["server"]["samples"] = [json.dumps(line | {"at": line["at"] + 3600}) for line in lines]
     assert "the sampler on server saw only 0.0 of 3.0 s" in outcome_of(told)
-
-
-class SayingHost:
-    """A host whose commands say what they are told to."""
-
-    name = "server"
-    host = HOSTS.server
-    timeout_scale = 1.0
-
-    def __init__(self, said: str) -> None:
-        self.said = said
-
-    def run(self, *_: Any, on_line: Any = None, **__: Any) -> CommandResult:  # noqa: ANN401  as RemoteHost.run takes
-        for line in self.said.splitlines() if on_line else []:
-            on_line(line)
-        return CommandResult("server", "x", 0, self.said, "", 0.0)
-
-
-@pytest.mark.parametrize(
-    "said", ["", "null", "[]", "{}", '{"started_at": "soon"}', '{"phase"', '{"phase": 1}\n!', "\x00\xff"]
-)
-@pytest.mark.parametrize("call", ["start", "state", "load", "environment", "units"])
-def test_an_answer_that_is_none_is_an_error_of_ours(said: str, call: str) -> None:
-    """With the host's name in it; no traceback of a parser."""
-    host: RemoteHost = SayingHost(said)  # type: ignore[assignment]
-    calls: dict[str, Callable[[], object]] = {
-        "start": lambda: start_server(host, {}),
-        "state": lambda: server_state(host, "x"),
-        "load": lambda: run_load(host, {}, 1.0, lambda _: None),
-        "environment": lambda: environment(host),
-        "units": lambda: unit_files(host, ["x"]),
-    }
-    with pytest.raises(WrklabError, match="server") as told:
-        calls[call]()
-    assert isinstance(told.value, ParseError)
-
-
-def test_half_a_character_is_read_as_a_question_mark() -> None:
-    """A lone surrogate is valid JSON and no text: no file and no store would take it."""
-    host: RemoteHost = SayingHost(r'{"active_state": "\ud800", "result": "\ud83d\ude00", "exec_main_status": 0}')  # type: ignore[assignment]
-    assert server_state(host, "x") == {"active_state": "?", "result": "\U0001f600", "exec_main_status": 0}
-    packed = base64.b64encode(zlib.compress(rb'{"failed": "\udcff"}')).decode()
-    assert unpack_result("loadgen", packed) == {"failed": "?"}
-
-
-@pytest.mark.parametrize(
-    ("said", "where"),
-    [
-        ({"cpu": {"allowed": "junk"}}, "cpu.allowed"),
-        ({"cpu": {"allowed": [0], "governors": 5}}, "cpu.governors"),
-        ({"cpu": {"allowed": [0], "siblings": []}}, "cpu.siblings"),
-        ({"cpu": {"allowed": [0]}, "moment": []}, "moment"),
-        ({"cpu": {"allowed": [0]}, "moment": {"pace_s": "fast"}}, "moment.pace_s"),
-        ({"cpu": {"allowed": [0]}, "cgroup_limits": {"cpus_count": []}}, "cgroup_limits.cpus_count"),
-    ],
-)
-def test_an_environment_that_cannot_be_computed_with_is_told_with_its_key(said: object, where: str) -> None:
-    """Before a run begins."""
-    host: RemoteHost = SayingHost(json.dumps(said))  # type: ignore[assignment]
-    with pytest.raises(ParseError, match=rf"server: environment\.py: {re.escape(where)}: "):
-        environment(host)
-
-
-@pytest.mark.parametrize(
-    "said", [{"ended": None}, {"removed": 5}, {"free_bytes": {"/run/wrklab": "some"}}, {"free_bytes": {"/run": None}}]
-)
-def test_a_clean_up_that_cannot_be_read_is_told(said: object) -> None:
-    """An older deploy may tell less, not something else."""
-    host: RemoteHost = SayingHost(json.dumps(said))  # type: ignore[assignment]
-    with pytest.raises(ParseError, match=r"server: server_ctl\.py cleanup: "):
-        clean_up(host)
-    empty: RemoteHost = SayingHost("{}")  # type: ignore[assignment]
-    assert clean_up(empty).free_bytes == {}

@@ -23,7 +23,12 @@ def _line(at_s: float, *, cpu_s: float = 0.0, node_s: float = 0.0, threads: int 
             f"TCPDSACKRecv TCPAbortOnData\nTcpExt: {overflows} 0 0 0 0 0 0 0\n"
         ),
     }
-    return json.dumps({"at": at_s, "mono": at_s, "cost_s": at_s / 1000, "raw": raw})
+    return _sample(at_s, raw)
+
+
+def _sample(at_s: float, raw: dict[str, str], errors: dict[str, str] | None = None) -> str:
+    """A line of the sampler."""
+    return json.dumps({"at": at_s, "mono": at_s, "cost_s": 0.0, "raw": raw, "errors": errors or {}})
 
 
 def _steady(start_s: float, end_s: float, window: tuple[float, float]) -> HostSamples:
@@ -114,13 +119,7 @@ def test_what_was_not_sampled_is_none() -> None:
     assert samples.machine_cpu_percent("busy", [0, 7]) is None
     assert samples.machine_cpu_percent("busy", []) is None
     empty = read_samples([], 100, 101)
-    assert empty.sampler_cpu_percent() is None
     assert empty.cpu_percent("unit_cpu.usage", 1) is None
-
-
-def test_the_samplers_own_cost_is_told() -> None:
-    """1 ms a second."""
-    assert _steady(100, 110, (101, 102)).sampler_cpu_percent() == pytest.approx(0.1)
 
 
 def test_every_value_goes_to_the_store() -> None:
@@ -138,9 +137,9 @@ def test_a_last_line_that_was_cut_off_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ('{"at": 1', "line 1: Expecting"),
-        ("{}", "line 1: not a line of the sampler"),
-        ("[]", "not a line of the sampler"),
+        ('{"at": 1', "line 1: the message: expected JSON"),
+        ("{}", "line 1: at: expected a value, found .nothing"),
+        ("[]", "line 1: the message: expected an object"),
     ],
 )
 def test_another_line_that_is_none_is_an_error(line: str, text: str) -> None:
@@ -151,7 +150,7 @@ def test_another_line_that_is_none_is_an_error(line: str, text: str) -> None:
 
 def test_what_the_host_could_not_read_is_told() -> None:
     """Per collector."""
-    line = json.dumps({"at": 100, "cost_s": 0, "raw": {}, "errors": {"memory": "Permission denied"}})
+    line = _sample(100, {}, errors={"memory": "Permission denied"})
     assert read_samples([line], 100, 101).errors() == {"memory": "Permission denied"}
 
 
@@ -161,7 +160,7 @@ def _processes(at_s: float, cpu_s: dict[int, float]) -> str:
     )
     pressure = f"some avg10=0 total={round(at_s * 5e5)}\nfull avg10=0 total={round(at_s * 2e5)}\n"
     raw = {"process_cpu": f"page_bytes 4096\n{stat}", "unit_pressure": pressure}
-    return json.dumps({"at": at_s, "cost_s": 0, "raw": raw})
+    return _sample(at_s, raw)
 
 
 def test_processes_that_serve_are_told_from_their_supervisor() -> None:
@@ -180,7 +179,7 @@ def test_processes_that_serve_are_told_from_their_supervisor() -> None:
 def test_a_value_is_the_last_one_seen_until_then() -> None:
     """Within the window only."""
     raw = [{"listen_queue": f"4 8080 {queued} 2048\n"} for queued in (7, 90, 60, 40)]
-    lines = [json.dumps({"at": 100.0 + n, "cost_s": 0, "raw": found}) for n, found in enumerate(raw)]
+    lines = [_sample(100.0 + n, found) for n, found in enumerate(raw)]
     samples = read_samples(lines, 100.5, 103.5)
 
     assert samples.value_at("listen.8080.queued", 102.9) == 60
@@ -218,7 +217,7 @@ def lossy(*moments: tuple[int, int, int]) -> HostSamples:
         "TCPAbortOnData\nTcpExt: 0 0 0 0 0 {1} {2} 0\n"
     )
     raws = [{"tcp": tcp.format(*counts), "tcp_extended": extended.format(*counts)} for counts in moments]
-    lines = [json.dumps({"at": 100 + step / 2, "cost_s": 0.0, "raw": raw}) for step, raw in enumerate(raws)]
+    lines = [_sample(100 + step / 2, raw) for step, raw in enumerate(raws)]
     return read_samples(lines, 100.4, 102.6)
 
 

@@ -3,76 +3,92 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.unit.extract.test_wrk_report import REPORT
-from tests.unit.hosts.test_remote import host_at
+from tests.unit.handmade_raw import captured_load, run_host
 from wrklab.errors import ParseError
 from wrklab.extract.histogram import Histogram
 from wrklab.extract.windows import CellWindow, GeneratorWindow, read_window
-from wrklab.hosts.clocks import Clock
-from wrklab.hosts.inventory import LabHost, LabHosts
+from wrklab.protocol.load import AnswerKind, LoadResult
+from wrklab.results.raw import Clock, RunHost, RunHosts
 
 MARK_S = 1000.0
 
 
-def lab(folder: Path, *cpus: tuple[int, ...], kind: str = "container") -> LabHosts:
+def lab(*cpus: tuple[int, ...], kind: str = "container") -> RunHosts:
     """A server on CPU 0 and generators on these CPUs."""
-    server = replace(host_at(22, folder), cpus=(0,))
-    generators = tuple(
-        replace(server, name=f"loadgen_{number}", group="loadgen", cpus=own) for number, own in enumerate(cpus, 1)
-    )
-    return LabHosts(lab="mylab", kind=kind, server=server, generators=generators)
+    generators = tuple(run_host(f"loadgen_{number}", *own) for number, own in enumerate(cpus, 1))
+    return RunHosts(kind=kind, server=run_host("server", 0), generators=generators)
 
 
-def handmade_load(start_s: float, *, ahead_s: float = 0.0, values_us: tuple[int, ...] = (100_000,)) -> dict[str, Any]:
-    """What a generator tells whose clock is so far ahead: one wrk of 4 connections and 1 s, an answer a value."""
+def handmade_load(
+    start_s: float,
+    *,
+    ahead_s: float = 0.0,
+    values_us: tuple[int, ...] = (100_000,),
+    **changes: Any,  # noqa: ANN401  JSON
+) -> LoadResult:
+    """What a generator reports whose clock is so far ahead: one wrk of 4 connections and 1 s, an answer a value."""
     report = copy.deepcopy(REPORT)
     deltas = [int(delta) for delta in np.diff(values_us, prepend=0)]
     report |= {"duration_us": 1_000_000, "requests": len(values_us)}
     report["histogram"] = {"values": deltas, "counts": [1] * len(deltas)}
     report["latency"]["count"] = len(values_us)
-    return {
-        "wrk": [{"report": report, "argv": ["wrk", "-t2", "-c4"], "cpu_s": 0.3}],
-        "window": {"mark": MARK_S + ahead_s, "start": start_s + ahead_s, "end": start_s + ahead_s + 1.0},
-        "open_connections": [{"ESTABLISHED": 4}, {"ESTABLISHED": 4}, {"ESTABLISHED": 3}],
-        "verify_after": {"ok": True, "found": ""},
+    counts = {"at_s": start_s, "reopening_count": 0, "unread_count": 0}
+    values = {
+        "warmup": None,
+        "wrk": [handmade_wrk(report)],
+        "window": {"mark_at_s": MARK_S + ahead_s, "start_at_s": start_s + ahead_s, "end_at_s": start_s + ahead_s + 1.0},
+        "open_connections": [{**counts, "states": {"ESTABLISHED": count}} for count in (4, 4, 3)],
         "samples": [],
+    }
+    return captured_load(**(values | changes))
+
+
+def handmade_wrk(report: dict[str, Any] | None) -> dict[str, Any]:
+    """What a wrk process of 4 connections left."""
+    return {
+        "argv": ["wrk", "-t2", "-c4"],
+        "exit_code": 0,
+        "report": report,
+        "report_problem": "" if report else "exit -9",
+        "stdout": "",
+        "stderr": "",
+        "cpu_s": 0.3,
     }
 
 
-def window_of(host: LabHost, start_s: float = MARK_S, ahead_s: float = 0.0, **changes: Any) -> GeneratorWindow:  # noqa: ANN401
+def window_of(host: RunHost, start_s: float = MARK_S, ahead_s: float = 0.0, **changes: Any) -> GeneratorWindow:  # noqa: ANN401
     """A generator's window as read."""
     load = handmade_load(start_s, ahead_s=ahead_s, **changes)
     return read_window(load, host, Clock(ahead_s, round_trip_s=0.001, call_s=0.01))
 
 
-def test_the_window_is_what_all_have_in_common(tmp_path: Path) -> None:
+def test_the_window_is_what_all_have_in_common() -> None:
     """Each by its own clock, which may be hours off: from the last start to the first end, by the controller's."""
-    first, second = lab(tmp_path, (1,), (2,)).generators
+    first, second = lab((1,), (2,)).generators
     window = CellWindow((window_of(first, MARK_S + 0.01, 3600.0), window_of(second, MARK_S + 0.03, -12.5)))
 
     assert window.start_s == pytest.approx(MARK_S + 0.03)
     assert window.end_s == pytest.approx(MARK_S + 1.01)
-    skews = [record.start_skew_s for record in window.records(lab(tmp_path, (1,), (2,)))]
+    skews = [record.start_skew_s for record in window.records(lab((1,), (2,)))]
     assert skews == [pytest.approx(0.01), pytest.approx(0.03)]
 
 
-def test_windows_apart_are_no_load(tmp_path: Path) -> None:
+def test_windows_apart_are_no_load() -> None:
     """Where no moment is common to all, nothing is added up; the text has both windows."""
-    first, second = lab(tmp_path, (1,), (2,)).generators
+    first, second = lab((1,), (2,)).generators
     with pytest.raises(ParseError, match=r"loadgen_1 1000\.000 to 1001\.000, loadgen_2 1001\.500 to 1002\.500"):
         CellWindow((window_of(first), window_of(second, MARK_S + 1.5)))
 
 
-def test_histograms_are_added_and_each_is_kept(tmp_path: Path) -> None:
+def test_histograms_are_added_and_each_is_kept() -> None:
     """The latencies of all are those of the pooled answers; each generator's stand beside them."""
-    first, second = lab(tmp_path, (1,), (2,)).generators
+    first, second = lab((1,), (2,)).generators
     window = CellWindow((window_of(first, values_us=(10, 30, 50)), window_of(second, values_us=(20, 30, 40))))
     found = {kind: Histogram.from_bytes(data) for kind, data in window.histograms().items()}
 
@@ -82,9 +98,9 @@ def test_histograms_are_added_and_each_is_kept(tmp_path: Path) -> None:
     assert set(CellWindow((window_of(first),)).histograms()) == {"observed", "wrk"}
 
 
-def test_connections_and_rates_are_added(tmp_path: Path) -> None:
+def test_connections_and_rates_are_added() -> None:
     """Asked, open at the median of each generator's counts, answers per second."""
-    first, second = lab(tmp_path, (1,), (2,)).generators
+    first, second = lab((1,), (2,)).generators
     window = CellWindow((window_of(first, values_us=(10, 30, 50)), window_of(second)))
 
     assert (window.connections_asked, window.connections_open) == (8, 8)
@@ -101,40 +117,50 @@ def test_connections_and_rates_are_added(tmp_path: Path) -> None:
     ],
 )
 def test_generators_on_the_same_cpus_are_as_busy_as_these(
-    tmp_path: Path, cpus: tuple[tuple[int, ...], ...], kind: str, busy: list[float]
+    cpus: tuple[tuple[int, ...], ...], kind: str, busy: list[float]
 ) -> None:
     """Two wrk of 30 % each on one CPU leave 40 % of it; CPU 1 of two machines is not the same."""
-    hosts = lab(tmp_path, *cpus, kind=kind)
+    hosts = lab(*cpus, kind=kind)
     window = CellWindow(tuple(window_of(host) for host in hosts.generators))
 
     assert [record.busy_percent for record in window.records(hosts)] == pytest.approx(busy)
 
 
-def test_a_wrong_answer_after_the_window_names_its_generator(tmp_path: Path) -> None:
-    """Where there are several; how it begins stays the finding."""
-    first, second = lab(tmp_path, (1,), (2,)).generators
-    load = handmade_load(MARK_S) | {"verify_after": {"ok": False, "found": "timed out"}}
-    wrong = read_window(load, second, Clock(0.0, 0.001, 0.01))
+def test_a_wrong_answer_after_the_window_names_its_generator() -> None:
+    """Where there are several; its kind is in each generator's record."""
+    hosts = lab((1,), (2,))
+    first, second = hosts.generators
+    verified = {"kind": "timed_out", "found": "timed out", "took_s": 2.0}
+    wrong = read_window(handmade_load(MARK_S, verify_after=verified), second, Clock(0.0, 0.001, 0.01))
+    both = CellWindow((window_of(first), wrong))
 
-    assert CellWindow((window_of(first), wrong)).wrong_after == "timed out (from loadgen_2)"
+    assert both.wrong_after == "timed out (from loadgen_2)"
+    assert [part.verify_after_kind for part in both.records(hosts)] == [AnswerKind.RIGHT, AnswerKind.TIMED_OUT]
     assert CellWindow((wrong,)).wrong_after == "timed out"
 
 
-@pytest.mark.parametrize("lost", ["wrk", "window", "open_connections", "verify_after"])
-def test_a_result_that_is_not_whole_names_its_generator(tmp_path: Path, lost: str) -> None:
+@pytest.mark.parametrize(
+    ("lost", "text"),
+    [
+        ({"wrk": []}, "has no wrk process"),
+        ({"wrk": [handmade_wrk(None)]}, "a wrk process left no report: exit -9"),
+        ({"window": None}, "has no complete window: window is missing"),
+        ({"ready": None, "verify_after": None}, "has no complete window: ready, verify_after is missing"),
+        ({"open_connections": []}, "connections were not counted"),
+    ],
+)
+def test_a_result_that_is_not_complete_names_its_generator(lost: dict[str, Any], text: str) -> None:
     """Which of several it was."""
-    load = handmade_load(MARK_S)
-    del load[lost]
-    with pytest.raises(ParseError, match="loadgen_1: the generator's result has no whole window"):
-        read_window(load, lab(tmp_path, (1,)).generators[0], Clock(0.0, 0.001, 0.01))
+    with pytest.raises(ParseError, match=f"^loadgen_1: .*{text}"):
+        read_window(handmade_load(MARK_S, **lost), lab((1,)).generators[0], Clock(0.0, 0.001, 0.01))
 
 
-def test_the_warm_up_and_the_first_answer_are_the_loads(tmp_path: Path) -> None:
-    """One generator warms up for all; the quickest idle answer counts; older results may lack both."""
-    first, second = lab(tmp_path, (1,), (2,)).generators
-    warmed = handmade_load(MARK_S)
-    warmed |= {"ready": {"first_answer_s": 0.102}, "warmup": {"report": copy.deepcopy(REPORT), "argv": ["wrk", "-c4"]}}
-    asked = handmade_load(MARK_S) | {"ready": {"first_answer_s": 0.101}, "warmup": None}
+def test_the_warm_up_and_the_first_answer_are_the_loads() -> None:
+    """One generator warms up for all; the quickest idle answer counts."""
+    first, second = lab((1,), (2,)).generators
+    ready = {"at_s": MARK_S, "attempts": 1}
+    warmed = handmade_load(MARK_S, ready=ready | {"first_answer_s": 0.102}, warmup=handmade_wrk(copy.deepcopy(REPORT)))
+    asked = handmade_load(MARK_S, ready=ready | {"first_answer_s": 0.101})
     clock = Clock(0.0, 0.001, 0.01)
     window = CellWindow((read_window(asked, second, clock), read_window(warmed, first, clock)))
 
@@ -142,4 +168,4 @@ def test_the_warm_up_and_the_first_answer_are_the_loads(tmp_path: Path) -> None:
     assert window.warmup is not None
     assert (window.warmup.requests, window.warmup.bytes_read, window.warmup.connections) == (4, 472, 4)
     assert window.warmup.errors.body == 2
-    assert (CellWindow((window_of(first),)).warmup, CellWindow((window_of(first),)).first_answer_s) == (None, None)
+    assert CellWindow((window_of(first),)).warmup is None

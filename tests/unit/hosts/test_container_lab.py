@@ -34,6 +34,7 @@ def write_lab_file(path: Path, **request: object) -> None:
         "network": "10.86.77.0/24",
         "hosts": {name: host | {"group": name, "address": address} for name, address in NODES.items()},
         "cpus_shared": False,
+        "usable_cpus": sorted(os.sched_getaffinity(0)),
         "created_at": 1000.0,
         "request": {"network": "10.86.77", "loadgens": 1, "server_cpus": [], "loadgen_cpus": []} | request,
     }
@@ -152,3 +153,28 @@ def test_what_nft_does_not_tell_is_no_table(tmp_path: Path, monkeypatch: pytest.
         (tmp_path / name).chmod(0o755)
 
     assert not container_lab._nft_table()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "chosen", "is_remade"),
+    [({0}, {0, 1}, [], True), ({0, 1}, {0, 1}, [], False), ({0, 1}, {0}, [], False), ({0}, {0, 1}, [0], False)],
+)
+def test_a_lab_of_fewer_cpus_than_there_are_is_made_again(  # noqa: PLR0913  fixtures, and one case a row
+    machine: Path,
+    played: Played,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    before: set[int],
+    now: set[int],
+    chosen: list[int],
+    is_remade: bool,
+) -> None:
+    """As after `taskset -c 0 ./inv lab.up`; one who has fewer for a while, or chose them, keeps the lab."""
+    write_lab_file(machine / "lab.json", server_cpus=chosen, loadgen_cpus=chosen)
+    content = json.loads((machine / "lab.json").read_text())
+    (machine / "lab.json").write_text(json.dumps(content | {"usable_cpus": sorted(before)}))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: now)
+
+    container_lab.up()
+
+    assert bool(played) == is_remade

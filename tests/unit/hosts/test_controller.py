@@ -100,4 +100,4 @@ def test_this_machine_is_looked_at_as_a_host_is() -> None:
     found = local_state(0.05)
 
     assert found is not None
-    assert [text.startswith("cpu") for text in found["stat"]] == [True, True]
+    assert [text.startswith("cpu") for text in found.stat] == [True, True]

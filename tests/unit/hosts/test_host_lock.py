@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import time
@@ -12,11 +14,12 @@ from typing import cast
 
 import pytest
 
+from tests.unit.hosts.ssh_server import ssh_server
 from tests.unit.node.conftest import PYTHON
 from wrklab.errors import HostError
-from wrklab.hosts import host_lock
+from wrklab.hosts import host_lock, remote
 from wrklab.hosts.host_lock import hold_hosts, holder_of
-from wrklab.hosts.remote import CommandResult, RemoteHost
+from wrklab.hosts.remote import CommandResult, Lease, LeaseLostError, RemoteHost
 
 
 class HereHost:
@@ -30,6 +33,7 @@ class HereHost:
         #: What happens instead of the next conversations, and of the next answers of one.
         self.gone: Exception | None = None
         self.broken: Exception | None = None
+        self.lease: Lease | None = None
 
     @contextmanager
     def talk(self, argv: Sequence[str], *, limit_s: float) -> Iterator[Callable[[str], str]]:
@@ -86,7 +90,7 @@ def hosts(host: HereHost) -> list[RemoteHost]:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -126,9 +130,9 @@ def test_a_cut_connection_keeps_the_lock(host: HereHost) -> None:
 def test_a_lease_that_nobody_renews_runs_out(host: HereHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first controller sees that it lost the host, and to whom."""
     with hold_hosts(hosts(host), "me") as held:
-        monkeypatch.setattr(host_lock, "_TRY_AGAIN_S", 1.3)
+        monkeypatch.setattr(host_lock, "_TRY_AGAIN_S", 4.0)
         host.cut()
-        time.sleep(1.2)
+        wait_until(lambda: holder_of(hosts(host)[0]) is None)
         with hold_hosts(hosts(host), "you"):
             wait_until(lambda: not held.are_ours)
             with pytest.raises(HostError, match="lost to another controller: you"):
@@ -260,11 +264,148 @@ def test_a_folder_made_anew_or_a_damaged_record_is_nobodys_taking(
         held.check()
 
 
+def record_with(**changes: object) -> str:
+    """A record that holds a host off, but for these values."""
+    now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    values = {
+        "token": "t", "owner": "you", "process": "", "run": "",
+        "lease_s": 60.0, "since_at": time.time(), "expires_boot_s": now_s + 50,
+    }  # fmt: skip
+    return json.dumps(values | changes)
+
+
+def test_a_record_that_is_whole_holds_off(host: HereHost, tmp_path: Path) -> None:
+    """What the damaged ones below are made from."""
+    (tmp_path / "controller.json").write_text(record_with())
+    with pytest.raises(HostError, match="taken by another controller: you"), hold_hosts(hosts(host), "me"):
+        pass
+
+
 @pytest.mark.parametrize(
-    "text", ["", "{", '{"token": 1}', '{"expires_boot_s": "soon"}', '{"expires_boot_s": 1e99}', "[]"]
-)
-def test_a_damaged_record_holds_nobody_off(host: HereHost, tmp_path: Path, text: str) -> None:
-    """Not JSON, not ours, or of another boot: the host is free."""
+    "text",
+    [
+        "", "{", '{"token": 1}', '{"expires_boot_s": "soon"}', '{"expires_boot_s": 1e99}', "[]", "[" * 10_000,
+        record_with(lease_s=None), record_with(since_at=1e300), record_with(since_at=-1), record_with(owner=5),
+        record_with(expires_boot_s=float("nan")), record_with(lease_s=float("inf"), expires_boot_s=1e9),
+        record_with(owner="x" * 5000), record_with(lease_s=True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("by_force", [False, True])
+def test_a_damaged_record_holds_nobody_off(host: HereHost, tmp_path: Path, text: str, *, by_force: bool) -> None:
+    """Not JSON, not ours, out of bounds, or of another boot: the host is free, and what was found is reported."""
     (tmp_path / "controller.json").write_text(text)
-    with hold_hosts(hosts(host), "me") as held:
+    look = host_lock.look_at_lock(hosts(host)[0])
+    assert look.holder is None
+    with hold_hosts(hosts(host), "me", by_force=by_force) as held:
         held.check()
+        assert [f"server: the lease record found there is damaged ({look.damage}), and was taken for none"] == list(
+            held.notes
+        )
+
+
+@pytest.mark.parametrize("name", ["controller.json", "controller.lock"])
+@pytest.mark.parametrize("what", ["folder", "pipe", "link"])
+def test_something_else_in_place_of_the_lease_holds_nobody_off(
+    host: HereHost, tmp_path: Path, name: str, what: str
+) -> None:
+    """It makes room; a link is not followed."""
+    place, elsewhere = tmp_path / name, tmp_path / "elsewhere"
+    if what == "folder":
+        place.mkdir()
+        (place / "file").touch()
+    elif what == "pipe":
+        os.mkfifo(place)
+    else:
+        elsewhere.write_text("as it was")
+        place.symlink_to(elsewhere)
+    with hold_hosts(hosts(host), "me", by_force=True) as held:
+        held.check()
+        found = holder_of(hosts(host)[0])
+        assert found is not None
+        assert found.owner == "me"
+    assert what != "link" or elsewhere.read_text() == "as it was"
+
+
+def test_whoever_keeps_the_leases_file_locked_is_named(host: HereHost, tmp_path: Path) -> None:
+    """The wait has an end: the host says which process it is."""
+    lock = tmp_path / "controller.lock"
+    with subprocess.Popen(["flock", str(lock), "sleep", "60"]) as process:
+        wait_until(lock.exists)
+        time.sleep(0.2)
+        try:
+            with (
+                pytest.raises(HostError, match=r"controller\.lock is locked for 10 s by process \d+ \((flock|sleep)"),
+                hold_hosts(hosts(host), "me"),
+            ):
+                pass
+        finally:
+            subprocess.run(["pkill", "-P", str(process.pid)], check=False)
+            process.kill()
+    with hold_hosts(hosts(host), "me"):
+        # Another user, who may not open it, cannot do that again.
+        assert lock.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_error_while_a_refusal_is_told_reaches_the_caller(host: HereHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in the lease's thread: nobody waits for ever."""
+
+    def fail(self: object) -> str:
+        raise OverflowError("no such date")
+
+    with hold_hosts(hosts(host), "you"):
+        monkeypatch.setattr(host_lock.LockHolder, "__str__", fail)
+        with pytest.raises(OverflowError, match="no such date"), hold_hosts(hosts(host), "me"):
+            pass
+
+
+class FencedHost:
+    """A host whose commands run here, behind the check of the lease."""
+
+    def __init__(self, folder: Path, lease: Lease) -> None:
+        self.files, self.lease = str(folder / "controller"), lease
+
+    def run(self) -> int:
+        words = ["/bin/sh", "-c", remote._FENCE, self.files, self.lease.token, self.lease.held_in, "sh", "-c", "exit 7"]
+        return subprocess.run(words, check=False, stderr=subprocess.DEVNULL).returncode
+
+
+def test_a_host_refuses_what_is_asked_with_a_stale_lease(
+    host: HereHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A controller that was stopped for longer than its lease, and goes on: nothing of its successor's is touched."""
+    monkeypatch.setattr(host_lock, "RENEW_EVERY_S", 60.0)
+    successor = HereHost()
+    with hold_hosts(hosts(host), "me"):
+        assert host.lease is not None
+        stale = FencedHost(tmp_path, host.lease)
+        assert stale.run() == 7
+        time.sleep(1.1)
+        assert stale.run() == 7  # it ran out, and nobody took it: nothing is disturbed
+        with hold_hosts(hosts(successor), "you"):
+            assert successor.lease is not None
+            assert FencedHost(tmp_path, successor.lease).run() == 7
+            assert stale.run() == 197
+        assert stale.run() == 197  # also once the other has let go again
+        (tmp_path / "controller.json").write_text("{")
+        assert stale.run() == 7  # damaged: none
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()
+        (tmp_path / "controller.lock").touch()
+        assert stale.run() == 7  # the host was started again
+
+
+def test_what_a_host_refuses_for_a_stale_lease_is_an_error_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over ssh: the command does not run, and the text says whose the host is."""
+    monkeypatch.setattr(remote, "LEASE_FILES", str(tmp_path / "controller"))
+    (tmp_path / "controller.json").write_text(record_with(token="b"))
+    (tmp_path / "controller.lock").touch()
+    with ssh_server(tmp_path) as host, RemoteHost(host) as opened:
+        opened.lease = Lease("a", "1.2.3")
+        with pytest.raises(LeaseLostError, match=r'server: `touch .*` was refused there: .*"owner": "you"'):
+            opened.run(["touch", str(tmp_path / "done")], limit_s=10, check=False)
+        assert not (tmp_path / "done").exists()
+        opened.lease = Lease("b", "1.2.3")
+        opened.run(["touch", str(tmp_path / "done's")], limit_s=10)
+        assert (tmp_path / "done's").exists()

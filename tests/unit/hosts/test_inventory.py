@@ -48,7 +48,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             HOSTS.format("ansible_hots: x"),
             r"^inventory/own/hosts\.yml:1: ansible_hots: .* Did you mean ansible_host\?$",
         ),
-        (HOSTS.format("lab_cpus: [1], lab_cpus: [2]"), r"hosts\.yml:1: key 'lab_cpus' stands here a second time$"),
+        (HOSTS.format("lab_cpus: [1], lab_cpus: [2]"), r"hosts\.yml:1: duplicate key 'lab_cpus'$"),
         ("server: {hosts: {a: }}\nloadgen: {hosts: {a: }}\n", "own: a stands in both groups"),
         (TWO_GENERATORS, "own: b and c: both have ansible_host 192.0.2.9"),
         (HOSTS.format("ansible_port: ssh"), r"hosts\.yml:1: a: ansible_port must be a number, found 'ssh'"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,13 @@ from wrklab.errors import ParseError
 from wrklab.hosts.host_state import Disk, HostState, read_state
 from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.preflight import FIRST_LOOK_S, LOOK_S, LOOKS_COUNT, Readiness, findings, looks_at
+from wrklab.protocol.codec import decode_json
+from wrklab.protocol.host import HostStateReport
 
 #: node/host_state.py on a machine of two CPUs where a virtual machine of low priority and a little else runs.
-CAPTURED: dict[str, Any] = json.loads((Path(__file__).parents[1] / "captured/state/two_cpus.json").read_text())
+CAPTURED = decode_json(
+    HostStateReport, (Path(__file__).parents[1] / "captured/state/two_cpus.json").read_text(encoding="utf-8")
+)
 GIB = 1 << 30
 
 HOST = LabHost(
@@ -57,12 +60,12 @@ def test_a_host_without_cpus_of_its_own_is_judged_by_all_that_it_has() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [{"stat": ["", ""]}, {"meminfo": "MemTotal: many"}, {"vmstat": ["", ""]}, {"look_s": 0}]
+    "broken", [{"stat": ("", "")}, {"meminfo": "MemTotal: many"}, {"vmstat": ("", "")}, {"look_s": 0}]
 )
-def test_an_answer_that_is_not_whole_is_an_error_and_never_a_calm_host(broken: dict[str, Any]) -> None:
+def test_an_answer_that_is_not_complete_is_an_error_and_never_a_calm_host(broken: dict[str, Any]) -> None:
     """Text that changed its form."""
     with pytest.raises(ParseError):
-        read_state("server", CAPTURED | broken, [0])
+        read_state("server", CAPTURED.replace(**broken), [0])
 
 
 def test_a_calm_host_is_looked_at_once_and_nothing_is_said() -> None:

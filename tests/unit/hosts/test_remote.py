@@ -95,7 +95,9 @@ def test_a_file_of_host_keys_that_cannot_be_meant_is_told(
         host = replace(host, known_hosts_path=None)
     known.write_text("127.0.0.1 ssh-ed25519 AAAAC\n")
 
-    with pytest.raises(HostError, match=r"known_hosts: a line has no whole host key: '127\.0\.0\.1 ssh-ed25519 AAAAC'"):
+    with pytest.raises(
+        HostError, match=r"known_hosts: a line has no complete host key: '127\.0\.0\.1 ssh-ed25519 AAAAC'"
+    ):
         RemoteHost(host).open()
     known.write_bytes(b"127.0.0.1 \xff\xfe AAAA\n")
     with pytest.raises(HostError, match=r"known_hosts cannot be read: .* lab_known_hosts in the inventory says which$"):

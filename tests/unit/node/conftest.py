@@ -6,24 +6,20 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.programs import needed
 from tests.unit.node.toy_server import ToyServer
+from wrklab.protocol.codec import decode_json
+from wrklab.protocol.load import LoadResult
 
 NODE_DIR = Path(__file__).parents[3] / "wrklab" / "node"
 #: What the hosts run: Debian's own interpreter, with nothing but the standard library.
 PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
-
-# The scripts import each other by bare names, as they lie in one folder on a host.
-sys.path.insert(0, str(NODE_DIR))
-
-RunCell = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -49,17 +45,16 @@ class CellFolder:
         """load_cell.py on it, as load_ctl.py runs it."""
         return [PYTHON, "-I", "-S", str(NODE_DIR / "load_cell.py"), str(self.path)]
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> LoadResult:
         """What load_cell.py wrote."""
-        found: dict[str, Any] = json.loads((self.path / "result.json").read_text())
-        return found
+        return decode_json(LoadResult, (self.path / "result.json").read_text())
 
     def phases(self) -> list[str]:
         """The phases announced so far."""
         path = self.path / "phases.jsonl"
         return [json.loads(line)["phase"] for line in path.read_text().splitlines()] if path.exists() else []
 
-    def run(self, *before: str) -> dict[str, Any]:
+    def run(self, *before: str) -> LoadResult:
         """Run load_cell.py to its end (behind `before`, words of a command that executes it)."""
         subprocess.run([*before, *self.command()], check=True, timeout=30)
         return self.result()
@@ -85,6 +80,7 @@ def cell_folder(folder: Path, port: int, **changes: object) -> CellFolder:
         "sample_interval_s": 0.25,
         "waits_for_mark": False,
         "deadline_s": 30,
+        "cpus": [],
         "timeout_scale": 1.0,
         "wrk": shutil.which("wrk") or "/usr/bin/wrk",
         "sources": str(folder / "sources.json"),

@@ -8,27 +8,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import environment_hardware as hardware
-import environment_network as network
-import environment_software as software
-import host_state
-import local_ports
-import node_io
 import pytest
-import unit_files
 
 from tests.unit.node.conftest import NODE_DIR, PYTHON
+from wrklab.node import environment, hardware, host_state, node_io, sock_diag
+from wrklab.protocol.codec import decode, decode_json
+from wrklab.protocol.host import BusyProcess, Environment, EnvironmentFacts, HostStateSpec
 
-#: `systemctl show --property=Id,FragmentPath,DropInPaths` of systemd 252 for a unit with a drop-in and an unknown one.
-SHOWN = """\
-Id=wrklab-go_net_http.service
-FragmentPath={folder}/wrklab-go_net_http.service
-DropInPaths={folder}/override.conf
-
-Id=wrklab-nope.service
-FragmentPath=
-DropInPaths=
-"""
 #: The kernel's command line of a cloud's virtual machine, shortened.
 COMMAND_LINE = (
     "mitigations=auto,no_guest_host console=ttyS0 quiet root=UUID=12 init_token=abc nosmt isolcpus=2-3 -- --auth"
@@ -42,8 +28,7 @@ def told() -> dict[str, Any]:
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | {"API_TOKEN": "hunter2"}
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return dict(decode_json(Environment, done.stdout).facts)
 
 
 def test_a_host_tells_all_that_may_explain_a_difference(told: dict[str, Any]) -> None:
@@ -60,12 +45,14 @@ def test_a_host_tells_all_that_may_explain_a_difference(told: dict[str, Any]) ->
     assert int(told["sysctls"]["net.core.somaxconn"]) > 0
     assert told["network"]["interface"] == "lo"
     assert told["network"]["mtu_bytes"] > 1000
+    assert list(decode(EnvironmentFacts, told).cpu.allowed) == told["cpu"]["allowed"]
 
 
 def test_what_changes_from_moment_to_moment_stands_under_one_key(told: dict[str, Any]) -> None:
     """A second look differs there at most."""
     command = [PYTHON, "-I", "-S", str(NODE_DIR / "environment.py"), "127.0.0.1"]
-    again = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    again: dict[str, Any] = dict(decode_json(Environment, done.stdout).facts)
 
     assert told["moment"]["clock_at_s"] < again["moment"]["clock_at_s"]
     assert {key: told[key] for key in told if key != "moment"} == {key: again[key] for key in again if key != "moment"}
@@ -130,21 +117,21 @@ def test_version_1_of_cgroups_is_understood_too(tmp_path: Path, monkeypatch: pyt
 
 def test_an_address_that_is_nowhere_has_no_interface() -> None:
     """A name that does not resolve (RFC 6761 reserves `invalid`), and a host's own that leads nowhere."""
-    assert network.interface("no-such-host.invalid") is None
-    assert network.interface("localhost") is None
+    assert hardware.interface("no-such-host.invalid") is None
+    assert hardware.interface("localhost") is None
 
 
 def test_local_ports_are_those_that_connections_may_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]
 ) -> None:
     """Without the reserved ones, of which some lie outside of the range."""
-    monkeypatch.setattr(local_ports, "_SETTINGS", str(tmp_path))
+    monkeypatch.setattr(sock_diag, "_SETTINGS", str(tmp_path))
     (tmp_path / "ip_local_port_range").write_text("1024\t65535\n")
     (tmp_path / "ip_local_reserved_ports").write_text("80,1000-1025,8080-8089\n")
 
-    assert local_ports.all_count() == 65535 - 1024 + 1 - 2 - 10
+    assert sock_diag.local_ports_count() == 65535 - 1024 + 1 - 2 - 10
     monkeypatch.undo()
-    assert told["limits"]["local_ports_count"] == local_ports.all_count()
+    assert told["limits"]["local_ports_count"] == sock_diag.local_ports_count()
 
 
 def test_the_luajit_that_wrk_is_linked_with_is_found(tmp_path: Path) -> None:
@@ -152,43 +139,10 @@ def test_the_luajit_that_wrk_is_linked_with_is_found(tmp_path: Path) -> None:
     library = tmp_path / "libluajit-5.1.so.2"
     library.write_bytes(b"\x7fELF\0LuaJIT 2.1.0-beta3\0jit\0")
 
-    assert software._luajit(f"\tlibluajit-5.1.so.2 => {library} (0x00007f09ce873000)\n\tlibm.so.6 => ") == "2.1.0-beta3"
-    assert software._luajit("\tlibm.so.6 => /lib/libm.so.6 (0x1)\n") is None
-
-
-def test_a_units_text_comes_with_its_drop_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own file first; a unit that systemd does not know is left out."""
-    (tmp_path / "wrklab-go_net_http.service").write_text("[Service]\nExecStart=/opt/server\n")
-    (tmp_path / "override.conf").write_text("[Service]\nCPUQuota=10%\n")
-    (tmp_path / "shown").write_text(SHOWN.format(folder=tmp_path))
-    systemctl = tmp_path / "systemctl"
-    systemctl.write_text(f"#!/bin/sh\ncat {tmp_path}/shown\n")
-    systemctl.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-
-    found = unit_files.unit_files(["wrklab-go_net_http.service", "wrklab-nope.service"])
-
-    assert list(found) == ["wrklab-go_net_http.service"]
-    assert [file["path"] for file in found["wrklab-go_net_http.service"]] == [
-        f"{tmp_path}/wrklab-go_net_http.service",
-        f"{tmp_path}/override.conf",
-    ]
-    assert "CPUQuota=10%" in found["wrklab-go_net_http.service"][1]["text"]
-
-
-@pytest.mark.parametrize(
-    ("line", "kept"),
-    [
-        ("Environment=DB_PASSWORD=hunter2 WRKLAB_PORT=8080", "Environment=DB_PASSWORD=(blanked) WRKLAB_PORT=8080"),
-        ('Environment="API_KEY=hunter2 3"', 'Environment="API_KEY=(blanked)"'),
-        ('Environment=SENTRY_DSN="hunter2 3" A=1', "Environment=SENTRY_DSN=(blanked) A=1"),
-        ("ExecStart=/opt/app --auth_token=hunter2 -w 4", "ExecStart=/opt/app --auth_token=(blanked) -w 4"),
-        ("Environment=WRKLAB_HOLD_MS=100 LANG=C.UTF-8", "Environment=WRKLAB_HOLD_MS=100 LANG=C.UTF-8"),
-    ],
-)
-def test_values_of_secrets_are_blanked_and_nothing_else(line: str, kept: str) -> None:
-    """By the name of the variable."""
-    assert unit_files.blanked(line) == kept
+    assert (
+        environment._luajit(f"\tlibluajit-5.1.so.2 => {library} (0x00007f09ce873000)\n\tlibm.so.6 => ") == "2.1.0-beta3"
+    )
+    assert environment._luajit("\tlibm.so.6 => /lib/libm.so.6 (0x1)\n") is None
 
 
 def test_the_processes_that_used_most_cpu_are_named() -> None:
@@ -197,16 +151,16 @@ def test_the_processes_that_used_most_cpu_are_named() -> None:
     before = {1: ("systemd", 500), 7: ("yes", 100), 8: ("gone", 3)}
     after = {1: ("systemd", 500), 7: ("yes", 100 + ticks_per_s // 2), 9: ("tar (1)", ticks_per_s // 10)}
 
-    assert host_state._busiest(before, after, 0.5) == [
-        {"pid": 7, "name": "yes", "cpu_percent_of_one": 100.0},
-        {"pid": 9, "name": "tar (1)", "cpu_percent_of_one": 20.0},
-    ]
+    assert host_state._busiest(before, after, 0.5) == (
+        BusyProcess(pid=7, name="yes", cpu_percent_of_one=100.0),
+        BusyProcess(pid=9, name="tar (1)", cpu_percent_of_one=20.0),
+    )
 
 
 def test_a_look_reads_processes_and_those_file_systems_that_there_are() -> None:
     """This very test runs among the processes; a folder that a host lacks is left out."""
-    found = host_state.state({"look_s": 0.05, "paths": ["/tmp", "/no/such/folder"]})
+    found = host_state.state(HostStateSpec(look_s=0.05, paths=("/tmp", "/no/such/folder")))
 
-    assert found["look_s"] >= 0.05
-    assert [disk["path"] for disk in found["disks"]] == ["/tmp"]
+    assert found.look_s >= 0.05
+    assert [disk.path for disk in found.disks] == ["/tmp"]
     assert os.getppid() in host_state._process_ticks()

@@ -6,10 +6,10 @@ import json
 import socket
 import subprocess
 
-import host_look
 import pytest
 
 from tests.unit.node.conftest import NODE_DIR, PYTHON
+from wrklab.node import host_look
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import socket
 import time
 
-import http_get
 import pytest
 
 from tests.unit.node.toy_server import ToyServer
+from wrklab.node import http_get
 
 
 def _found(server: ToyServer, path: str, limit_s: float = 1.0) -> tuple[str, str]:
-    finding = http_get.check(("127.0.0.1", server.port), path, 200, "ok", limit_s)
-    return finding.kind, finding.found
+    answer = http_get.check(("127.0.0.1", server.port), path, 200, "ok", limit_s)
+    return answer.kind, answer.found
 
 
 @pytest.mark.parametrize("path", ["/ok", "/chunked", "/until_eof"])
@@ -30,7 +30,7 @@ def test_a_right_answer_is_right_however_its_end_is_told(server: ToyServer, path
         ("/long", f"status 200, but the body is {'x' * 200!r} instead of 'ok'"),
         ("/close", "the connection was closed without an answer"),
         ("/cut_off", "an answer cut off after 2 of 100 bytes"),
-        ("/not_http", "not an answer of HTTP: 'SSH-2.0-OpenSSH_9.2\\r\\n\\r\\n'"),
+        ("/not_http", "not an HTTP answer: 'SSH-2.0-OpenSSH_9.2\\r\\n\\r\\n'"),
     ],
 )
 def test_a_wrong_answer_is_told_precisely(server: ToyServer, path: str, found: str) -> None:
@@ -43,7 +43,7 @@ def test_a_silent_server_costs_its_limit_and_no_more(server: ToyServer) -> None:
     began = time.monotonic()
     assert _found(server, "/never", limit_s=0.2) == (
         "timed_out",
-        "timed out: connected, but no whole answer within 0.2 s",
+        "timed out: connected, but no complete answer within 0.2 s",
     )
     assert time.monotonic() - began < 0.4
 

@@ -6,9 +6,8 @@ import json
 import socket
 import subprocess
 
-import link_check
-
 from tests.unit.node.conftest import NODE_DIR, PYTHON
+from wrklab.node import link_check
 
 
 def serving(ports: list[int]) -> subprocess.Popen[str]:

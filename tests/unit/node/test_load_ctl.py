@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
-import load_ctl
-import node_io
+from pathlib import Path
+
 import pytest
 
+from tests.unit.node.conftest import cell_folder
 from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.node_calls import call_limit_s
 from wrklab.hosts.remote import RemoteHost
+from wrklab.node import load_ctl, node_io
+from wrklab.protocol.codec import decode_json
+from wrklab.protocol.load import LoadSpec
 
 
 @pytest.mark.parametrize(("cpus", "affinity"), [([2, 3], ["CPUAffinity=2 3"]), ([], [])])
-def test_a_load_keeps_to_the_cpus_of_its_generator(cpus: list[int], affinity: list[str]) -> None:
+def test_a_load_keeps_to_the_cpus_of_its_generator(tmp_path: Path, cpus: list[int], affinity: list[str]) -> None:
     """To those that the inventory gives it; without any, to none in particular."""
-    properties = load_ctl.unit_properties("/var/lib/wrklab/cells/c1", {"deadline_s": 61.5, "cpus": cpus})
+    cell_folder(tmp_path, 8080, deadline_s=61.5, cpus=cpus)
+    spec = decode_json(LoadSpec, (tmp_path / "spec.json").read_text())
+    properties = load_ctl.unit_properties("/var/lib/wrklab/cells/c1", spec)
 
     assert [item for item in properties if item.startswith("CPUAffinity")] == affinity
     assert "RuntimeMaxSec=61.5" in properties
+
+
+def test_a_load_runs_without_rights(tmp_path: Path) -> None:
+    """As a user of its own that can write nothing but its cell's folder."""
+    cell_folder(tmp_path, 8080)
+    spec = decode_json(LoadSpec, (tmp_path / "spec.json").read_text())
+    properties = load_ctl.unit_properties("/var/lib/wrklab/cells/c1", spec)
+
+    assert {f"User={load_ctl.USER}", "CapabilityBoundingSet=", "NoNewPrivileges=yes"} <= set(properties)
+    assert "ProtectSystem=strict" in properties
+    assert [item for item in properties if item.startswith("ReadWritePaths")] == [
+        "ReadWritePaths=/var/lib/wrklab/cells/c1"
+    ]
+
+
+def test_a_host_without_that_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rather than run the load as root."""
+    monkeypatch.setattr(load_ctl, "USER", "nobody_has_this_name")
+    with pytest.raises(SystemExit):
+        load_ctl._give_to_load_user(str(tmp_path))
+    assert "`invoke provision` makes it" in capsys.readouterr().out
 
 
 def test_a_call_outlasts_the_commands_of_its_script() -> None:

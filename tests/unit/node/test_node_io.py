@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import node_io
 import pytest
+
+from wrklab.node import node_io
 
 
 def test_what_another_removes_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,9 +45,9 @@ def test_a_folder_goes_with_all_that_is_in_it(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
-def test_taking_away_tells_whether_it_was_there(tmp_path: Path) -> None:
+def test_removing_returns_whether_it_was_there(tmp_path: Path) -> None:
     """A second time it was not."""
     (tmp_path / "file").touch()
 
-    assert node_io.take_away(str(tmp_path / "file"))
-    assert not node_io.take_away(str(tmp_path / "file"))
+    assert node_io.remove(str(tmp_path / "file"))
+    assert not node_io.remove(str(tmp_path / "file"))

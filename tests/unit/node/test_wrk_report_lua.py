@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -13,7 +12,9 @@ import pytest
 
 from tests.unit.node.conftest import NODE_DIR
 from tests.unit.node.toy_server import ToyServer
-from wrklab.extract.wrk_report import WrkReport, latency_of, parse_wrk_report
+from wrklab.extract.wrk_report import ProcessReport, latency_of, read_wrk_report
+from wrklab.protocol.codec import decode_json
+from wrklab.protocol.load import WrkLatency, WrkReport
 
 _SCRIPT = NODE_DIR / "wrk_report.lua"
 
@@ -38,10 +39,12 @@ end
 class StalledRun:
     """wrk -c10 for 4 s with a time-out of 1 s against a server that is silent for 1.2 s and for 0.5 s in every 2 s."""
 
-    by_ffi: WrkReport
-    by_loop: WrkReport
+    by_ffi: ProcessReport
+    by_loop: ProcessReport
     stdout: str
+    #: By which way each histogram was read, and the statistics that wrk gave with it.
     sources: tuple[str, str]
+    of_wrk: tuple[WrkLatency, WrkLatency]
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +62,21 @@ def stalled(server: ToyServer, wrk: str, tmp_path_factory: pytest.TempPathFactor
         timeout=20,
     )
     assert ended.stderr == ""
-    ffi, loop = (json.loads((folder / name).read_text()) for name in ("report", "report.loop"))
-    sources = (ffi["histogram_source"], loop["histogram_source"])
-    return StalledRun(parse_wrk_report(ffi, 10), parse_wrk_report(loop, 10), ended.stdout, sources)
+    ffi, loop = (decode_json(WrkReport, (folder / name).read_bytes()) for name in ("report", "report.loop"))
+    return StalledRun(
+        read_wrk_report(ffi, 10),
+        read_wrk_report(loop, 10),
+        ended.stdout,
+        (ffi.histogram_source, loop.histogram_source),
+        (ffi.latency, loop.latency),
+    )
 
 
 def test_the_fast_way_reads_what_the_slow_one_does(stalled: StalledRun) -> None:
     """The private layout is believed after a check, and this is the check of that."""
     assert stalled.sources == ("ffi", "loop")
     assert stalled.by_ffi.corrected == stalled.by_loop.corrected
-    assert stalled.by_ffi.printed_us == stalled.by_loop.printed_us
+    assert stalled.of_wrk[0] == stalled.of_wrk[1]
 
 
 def test_undoing_the_correction_leaves_a_sample_for_each_answer_in_time(stalled: StalledRun) -> None:
@@ -88,13 +96,14 @@ def test_observed_latencies_show_the_server_as_it_is(stalled: StalledRun) -> Non
 
 def test_our_statistics_of_wrks_histogram_are_those_that_wrk_gives(stalled: StalledRun) -> None:
     """The same definitions: percentiles to the µs, mean and standard deviation as floats agree."""
-    ours, theirs = latency_of(stalled.by_ffi.corrected), stalled.by_ffi.printed_us
+    ours, theirs = latency_of(stalled.by_ffi.corrected), stalled.of_wrk[0]
     assert ours is not None
-    assert theirs is not None
+    assert theirs.mean_us is not None
+    assert theirs.stdev_us is not None
     for name in ("count", "p50_us", "p90_us", "p99_us", "p999_us", "max_us"):
-        assert getattr(ours, name) == theirs[name], name
-    assert ours.mean_us == pytest.approx(theirs["mean_us"], rel=1e-12)
-    assert ours.stdev_us == pytest.approx(theirs["stdev_us"], rel=1e-9)
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.mean_us == pytest.approx(theirs.mean_us, rel=1e-12)
+    assert ours.stdev_us == pytest.approx(theirs.stdev_us, rel=1e-9)
 
 
 def test_counts_are_those_that_wrk_prints(stalled: StalledRun) -> None:
@@ -125,7 +134,7 @@ def test_another_status_than_200_is_counted_where_answers_are_compared(
         command = [wrk, "-t2", "-c4", "-d1s", "-s", str(_SCRIPT), f"http://127.0.0.1:{server.port}{path}"]
         environment = os.environ | {"WRKLAB_REPORT": str(tmp_path / "report")} | expected
         subprocess.run(command, env=environment, capture_output=True, check=True, timeout=10)
-        report = parse_wrk_report(json.loads((tmp_path / "report").read_text()), 4)
+        report = read_wrk_report(decode_json(WrkReport, (tmp_path / "report").read_bytes()), 4)
 
         assert report.requests > 0
         assert report.errors.status == wrong_ratio * report.requests

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from container_lab import apt_settings, cgroups, folders, network, pip_settings
+from container_lab import apt_settings, base, cgroups, folders, lab, machine, network, pip_settings
 from container_lab.commands import ContainerLabError
 from container_lab.cpus import parse_cpu_list, share_out, split_cores
 from container_lab.plan import make_plan
@@ -89,6 +95,14 @@ def test_addresses_of_nodes() -> None:
     }
 
 
+def test_shared_cpus_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With which they are, and what to do; where each side has its own there is nothing to report."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3})
+    assert lab.warnings(make_plan(REQUEST))[0].startswith("server and generator share CPU 3: ")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+    assert lab.warnings(make_plan(REQUEST)) == []
+
+
 ONE_LINE = """\
 # deb http://mirror.example.test/debian bookworm main
 deb http://mirror.example.test/debian bookworm main contrib
@@ -141,6 +155,28 @@ def test_proxies_on_the_loopback_stay_behind() -> None:
     }
 
 
+def test_a_proxys_password_is_on_no_command_line(tmp_path: Path) -> None:
+    """mmdebstrap is given a file that only root can read: every user sees command lines."""
+    proxy = "http://me:secret@proxy.example.test:3128"
+    settings = machine.read_settings({"apt_proxy": proxy, "ca_bundle": "", "apt_sources": ""}, {})
+
+    command = base._command(settings, tmp_path, tmp_path / "root")
+
+    assert [word for word in command if "secret" in word] == []
+    assert f"--aptopt={tmp_path}/apt_proxies.conf" in command
+    text = (tmp_path / "apt_proxies.conf").read_text()
+    assert text == f'Acquire::http::Proxy "{proxy}";\nAcquire::https::Proxy "{proxy}";\n'
+    assert (tmp_path / "apt_proxies.conf").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_users_environment_counts_not_that_of_root() -> None:
+    """It comes with the request, as sudo drops it."""
+    own = {"https_proxy": "http://proxy.example.test:3128", "http_proxy": ""}
+    assert make_plan(REQUEST | {"environment": own}).settings.proxies == {
+        "https_proxy": "http://proxy.example.test:3128"
+    }
+
+
 def test_local_package_indexes_stay_behind() -> None:
     """file: URLs and paths name what a node does not have."""
     text = (
@@ -179,6 +215,121 @@ def test_routes() -> None:
         ("eth0", ipaddress.IPv4Network("0.0.0.0/0")),
         ("wl0", ipaddress.IPv4Network("10.88.77.0/24")),
     ]
+
+
+def route_line(device: str, destination: str, mask: str) -> str:
+    """A line of /proc/net/route."""
+    return f"{device}\t{destination}\t00000000\t0001\t0\t0\t0\t{mask}\t0\t0\t0\n"
+
+
+ROUTES_HEADER = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+FULL_TUNNEL = route_line("tun0", "00000000", "00000080") + route_line("tun0", "00000080", "00000080")
+
+
+@pytest.fixture
+def links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two links, of which the tunnel carries less; the routes are those in the file `route`."""
+    for device, mtu in (("eth0", "1500"), ("tun0", "1420")):
+        (tmp_path / device).mkdir()
+        (tmp_path / device / "mtu").write_text(f"{mtu}\n")
+    monkeypatch.setattr(network, "LINKS", tmp_path)
+    monkeypatch.setattr(network, "ROUTES", tmp_path / "route")
+    return tmp_path
+
+
+def test_a_vpn_that_takes_everything_leaves_every_lab_net_free(links: Path) -> None:
+    """Its routes are halves of all addresses; the lab's own is more specific, and packets fit through the tunnel."""
+    (links / "route").write_text(ROUTES_HEADER + route_line("eth0", "00000000", "00000000") + FULL_TUNNEL)
+
+    network.check_no_overlap(make_plan(REQUEST))
+    assert network.default_route_mtu_bytes() == 1420
+
+
+def test_a_vpn_to_private_networks_is_no_place_for_the_lab(links: Path) -> None:
+    """A company's 10.0.0.0/8: its hosts of the lab's numbers would be out of reach."""
+    (links / "route").write_text(ROUTES_HEADER + route_line("tun0", "0000000A", "000000FF"))
+
+    with pytest.raises(ContainerLabError, match=r"10.86.77.0/24 overlaps the route 10.0.0.0/8 on tun0"):
+        network.check_no_overlap(make_plan(REQUEST))
+    network.check_no_overlap(make_plan(REQUEST | {"network": "192.168.77"}))
+
+
+@pytest.fixture
+def lab_router() -> Iterator[dict[str, list[str]]]:
+    """A machine with the lab's table, a node, and two neighbours: as commands that enter each network namespace."""
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "--net", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets us make no network namespace (root and unshare are needed)")
+    with ExitStack() as ended:
+        entered = {}
+        for name in ("router", "node", "left", "right"):
+            holder = ended.enter_context(subprocess.Popen([unshare, "--net", "sleep", "60"]))
+            ended.callback(holder.kill)
+            place = Path(f"/proc/{holder.pid}/ns/net")
+            while place.readlink() == Path("/proc/self/ns/net").readlink():
+                os.sched_yield()
+            entered[name] = ["nsenter", f"--net={place}"]
+
+        def ip(where: str, words: str) -> None:
+            subprocess.run([*entered[where], "ip", *words.split()], check=True)
+
+        ip("router", "link add wrklab0 type bridge forward_delay 0")
+        ip("router", "address add 10.86.77.1/24 dev wrklab0")
+        for name, link, own, gateway in (
+            ("node", "port0", "10.86.77.11/24", "10.86.77.1"),
+            ("left", "left0", "198.51.100.2/24", "198.51.100.1"),
+            ("right", "right0", "203.0.113.2/24", "203.0.113.1"),
+        ):
+            target = entered[name][1].removeprefix("--net=").split("/")[2]
+            ip("router", f"link add {link} type veth peer name host0 netns {target}")
+            if name == "node":
+                ip("router", f"link set {link} master wrklab0")
+            else:
+                ip("router", f"address add {gateway}/24 dev {link}")
+            ip("router", f"link set {link} up")
+            ip(name, f"address add {own} dev host0")
+            ip(name, "link set host0 up")
+            ip(name, f"route add default via {gateway}")
+        ip("router", "link set wrklab0 up")
+        subprocess.run([*entered["router"], "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], check=True)
+        yield entered
+
+
+#: Ends with 0 where the port is refused: nobody listens there, and the machine has answered.
+ASK = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], 9), timeout=1, source_address=(sys.argv[2], 0))
+except ConnectionRefusedError:
+    sys.exit(0)
+sys.exit(1)
+"""
+
+
+def reaches(source: list[str], address: str, own: str = "") -> bool:
+    """Whether a machine answers, asked from an address of the source's own."""
+    command = [*source, sys.executable, "-c", ASK, address, own]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("forwarded_before", [True, False])
+def test_only_nodes_reach_out_and_only_answers_come_in(
+    lab_router: dict[str, list[str]], *, forwarded_before: bool
+) -> None:
+    """A machine that did not forward before does not begin to do so between its other networks."""
+    table = network.table_text(make_plan(REQUEST), forwarded_before=forwarded_before)
+    assert reaches(lab_router["left"], "10.86.77.11")
+    subprocess.run([*lab_router["router"], "nft", "-f", "-"], input=table, text=True, check=True)
+
+    assert reaches(lab_router["node"], "198.51.100.2")
+    assert not reaches(lab_router["left"], "10.86.77.11")
+    assert reaches(lab_router["router"], "10.86.77.11")
+    assert reaches(lab_router["left"], "203.0.113.2") == forwarded_before
+    # Under an address that is not the lab's.
+    subprocess.run([*lab_router["node"], "ip", "address", "add", "192.0.2.9/32", "dev", "host0"], check=True)
+    subprocess.run([*lab_router["left"], "ip", "route", "add", "192.0.2.9", "via", "198.51.100.1"], check=True)
+    subprocess.run([*lab_router["router"], "ip", "route", "add", "192.0.2.9", "dev", "wrklab0"], check=True)
+    assert not reaches(lab_router["node"], "198.51.100.2", "192.0.2.9")
 
 
 MOUNTS = r"""

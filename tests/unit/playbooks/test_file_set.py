@@ -166,3 +166,24 @@ def test_what_stood_there_before_is_put_back(root: Path) -> None:
     assert (root / "pip.conf").stat().st_mode & 0o777 == 0o600
     assert str((root / "masked.timer").readlink()) == "/dev/null"
     assert file_set(root)["changed"] is False
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o027])
+def test_everybody_can_enter_the_folders_whatever_the_umask_is(root: Path, umask: int) -> None:
+    """A variant's user must reach its application; folders that a narrow umask once closed are opened again."""
+    (root / "flask").mkdir(mode=0o700)
+    former = os.umask(umask)
+    try:
+        assert file_set(root, {"path": "flask/app/templates/x.html", "content": "x"}, whole_subfolders=True)["changed"]
+        assert file_set(root.parent / "flat", {"path": "modules/lua.conf", "content": "x"})["changed"]
+    finally:
+        os.umask(former)
+
+    entered = [*(root / name for name in ("flask", "flask/app", "flask/app/templates")), root.parent / "flat/modules"]
+    assert [path.stat().st_mode & 0o777 for path in entered] == [0o755] * 4
+    assert (
+        file_set(root, {"path": "flask/app/templates/x.html", "content": "x"}, whole_subfolders=True)["changed"]
+        is False
+    )
+    assert file_set(root, whole_subfolders=True)["changed"] is True
+    assert list(root.iterdir()) == []

@@ -78,6 +78,24 @@ def test_two_names_of_one_machine_keep_the_value_from_before(tmp_path: Path, net
     assert json.loads((tmp_path / "before.json").read_text()) == {TUNABLE: before}
 
 
+def test_an_interruption_loses_no_value_from_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record is there before the first value is changed."""
+    module = load_plugin(PLAYBOOKS_DIR / "library/kernel_settings.py")
+    monkeypatch.setattr(module, "read", lambda _name: "100")
+    written = []
+
+    def write_and_die(name: str, value: str) -> None:
+        written.append((name, value))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write", write_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        module.settle_with_files({TUNABLE: "3333"}, tmp_path / "60.conf", tmp_path / "before.json", dry=False)
+
+    assert written == [(TUNABLE, "3333")]
+    assert json.loads((tmp_path / "before.json").read_text()) == {TUNABLE: "100"}
+
+
 def test_check_mode_sets_nothing(tmp_path: Path, network_namespace: list[str]) -> None:
     """In check mode the change is told, and neither the kernel nor a file is touched."""
     before = read_in(network_namespace, TUNABLE)
@@ -130,6 +148,62 @@ def test_a_requirement_without_a_hash_is_refused(tmp_path: Path) -> None:
     assert answer["failed"] is True
     assert "require-hashes" in answer["msg"]
     assert locked_venv(tmp_path / "venv", "flask==3.0.0\n", check=True)["changed"] is True
+
+
+#: Writes its output in two parts, and dies between them where the sources say so.
+GO = """#!/bin/sh
+echo "$0 $*" >> ../calls
+printf 'half of ' > "$4"
+[ -e die ] && exit 1
+printf 'a server' >> "$4"
+"""
+
+
+@pytest.fixture
+def go_stack(tmp_path: Path) -> Path:
+    """A stack with sources, and a toolchain that writes down how it is called."""
+    stack = tmp_path / "stack"
+    (stack / "app").mkdir(parents=True)
+    (stack / "toolchain/bin").mkdir(parents=True)
+    (stack / "toolchain/bin/go").write_text(GO)
+    (stack / "toolchain/bin/go").chmod(0o755)
+    return stack
+
+
+def go_builds(stack: Path, digest: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+    """What the module answers for one stack."""
+    build = {"stack_dir": str(stack), "toolchain": str(stack / "toolchain"), "digest": digest}
+    return run_module("go_builds", {"builds": [build]}, **options)
+
+
+def test_a_server_is_built_once_for_everybody(go_stack: Path) -> None:
+    """Also under a narrow umask; a build that is closed to others is opened, not made again."""
+    former = os.umask(0o077)
+    try:
+        assert go_builds(go_stack, "a1")["built_paths"] == [str(go_stack / "builds/a1/server")]
+        (go_stack / "builds/a1").chmod(0o700)
+        assert go_builds(go_stack, "a1")["changed"] is True
+    finally:
+        os.umask(former)
+
+    assert go_builds(go_stack, "a1")["changed"] is False
+    assert (go_stack / "app/server").read_text() == "half of a server"
+    assert [(go_stack / name).stat().st_mode & 0o777 for name in ("builds", "builds/a1", "app/server")] == [0o755] * 3
+    assert len((go_stack / "calls").read_text().splitlines()) == 1
+
+
+def test_a_build_that_ended_half_way_is_not_taken_for_one(go_stack: Path) -> None:
+    """The unit keeps the build from before until the new one is complete."""
+    go_builds(go_stack, "a1")
+    (go_stack / "app/die").touch()
+    assert "exit status 1 of:" in go_builds(go_stack, "b2")["msg"]
+    assert (go_stack / "app/server").resolve() == go_stack / "builds/a1/server"
+
+    (go_stack / "app/die").unlink()
+    assert go_builds(go_stack, "b2")["changed"] is True
+    assert (go_stack / "app/server").read_text() == "half of a server"
+    assert go_builds(go_stack, "a1", check=True)["changed"] is True
+    assert (go_stack / "app/server").resolve() == go_stack / "builds/b2/server"
 
 
 def test_ceilings_are_those_of_this_machine() -> None:

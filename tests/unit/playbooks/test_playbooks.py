@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import yaml
 
 from wrklab.hosts.ansible import tool_environment
-from wrklab.paths import PLAYBOOKS_DIR
+from wrklab.paths import INVENTORY_DIR, PLAYBOOKS_DIR, PROJECT_DIR
 
 ON_LAB_HOSTS = [PLAYBOOKS_DIR / f"{name}.yml" for name in ("provision", "deploy", "reset")]
 #: A server, three generators (one called like its group), and a machine that is none of ours.
@@ -51,7 +53,7 @@ def test_only_hosts_of_the_two_groups_are_changed(tmp_path: Path) -> None:
     assert names == {"server", "loadgen", "one", "two"}
     # The patterns themselves: each play, not only all of them together.
     found = [part.split("hosts (")[1].split(")")[0] for part in listed.split("  play #")[1:]]
-    assert found == ["4", "4", "4", "1", "4"]
+    assert found == ["4", "4", "4", "4", "1", "4", "4"]
 
 
 @pytest.mark.parametrize("path", ON_LAB_HOSTS, ids=lambda path: path.stem)
@@ -91,6 +93,113 @@ def test_sudo_is_used_where_the_user_is_not_root(
     ansible_playbook("-i", tmp_path / "hosts.json", tmp_path / "play.yml")
 
     assert (tmp_path / "asked").exists() == is_asked
+
+
+@pytest.mark.parametrize("path", ON_LAB_HOSTS, ids=lambda path: path.stem)
+def test_the_lease_of_every_host_is_checked_before_the_first_is_changed(path: Path) -> None:
+    """By the first task of the first play, which ends all of them where it fails on one."""
+    first = plays(path)[0]
+
+    assert first["any_errors_fatal"] is True
+    assert first["hosts"] == "server[0:]:loadgen[0:]"
+    assert first["tasks"][0]["ansible.builtin.import_role"] == {"name": "base", "tasks_from": "lease"}
+
+
+#: Runs the command after the record's file with a /run of its own, where that record is the lease.
+WITH_RECORD = (
+    'mount -t tmpfs none /run && mkdir -p /run/wrklab && cp "$1" /run/wrklab/controller.json && shift && exec "$@"'
+)
+
+
+def with_lease(folder: Path, record: object, *, token: str = "", variables: object = None) -> str:
+    """What ansible-playbook says about a play that checks the lease and then goes on; `record` is the host's."""
+    (folder / "record.json").write_text(json.dumps(record))
+    host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    (folder / "hosts.json").write_text(json.dumps({"server": {"hosts": {"a": host}}}))
+    tasks = [
+        {"ansible.builtin.import_role": {"name": "base", "tasks_from": "lease"}},
+        {"ansible.builtin.debug": {"msg": "it went on"}},
+    ]
+    play = {"hosts": "server", "gather_facts": False, "tasks": tasks, "vars": {"base_project_dir": str(PROJECT_DIR)}}
+    (folder / "play.yml").write_text(json.dumps([play]))
+    program = Path(sys.executable).with_name("ansible-playbook")
+    extra = json.dumps(variables or {})
+    words: list[str | Path] = [program, "-i", folder / "hosts.json", folder / "play.yml", "-e", extra]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", WITH_RECORD, "sh", folder / "record.json", *words],
+        env=tool_environment() | {"WRKLAB_LEASE_TOKEN": token},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.fixture
+def record() -> dict[str, object]:
+    """The lease of a controller, as wrklab/node/host_lock.py writes it, good for another minute."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets us make no mount namespace (root and unshare are needed)")
+    return {
+        "token": "their_token",
+        "owner": "anna on desk\x1b[31m",
+        "process": "",
+        "run": "20260101T000000Z_abcd",
+        "lease_s": 90.0,
+        "since_at": 1.8e9,
+        "expires_boot_s": time.clock_gettime(time.CLOCK_BOOTTIME) + 60,
+    }
+
+
+def test_a_host_that_another_controller_holds_is_refused(tmp_path: Path, record: dict[str, object]) -> None:
+    """With plain ansible-playbook too; the message names the holder and what there is to do."""
+    said = with_lease(tmp_path, record)
+
+    assert "a is held by another controller: anna on desk?[31m, run 20260101T000000Z_abcd" in said
+    assert "lab_lease_ignored=true" in said
+    assert "it went on" not in said
+
+
+def test_whoever_holds_the_host_may_change_it(tmp_path: Path, record: dict[str, object]) -> None:
+    """A controller passes its token on; another token is refused."""
+    assert "it went on" in with_lease(tmp_path, record, token="their_token")
+    assert "it went on" not in with_lease(tmp_path, record, token="my_token")
+
+
+def test_a_held_host_is_changed_by_force(tmp_path: Path, record: dict[str, object]) -> None:
+    """By a variable that says so."""
+    assert "it went on" in with_lease(tmp_path, record, variables={"lab_lease_ignored": True})
+
+
+def test_a_lease_that_has_run_out_or_is_none_holds_nobody_off(tmp_path: Path, record: dict[str, object]) -> None:
+    """A dead controller's, and a damaged record."""
+    assert "it went on" in with_lease(tmp_path, {**record, "expires_boot_s": 1.0})
+    assert "it went on" in with_lease(tmp_path, {**record, "expires_boot_s": "soon"})
+    assert "it went on" in with_lease(tmp_path, [])
+
+
+@pytest.mark.parametrize("lab", ["container", "vagrant", "example_ssh"])
+def test_host_keys_are_found_whatever_the_path_is(lab: str) -> None:
+    """Blanks and apostrophes reach ssh as they are, also on the way through a jump host."""
+    path = "/srv/it's a lab/known_hosts"
+    given = json.dumps({"lab_known_hosts": path, "lab_jump_host": "me@gate:2222", "lab_jump_key": "/a key"})
+    program = Path(sys.executable).with_name("ansible")
+    words = ["-m", "ansible.builtin.debug", "-a", "var=ansible_ssh_common_args", "-e", given, "server", "--one-line"]
+    done = subprocess.run(
+        [program, "-i", INVENTORY_DIR / lab, *words], env=tool_environment(), capture_output=True, text=True, check=True
+    )
+    shown = yaml.safe_load(done.stdout.split("=>", 1)[1])["ansible_ssh_common_args"]
+
+    heard = subprocess.run(
+        ["ssh", "-F", "/dev/null", *shlex.split(shown), "-G", "host"], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert f"userknownhostsfile {path}\n" in heard
+    if lab == "example_ssh":
+        proxy = heard.split("proxycommand ")[1].splitlines()[0]
+        assert shlex.split(proxy)[1:6] == ["-i", "/a key", "-o", "IdentitiesOnly=yes", "-o"]
+        assert f'UserKnownHostsFile="{path}"' in shlex.split(proxy)
 
 
 def test_provisioning_waits_for_a_machines_own_updates() -> None:

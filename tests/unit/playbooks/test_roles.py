@@ -49,3 +49,24 @@ def test_values_stand_in_the_defaults_alone(role: Path) -> None:
 def test_every_role_has_a_page(role: Path) -> None:
     """A README beside the role says what it leaves on a host."""
     assert (role / "README.md").read_text(encoding="utf-8").startswith(f"# {role.name}\n")
+
+
+@pytest.mark.parametrize("path", sorted((PLAYBOOKS_DIR / "roles").rglob("*.yml")), ids=lambda path: str(path)[-40:])
+def test_no_task_puts_a_proxy_on_a_command_line(path: Path) -> None:
+    """Ansible writes a task's environment into the command line of its shell, and a URL may hold a password."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+    environments = [task["environment"] for task in content if isinstance(task, dict) and "environment" in task]
+    defaults = read(path.parents[1] / "defaults/main.yml") if path.parent.name == "tasks" else {}
+    for environment in environments:
+        if isinstance(environment, dict):
+            assert "proxy" not in str(environment).lower()
+            continue
+        name = environment.removeprefix("{{ ").split()[0]
+        assert "rejectattr('value', 'search', '@')" in environment or "proxy" not in str(defaults[name]).lower()
+
+
+def test_reset_removes_no_folder_that_others_may_have_filled() -> None:
+    """On a controller /var/lib/wrklab holds the container lab; a checkout may lie in /opt/wrklab."""
+    removed = [Path(path) for path in read(PLAYBOOKS_DIR / "roles/base/vars/main.yml")["__base_left_on_hosts"]]
+    kept = [Path("/var/lib/wrklab/container/nodes"), Path("/opt/wrklab/inv"), Path("/var/cache/wrklab/uv")]
+    assert [path for path in kept if any(folder == path or folder in path.parents for folder in removed)] == []

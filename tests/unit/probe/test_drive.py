@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
+from tests.unit.handmade_messages import handmade_server_report
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.errors import CellError, HostError
 from wrklab.hosts import node_calls
 from wrklab.hosts.remote import ConnectionLostError
 from wrklab.hosts.session import Session
-from wrklab.paths import SCRIPTS_DIR
+from wrklab.node import probe_snapshot
 from wrklab.probe import drive
+from wrklab.protocol.probe import SettleAnswer
+from wrklab.protocol.server import ServerReport
 
+FINISHED = handmade_server_report()
 VARIANT = read_catalogue().variants["go_net_http"]
 
 
@@ -30,7 +33,7 @@ class Hosts:
         self.start_error: HostError | None = None
         self.finish_errors: list[HostError] = []
         self.calls: list[str] = []
-        self.settled: dict[str, Any] = {"quiet": True, "open_count": 0}
+        self.settled = SettleAnswer(is_quiet=True, took_s=0.3, open_count=0)
         host = SimpleNamespace(timeout_scale=1.0, open=lambda: self.calls.append("open"))
         self.session = cast(
             "Session",
@@ -48,11 +51,11 @@ class Hosts:
             raise self.start_error
         return 1.0
 
-    def _finish(self, *_: object) -> dict[str, Any]:
+    def _finish(self, *_: object) -> ServerReport:
         self.calls.append("finish")
         if self.finish_errors:
             raise self.finish_errors.pop(0)
-        return {"state": {}}
+        return FINISHED
 
 
 @pytest.fixture
@@ -70,35 +73,26 @@ def test_a_server_is_ended_when_the_connection_was_lost_while_it_started(hosts: 
 
 
 def test_a_server_is_ended_whatever_happens_while_it_runs(hosts: Hosts) -> None:
-    """What the host said of its end is kept."""
+    """What the host reported of its end is kept."""
     with pytest.raises(KeyboardInterrupt), drive.running_server(hosts.session, VARIANT) as server:
         raise KeyboardInterrupt
     assert hosts.calls == ["start", "ready", "finish"]
-    assert server.finished == {"state": {}}
+    assert server.finished is FINISHED
 
 
 @pytest.mark.parametrize(
-    ("settled", "unrest"),
+    ("is_quiet", "open_count", "instability"),
     [
-        ({"quiet": True, "open_count": 0}, ""),
-        ({"quiet": False, "open_count": 3}, "the server was not idle within 6 s: 3 connections open"),
-        ({"quiet": False, "open_count": 0}, "the server was not idle within 6 s: its processes were at work"),
+        (True, 0, ""),
+        (False, 3, "the server was not idle within 6 s: 3 connections open"),
+        (False, 0, "the server was not idle within 6 s: its processes were at work"),
     ],
 )
-def test_a_server_that_is_not_idle_says_why(hosts: Hosts, settled: dict[str, Any], unrest: str) -> None:
+def test_a_server_that_is_not_idle_says_why(hosts: Hosts, open_count: int, instability: str, *, is_quiet: bool) -> None:
     """For the probe to make nothing of that try."""
-    hosts.settled = settled
+    hosts.settled = SettleAnswer(is_quiet=is_quiet, took_s=6.0, open_count=open_count)
     with drive.running_server(hosts.session, VARIANT) as server:
-        assert server.unrest == unrest
-
-
-def tell(script: str) -> str:
-    """What probe_snapshot.py's functions tell on this machine."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"import probe_snapshot as it; print({script})"],
-        cwd=SCRIPTS_DIR, capture_output=True, text=True, timeout=30, check=True,
-    )  # fmt: skip
-    return done.stdout.strip()
+        assert server.instability == instability
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
@@ -109,8 +103,8 @@ def test_limits_are_those_of_the_process() -> None:
         "Max processes": resource.getrlimit(resource.RLIMIT_NPROC)[0],
     }
     set_ones = {name: value for name, value in soft.items() if value != resource.RLIM_INFINITY}
-    assert tell(f"it._limits({os.getpid()}) == {set_ones}") == "True"
-    assert tell("it._limits(2**30)") == "{}"
+    assert probe_snapshot._limits(os.getpid()) == set_ones
+    assert probe_snapshot._limits(2**30) == {}
 
 
 @pytest.mark.parametrize(
@@ -129,4 +123,4 @@ def test_the_limit_on_tasks_is_the_least_in_force(
     """Of the unit's cgroup, which a container may lack, and of its processes' user."""
     if pids_max:
         (tmp_path / "pids.max").write_text(f"{pids_max}\n")
-    assert tell(f"it._tasks_limit({str(tmp_path)!r}, {limits})") == str(found)
+    assert probe_snapshot._tasks_limit(str(tmp_path), limits) == found

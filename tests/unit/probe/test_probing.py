@@ -10,14 +10,17 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.probe_waves import first_wave, raw_waves, second_wave
-from wrklab.articles.published_probes import PublishedProbe
+from tests.unit.probe_waves import raw_waves
+from wrklab.articles.comparison import compare_probe
+from wrklab.articles.library import read_library
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.catalogue.deployment import variant_digest
 from wrklab.errors import CellError, HostError, ParseError
 from wrklab.hosts.session import Session
-from wrklab.probe import drive, probing, protocol
-from wrklab.probe.wave import Wave, WavePlan, parse_wave
+from wrklab.probe import drive, planning, probing
+from wrklab.probe.wave import WavePlan, WaveRaw
+from wrklab.protocol.codec import decode
+from wrklab.protocol.phases import Phase
 from wrklab.results.probe_record import ProbeRecord
 
 #: One process with a pool of 40, for which the card knows the limit, knows another one, and knows none.
@@ -25,11 +28,11 @@ KNOWN, OF_TWO, UNKNOWN = "fastapi_uvicorn_sync", "fastapi_uvicorn_sync_workers_2
 TO_FAIL = "fastapi_gunicorn_sync_worker"
 
 
-def changed(change: Callable[[dict[str, Any]], object]) -> Wave:
-    """The captured wave of the pool, changed in what the hosts told."""
-    raw = raw_waves("pool")["first"]
+def changed(change: Callable[[dict[str, Any]], object], which: str = "first") -> WaveRaw:
+    """A captured wave of the pool, changed in what the hosts reported."""
+    raw = raw_waves("pool")[which]
     change(raw)
-    return parse_wave(raw)
+    return decode(WaveRaw, raw)
 
 
 def to_kernel(raw: dict[str, Any]) -> None:
@@ -38,21 +41,21 @@ def to_kernel(raw: dict[str, Any]) -> None:
         look["listeners"] = [[960, 2048]]
 
 
-POOL = first_wave("pool")
+POOL = changed(lambda _: None)
 IN_KERNEL = changed(to_kernel)
 LATE = changed(lambda raw: raw["client"]["requests"][412].__setitem__(1, raw["client"]["requests"][412][1] + 0.9))
 TWO_IDLE = changed(lambda raw: [look["pids"].extend([1, 2]) for look in raw["server"]["looks"]])
 
 #: What becomes of a start: its wave, that it fails, or (a text) that the server does not become idle.
-Try = Wave | CellError | str
+Try = WaveRaw | CellError | str
 
 
 @dataclass
 class Script:
-    """Tries as they are told, in place of a server and hosts."""
+    """Tries as they are listed, in place of a server and hosts."""
 
     tries: list[Try]
-    second: Wave | Exception = field(default_factory=lambda: second_wave("pool"))
+    second: WaveRaw | Exception = field(default_factory=lambda: changed(lambda _: None, "second"))
     plans: list[WavePlan] = field(default_factory=list)
 
     @contextmanager
@@ -61,17 +64,17 @@ class Script:
         now = self.tries.pop(0)
         if isinstance(now, CellError):
             raise now
-        self.wave = now if isinstance(now, Wave) else None
-        yield SimpleNamespace(unrest=now if isinstance(now, str) else "")
+        self.wave = now if isinstance(now, WaveRaw) else None
+        yield SimpleNamespace(instability=now if isinstance(now, str) else "")
 
-    def run_wave(self, _: object, plan: WavePlan) -> tuple[Wave, dict[str, Any]]:
+    def run_wave(self, _: object, plan: WavePlan) -> WaveRaw:
         """The wave of the start, or the second one."""
         self.plans.append(plan)
-        found = self.second if plan.first_id == protocol.SECOND_WAVE_ID else self.wave
+        found = self.second if plan.first_id == planning.SECOND_WAVE_ID else self.wave
         if isinstance(found, Exception):
             raise found
         assert found is not None
-        return found, {}
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +90,7 @@ Probe = Callable[..., ProbeRecord]
 def probe(monkeypatch: pytest.MonkeyPatch, catalogue: Catalogue) -> Probe:
     """The record of a variant's probe by a script."""
 
-    def go(
-        name: str, script: Script, published: PublishedProbe | None = None, timeout_scale: float = 1.0
-    ) -> ProbeRecord:
+    def go(name: str, script: Script, timeout_scale: float = 1.0) -> ProbeRecord:
         monkeypatch.setattr(drive, "running_server", script.running_server)
         monkeypatch.setattr(drive, "run_wave", script.run_wave)
         monkeypatch.setattr(drive, "drain", lambda _: True)
@@ -97,7 +98,7 @@ def probe(monkeypatch: pytest.MonkeyPatch, catalogue: Catalogue) -> Probe:
         hosts = SimpleNamespace(server=SimpleNamespace(cpus=(0, 1)))
         session = Session(catalogue, cast("Any", hosts), cast("Any", None), (), timeout_scale)
         variant = session.with_scaled_timeouts(catalogue.variants[name])
-        record = probing.probe_variant(session, variant, published, lambda _: None).record
+        record = probing.probe_variant(session, variant, lambda _: None).record
         assert script.tries == []
         return record
 
@@ -106,7 +107,7 @@ def probe(monkeypatch: pytest.MonkeyPatch, catalogue: Catalogue) -> Probe:
 
 def is_without_figures(record: ProbeRecord) -> bool:
     """Neither a capacity nor a queue nor who served."""
-    return (record.requests_count, record.capacity, record.kernel_queue, record.serving) == (None, None, None, "")
+    return (record.requests_count, record.capacity, record.kernel_queue, record.serving) == (None, None, None, None)
 
 
 def test_a_wave_that_shows_all_is_reported_with_its_second_one(probe: Probe) -> None:
@@ -153,7 +154,7 @@ def test_a_larger_wave_is_reported_instead_of_the_one_that_asked_for_it(probe: P
     script = Script([IN_KERNEL, POOL])
     record = probe(KNOWN, script)
     assert (record.queued_process, record.queued_kernel, record.tries) == (960, 0, 2)
-    assert [plan.first_id for plan in script.plans] == [0, 0, protocol.SECOND_WAVE_ID]
+    assert [plan.first_id for plan in script.plans] == [0, 0, planning.SECOND_WAVE_ID]
     assert script.plans[1].requests_count == 40 + 2048 + 1 + 60
 
 
@@ -161,7 +162,7 @@ def test_a_larger_wave_is_reported_instead_of_the_one_that_asked_for_it(probe: P
 def test_a_server_that_does_not_start_again_has_failed(probe: Probe, before: list[Try]) -> None:
     """What earlier starts of it showed is no property of it."""
     name = OF_TWO if POOL in before else KNOWN
-    record = probe(name, Script([*before, CellError("start", "port taken")]))
+    record = probe(name, Script([*before, CellError(Phase.START, "port taken")]))
     assert (record.state, record.error) == ("failed", "start: port taken")
     assert is_without_figures(record)
 
@@ -175,7 +176,7 @@ def test_without_a_limit_idle_processes_want_a_second_opinion(probe: Probe) -> N
     assert probe(UNKNOWN, Script([POOL])).tries == 1
 
 
-@pytest.mark.parametrize("error", [HostError("cut"), CellError("wave", "late"), ParseError("no JSON")])
+@pytest.mark.parametrize("error", [HostError("cut"), CellError(Phase.WAVE, "late"), ParseError("no JSON")])
 def test_a_second_wave_that_fails_leaves_the_first(probe: Probe, error: Exception) -> None:
     """It only says less of who serves."""
     record = probe(KNOWN, Script([POOL], second=error))
@@ -192,22 +193,24 @@ def test_a_server_that_is_not_idle_voids_the_try(probe: Probe) -> None:
 def test_a_record_says_of_which_server_it_is(probe: Probe, catalogue: Catalogue, timeout_scale: float) -> None:
     """Also where nothing was found; how slow the hosts are makes no other server of it."""
     digest = variant_digest(catalogue.stacks["fastapi"], catalogue.variants[KNOWN])
-    for script in (Script([POOL]), Script([CellError("start", "no")])):
+    for script in (Script([POOL]), Script([CellError(Phase.START, "no")])):
         record = probe(KNOWN, script, timeout_scale=timeout_scale)
         assert (record.variant_digest, record.server_cpus_count) == (digest, 2)
 
 
 def test_a_variant_that_does_not_fail_as_its_card_expects_says_so(probe: Probe, catalogue: Catalogue) -> None:
     """It answers, or fails with another error; the article, which saw it fail, is not agreed with."""
-    row = catalogue.published_probe(catalogue.variants[TO_FAIL])
-    answers = probe(TO_FAIL, Script([POOL]), row)
+    row = read_library(catalogue).probe_of(TO_FAIL)
+    assert row is not None
+    answers = probe(TO_FAIL, Script([POOL]))
     assert (answers.state, answers.capacity, answers.is_expected_failure) == ("measured", 40, False)
     assert answers.error == f"did not fail as expected ({answers.expected_failure}): it answers"
-    assert str(answers.agrees).startswith("differs, because 40 are handled")
-    other = probe(TO_FAIL, Script([CellError("start", "SyntaxError")]), row)
+    assert str(compare_probe(answers, row).agrees).startswith("differs, because 40 are handled")
+    other = probe(TO_FAIL, Script([CellError(Phase.START, "SyntaxError")]))
     assert (other.state, other.is_expected_failure) == ("failed", False)
     assert other.error.endswith("): start: SyntaxError")
     expected = probe(
-        TO_FAIL, Script([CellError("start", "TypeError: missing 1 required positional argument: 'send'")]), row
+        TO_FAIL, Script([CellError(Phase.START, "TypeError: missing 1 required positional argument: 'send'")])
     )
-    assert (expected.state, expected.is_expected_failure, expected.agrees) == ("failed", True, "agrees")
+    assert (expected.state, expected.is_expected_failure) == ("failed", True)
+    assert compare_probe(expected, row).agrees == "agrees"

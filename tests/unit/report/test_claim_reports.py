@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,22 +23,26 @@ from tests.unit.handmade_records import (
     handmade_plan,
     handmade_scenario,
 )
+from wrklab.articles import library as library_module
 from wrklab.articles.claim_cards import METRICS
-from wrklab.articles.claim_lookup import Measured
-from wrklab.articles.claim_result import ClaimResult
-from wrklab.articles.claims import judge_articles, judge_claims
+from wrklab.articles.claims import judge_articles
 from wrklab.articles.consistency import find_inconsistencies
-from wrklab.articles.reference import read_articles
+from wrklab.articles.library import SNAPSHOT_FILE, attachments, read_library
+from wrklab.catalogue import catalogue as catalogue_module
 from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.errors import CardError
 from wrklab.paths import PROJECT_DIR
 from wrklab.report.claims import article_data, render_articles, to_data
-from wrklab.report.probe import render, to_markdown, to_rows
+from wrklab.report.probe import read_findings, render, to_markdown, to_rows
 from wrklab.report.reports import render_terminal, report_data, write_report
 from wrklab.results.probe_folder import ProbeFolder
 from wrklab.results.probe_record import ProbePlan
 from wrklab.results.records import CellRecord, RunEnvironment
 from wrklab.results.run_folder import Run
 
+LIBRARY = read_library(read_catalogue())
+#: What a bench or a probe of this checkout stores.
+ARTICLES = attachments(LIBRARY)
 OBSERVED = {"observed": handmade_histogram({100_000: 50_000}), "wrk": handmade_histogram({100_000: 50_000})}
 
 
@@ -59,11 +65,57 @@ def run(tmp_path: Path) -> Iterator[Run]:
         *cells_of("fastapi_uvicorn_async", (3000, 3100, 3200), "fastapi-uvicorn-async"),
     ]
     plan = handmade_plan(cells, scenarios=[handmade_scenario()], server_cpus_count=4)
-    with Run.create(tmp_path, plan, handmade_environment()) as created:
+    with Run.create(tmp_path, plan, handmade_environment(), ARTICLES) as created:
         for cell in cells:
             created.add_cell(cell, OBSERVED)
         created.end("finished")
         yield created
+
+
+def other_checkout(tmp_path: Path) -> Path:
+    """A copy of this checkout's cards and figures in which a card, a claim and a CSV are broken."""
+    project = tmp_path / "checkout"
+    for folder in ("servers", "scenarios", "suites", "reference"):
+        shutil.copytree(PROJECT_DIR / folder, project / folder)
+    (project / "servers/flask/stack.yml").write_text("variants: [")
+    (project / "suites/flask_gunicorn_article.yml").write_text("description: 1\nclaims: [{}]\n")
+    (project / "reference/wrk-flask-gunicorn.csv").write_text("row\nmine\n")
+    return project
+
+
+def test_an_old_run_is_reported_whatever_the_checkout_says(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder has all that a report needs: the report of a broken checkout is the same, byte for byte."""
+    before = write_report(run).markdown.read_bytes(), json.dumps(report_data(run)), printed(run, 120)
+    broken = other_checkout(tmp_path)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("wrklab.") and getattr(module, "PROJECT_DIR", None) == PROJECT_DIR:
+            monkeypatch.setattr(module, "PROJECT_DIR", broken)
+    monkeypatch.chdir(broken)
+    # Defaults of parameters were bound when the modules were loaded.
+    monkeypatch.setattr(catalogue_module.read_catalogue, "__defaults__", (broken,))
+    monkeypatch.setattr(library_module.read_library, "__defaults__", (broken,))
+    with pytest.raises(CardError):
+        read_catalogue()
+
+    with Run.open(run.path.parent, run.plan.run_id) as again:
+        after = write_report(again).markdown.read_bytes(), json.dumps(report_data(again)), printed(again, 120)
+
+    assert after == before
+
+
+def test_a_run_without_the_articles_has_no_section_on_them(run: Run) -> None:
+    """Everything else is reported."""
+    (run.path / SNAPSHOT_FILE).unlink()
+    data = report_data(run)
+    text = write_report(run).markdown.read_text(encoding="utf-8")
+
+    assert (data["claims"], data["rank_correlations"], data["article_inconsistencies"]) == ([], [], [])
+    assert len(data["rows"]) == 3
+    assert "## What the articles claim" not in text
+    assert "## The articles" not in text
+    assert "Claims of the articles" not in printed(run, 120)
 
 
 def printed(run: Run, width: int) -> str:
@@ -120,19 +172,13 @@ def test_claims_of_the_suite_that_was_run_alone(run: Run, tmp_path: Path) -> Non
     """Another suite's claims about the same variants stay out."""
     cells = run.cells()
     plan = handmade_plan(cells, suite="gunicorn_fastapi_article", run_id=f"{RUN_ID[:-1]}3")
-    with Run.create(tmp_path, plan, handmade_environment()) as other:
+    with Run.create(tmp_path, plan, handmade_environment(), ARTICLES) as other:
         for cell in cells:
             other.add_cell(cell, OBSERVED)
         claims = report_data(other)["claims"]
 
     assert [claim["claim"] for claim in claims] == ["gunicorn_adds_120_percent"]
     assert claims[0]["verdict"] == "can't be said"
-
-
-def probed_claims() -> tuple[ClaimResult, ...]:
-    """Of one probe of FastAPI's sync views."""
-    probes = {"fastapi_uvicorn_sync": handmade_probe("fastapi_uvicorn_sync")}
-    return judge_claims(read_catalogue(), Measured(probes=probes))
 
 
 def test_a_probes_report_has_its_claims(tmp_path: Path) -> None:
@@ -145,12 +191,21 @@ def test_a_probes_report_has_its_claims(tmp_path: Path) -> None:
         command="invoke probe",
         variants=("fastapi_uvicorn_sync",),
     )
-    folder = ProbeFolder.create(tmp_path, plan, RunEnvironment())
+    folder = ProbeFolder.create(tmp_path, plan, RunEnvironment(), ARTICLES)
+    folder.add(record, {})
+    findings = read_findings(folder)
     stream = io.StringIO()
-    render([record], {}, Console(file=stream, width=120), probed_claims())
-    markdown = to_markdown(folder, [record], {}, probed_claims())
-    verdicts = {claim["claim"]: claim["verdict"] for claim in to_rows([record], probed_claims())[0]["claims"]}
+    render([record], Console(file=stream, width=120), findings)
+    markdown = to_markdown(folder, [record], findings)
+    verdicts = {claim["claim"]: claim["verdict"] for claim in to_rows([record], findings)[0]["claims"]}
+    [data] = to_rows([record], findings)
 
+    assert (data["published_row"], data["agrees"]) == ("fastapi-uvicorn-sync", "agrees")
+    assert (
+        "article (fastapi-uvicorn-sync): 40 at once of 1,000, 960 queued, beyond: queued, used again: yes: agrees"
+        in (markdown)
+    )
+    assert "To settle it: invoke probe --variant fastapi_uvicorn_sync_10000" in " ".join(stream.getvalue().split())
     assert verdicts == {
         "fastapi_sync_40_at_once": "can't be said",
         "fastapi_sync_queue_unbounded": "can't be said",
@@ -165,9 +220,8 @@ def test_a_probes_report_has_its_claims(tmp_path: Path) -> None:
 
 def test_claims_beside_the_articles_own_figures() -> None:
     """`invoke claims`: every claim, and everything that does not fit."""
-    catalogue = read_catalogue()
-    results = judge_articles(catalogue)
-    wrong = find_inconsistencies(catalogue, read_articles(PROJECT_DIR / "reference"))
+    results = judge_articles(LIBRARY)
+    wrong = find_inconsistencies(LIBRARY)
     stream = io.StringIO()
     render_articles(results, wrong, Console(file=stream, width=120))
 

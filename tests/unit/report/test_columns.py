@@ -13,6 +13,8 @@ import pytest
 
 from tests.unit.handmade_records import handmade_environment
 from tests.unit.handmade_run import handmade_run
+from wrklab.articles.library import attachments, read_library
+from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.report.columns import COLUMNS, to_csv, to_rows
 from wrklab.report.contents import Contents, read_contents
 from wrklab.report.generators import generator_values
@@ -24,11 +26,14 @@ BEFORE = Path(__file__).parent.parent / "captured" / "report" / "rows.json"
 _TEXTS = {"note", "note_names", "verdict_figures"}
 
 
+ARTICLES = attachments(read_library(read_catalogue()))
+
+
 @pytest.fixture(scope="module")
 def contents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contents]:
     """A handmade run in which every metric has a value."""
     plan, cells, histograms = handmade_run()
-    with Run.create(tmp_path_factory.mktemp("results"), plan, handmade_environment()) as run:
+    with Run.create(tmp_path_factory.mktemp("results"), plan, handmade_environment(), ARTICLES) as run:
         for cell in cells:
             run.add_cell(cell, dict(histograms.get(cell.cell_id, {})))
         run.end("finished")

@@ -11,9 +11,8 @@ import pytest
 
 from tests.unit.handmade_full_run import HOSTILE, handmade_full_run
 from tests.unit.handmade_records import handmade_cell, handmade_environment, handmade_failure, handmade_plan
-from wrklab.articles.published_rows import read_published
+from wrklab.articles.findings import ProbeFindings
 from wrklab.compare.runs import compare_runs
-from wrklab.paths import PROJECT_DIR
 from wrklab.report import charts
 from wrklab.report.chart_figures import InFlightFigure, RateFigure, TrendFigure, WindowFigure, window_panels
 from wrklab.report.comparison import read_side
@@ -162,7 +161,7 @@ def test_probes_have_a_page(tmp_path: Path) -> None:
         variants=("sanic",),
     )
     folder = ProbeFolder.create(tmp_path, plan, RunEnvironment())
-    text = without_scripts(write_probe_page(folder, {}))
+    text = without_scripts(write_probe_page(folder, ProbeFindings()))
 
     assert "invoke probe &lt;b&gt;" in text
 
@@ -205,11 +204,6 @@ def test_a_panel_keeps_the_peaks_of_a_long_window(run: Run) -> None:
 
     assert max(map(len, lines.values())) <= 60
     assert max(lines["accept queue"]) == max(s.value for s in samples if s.metric == "listen.8000.queued")
-
-
-def test_published_figures_are_at_hand() -> None:
-    """The handmade run answers to rows that are printed."""
-    assert {"openresty", "flask-gunicorn-gevent"} <= set(read_published(PROJECT_DIR / "reference"))
 
 
 def test_only_the_metrics_that_are_asked_for_are_read(run: Run) -> None:

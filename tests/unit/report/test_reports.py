@@ -17,17 +17,20 @@ from tests.unit.handmade_records import (
     handmade_cell,
     handmade_environment,
     handmade_failure,
+    handmade_generator,
     handmade_histogram,
     handmade_measurement,
     handmade_plan,
     handmade_scenario,
 )
-from wrklab.articles.published_rows import read_published
+from wrklab.articles.library import attachments, read_library
+from wrklab.articles.reference import read_articles
+from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.paths import PROJECT_DIR
 from wrklab.report.contents import read_contents
 from wrklab.report.export import export
 from wrklab.report.reports import render_terminal, report_data, write_report
-from wrklab.results.records import CellRecord, Errors, GeneratorRecord
+from wrklab.results.records import CellRecord, Errors
 from wrklab.results.run_folder import Run
 from wrklab.verdicts.rules import RULES
 from wrklab.verdicts.verdict import Verdict
@@ -42,6 +45,8 @@ FIRST_COLUMNS = re.split(
     "generator_cpu_percent startup_s harness_s published_row published_requests_per_s published_ratio",
 )
 
+#: What a bench of this checkout stores with a run.
+ARTICLES = attachments(read_library(read_catalogue()))
 OBSERVED = handmade_histogram({100_000: 500, 120_000: 400, 150_000: 100})
 WRK = handmade_histogram({100_000: 500, 120_000: 400, 190_000: 100})
 
@@ -66,7 +71,7 @@ CELLS: list[CellRecord] = [
 def run(tmp_path: Path) -> Iterator[Run]:
     """A finished run of three variants, one of which fails as expected."""
     plan = handmade_plan(CELLS, notes=("One wrk process may open only 1,024 descriptors.",))
-    with Run.create(tmp_path, plan, handmade_environment()) as created:
+    with Run.create(tmp_path, plan, handmade_environment(), ARTICLES) as created:
         for cell in CELLS:
             created.add_cell(cell, {"observed": OBSERVED, "wrk": WRK} if cell.state == "measured" else {})
         created.end("finished")
@@ -165,7 +170,7 @@ def test_the_markdown_shows_what_a_limit_allows(run: Run, tmp_path: Path) -> Non
             )
         }
     )
-    with Run.create(tmp_path / "limited", plan, handmade_environment()) as found:
+    with Run.create(tmp_path / "limited", plan, handmade_environment(), ARTICLES) as found:
         for cell in cells:
             found.add_cell(cell, {"observed": OBSERVED, "wrk": WRK})
         text = write_report(found).markdown.read_text(encoding="utf-8")
@@ -180,7 +185,7 @@ def test_a_failed_cell_shows_its_evidence(tmp_path: Path) -> None:
     """Phase, what was found, the unit's state and the server's last lines stand in report.md."""
     failure = handmade_failure(log_tail=("Traceback", "TypeError: `send`"), unit_state="failed/exit-code")
     cell = handmade_cell("fastapi_gunicorn_sync", failure=failure)
-    with Run.create(tmp_path, handmade_plan([cell]), handmade_environment()) as run:
+    with Run.create(tmp_path, handmade_plan([cell]), handmade_environment(), ARTICLES) as run:
         run.add_cell(cell, {})
         text = write_report(run).markdown.read_text(encoding="utf-8")
         shown = printed(run, 120)
@@ -205,7 +210,7 @@ def test_every_published_row_stands_in_the_report(run: Run) -> None:
     section = text.split("## The articles beside this run")[1].split("\n## ")[0]
     shown = re.findall(r"^\| ([a-z][a-z0-9-]+) \| ([^|]+) \|", section, re.MULTILINE)
 
-    assert [name for name, _ in shown] == list(read_published(PROJECT_DIR / "reference"))
+    assert [name for name, _ in shown] == list(read_articles(PROJECT_DIR / "reference").rows)
     by_name = dict(shown)
     assert by_name["flask-gunicorn-gevent"] == "flask_gunicorn_gevent (standard)"
     assert by_name["openresty-c25000"] == "not measured in this run"
@@ -249,7 +254,9 @@ def test_ratios_to_a_doubtful_baseline_are_doubtful(tmp_path: Path) -> None:
     """The line above the table says so, and the sound variant's ratios are in italics; its rate is not."""
     texts = {}
     for baseline in ("flask_dev_sync", "flask_gunicorn_gevent"):
-        with Run.create(tmp_path / baseline, handmade_plan(CELLS, baseline=baseline), handmade_environment()) as run:
+        with Run.create(
+            tmp_path / baseline, handmade_plan(CELLS, baseline=baseline), handmade_environment(), ARTICLES
+        ) as run:
             for cell in CELLS:
                 run.add_cell(cell, {"observed": OBSERVED, "wrk": WRK} if cell.state == "measured" else {})
             text = write_report(run).markdown.read_text(encoding="utf-8")
@@ -268,7 +275,7 @@ def test_a_published_row_measured_twice_has_two_lines(tmp_path: Path) -> None:
     """The same variant under `standard` and `article` answers the same row twice."""
     cells = [handmade_cell(), handmade_cell(scenario="article")]
     scenarios = [handmade_scenario(), handmade_scenario(name="article", duration_s=60, timeout_s=2)]
-    with Run.create(tmp_path, handmade_plan(cells, scenarios=scenarios), handmade_environment()) as run:
+    with Run.create(tmp_path, handmade_plan(cells, scenarios=scenarios), handmade_environment(), ARTICLES) as run:
         for cell in cells:
             run.add_cell(cell, {"observed": OBSERVED, "wrk": WRK})
         comparisons = read_contents(run).published["wrk-flask-gunicorn"]
@@ -315,7 +322,7 @@ def test_a_report_is_rewritten_from_the_folder_alone(run: Run, tmp_path: Path) -
 
 def test_a_run_without_any_cell_has_a_report(tmp_path: Path) -> None:
     """Interrupted before the first cell ended: rows are there, marked missing, and nothing is invented."""
-    with Run.create(tmp_path, handmade_plan(CELLS), handmade_environment()) as run:
+    with Run.create(tmp_path, handmade_plan(CELLS), handmade_environment(), ARTICLES) as run:
         text = write_report(run).markdown.read_text(encoding="utf-8")
         lines = read_csv(run.path / "report.csv")
         printed(run, 120)
@@ -375,22 +382,24 @@ def defined_names() -> list[str]:
 def test_several_generators_have_a_table_of_their_own(tmp_path: Path) -> None:
     """In report.md, in the terminal and as data; one generator has none."""
     parts = tuple(
-        GeneratorRecord(
+        handmade_generator(
             host=host,
             wrk_processes=1,
             requests=30_000,
+            requests_per_s=7500.0,
             connections_asked=1000,
             connections_open=opened,
             wrk_cpu_percent_of_one=45.0,
             cpus_count=1,
             cpu_percent=45.0,
+            host_cpu_percent=None,
             start_skew_s=0.0042,
         )
         for host, opened in (("loadgen", 1000), ("loadgen_2", 987))
     )
     cell = handmade_cell(measurement=handmade_measurement(generators=parts))
     plan = handmade_plan([cell], generators=("loadgen", "loadgen_2"))
-    with Run.create(tmp_path, plan, handmade_environment()) as run:
+    with Run.create(tmp_path, plan, handmade_environment(), ARTICLES) as run:
         run.add_cell(cell, {"observed": handmade_histogram({100: 1})}, [])
         markdown = write_report(run).markdown.read_text()
         data = report_data(run)["generators"]
@@ -398,7 +407,8 @@ def test_several_generators_have_a_table_of_their_own(tmp_path: Path) -> None:
 
     assert "1 CPU for the generators loadgen, loadgen\\_2" in markdown
     assert "## Generators" in markdown
-    assert "| flask\\_gunicorn\\_gevent | loadgen\\_2 | polluted | - | 30,000 | 987 | 1,000 | - | 0 | 45 |" in markdown
+    row = "| flask\\_gunicorn\\_gevent | loadgen\\_2 | polluted | 7,500 | 30,000 | 987 | 1,000 | 0 | 0 | 45 |"
+    assert row in markdown
     assert [(entry["host"], entry["connections_open"], entry["errors.read"]) for entry in data] == [
         ("loadgen", 1000, 0),
         ("loadgen_2", 987, 0),

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from wrklab.articles.probes import compare
-from wrklab.articles.published_probes import PublishedProbe, read_published_probes
+from wrklab.articles.comparison import compare_probe
+from wrklab.articles.findings import ProbeFindings
+from wrklab.articles.reference import PublishedProbe, read_articles
 from wrklab.errors import StoreError
 from wrklab.paths import PROJECT_DIR
 from wrklab.report.probe import details, to_markdown, to_rows
 from wrklab.results import probe_folder
-from wrklab.results.probe_ceiling import probed_limit
 from wrklab.results.probe_folder import ProbeFolder, newest_probe
-from wrklab.results.probe_record import ProbePlan, ProbeRecord
+from wrklab.results.probe_record import ProbePlan, ProbeRecord, probed_limit
 from wrklab.results.records import RunEnvironment
 
 #: What `invoke probe --json` promises of each variant.
@@ -31,7 +31,7 @@ def record(**changes: object) -> ProbeRecord:
         "variant": "fastapi_uvicorn_sync", "stack": "fastapi", "state": "measured", "started_at_s": 1.0, "seconds": 9.0,
         "tries": 1, "requests_count": 1000, "capacity": 40, "capacity_limited_by": "the server's own limit",
         "queued_process": 960, "queued_kernel": 0, "kernel_queue": "empty", "kernel_limit": 2048,
-        "overflow": "none seen", "processes": 1, "threads": 45, "serving": "pool", "reused": True,
+        "overflow": (), "processes": 1, "threads": 45, "serving": "pool", "reused": True,
     }  # fmt: skip
     return ProbeRecord(**(usual | changes))
 
@@ -46,12 +46,12 @@ def folder(results_dir: Path, second: int, *variants: str) -> ProbeFolder:
 @pytest.fixture(scope="module")
 def published() -> dict[str, PublishedProbe]:
     """The articles' rows."""
-    return read_published_probes(PROJECT_DIR / "reference")
+    return read_articles(PROJECT_DIR / "reference").probes
 
 
 def agrees(found: ProbeRecord, row: PublishedProbe) -> str:
     """The verdict."""
-    return str(compare(found, row)["agrees"])
+    return str(compare_probe(found, row).agrees)
 
 
 def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_a_probe_of_another_server_is_passed_over(
         (None, None),
         (record(state="void"), None),
         (record(capacity=0, capacity_limited_by="fails"), None),
-        (record(capacity=1000, capacity_limited_by="no limit up to 1000"), None),
+        (record(capacity=1000, capacity_limited_by="no limit"), None),
     ],
 )
 def test_a_limit_is_known_where_one_was_met(found: ProbeRecord | None, limit: int | None) -> None:
@@ -131,7 +131,7 @@ def test_a_limit_is_known_where_one_was_met(found: ProbeRecord | None, limit: in
 def test_an_article_that_found_the_same_agrees(published: dict[str, PublishedProbe]) -> None:
     """40 and 960; without a limit; a backlog of 128, of which Linux admits one more."""
     assert agrees(record(), published["fastapi-uvicorn-sync"]) == "agrees"
-    unlimited = record(capacity=1000, capacity_limited_by="no limit up to 1000", queued_process=0)
+    unlimited = record(capacity=1000, capacity_limited_by="no limit", queued_process=0)
     assert agrees(unlimited, published["fastapi-uvicorn-async-await"]) == "agrees"
     forking = record(
         capacity=10, queued_process=0, queued_kernel=129, kernel_queue="full", kernel_limit=128, reused=False
@@ -141,7 +141,7 @@ def test_an_article_that_found_the_same_agrees(published: dict[str, PublishedPro
 
 def test_an_article_that_found_another_figure_differs_with_the_reason(published: dict[str, PublishedProbe]) -> None:
     """Both figures are told."""
-    unlimited = record(capacity=1000, capacity_limited_by="no limit up to 1000", queued_process=0, reused=False)
+    unlimited = record(capacity=1000, capacity_limited_by="no limit", queued_process=0, reused=False)
     text = agrees(unlimited, published["flask-dev-threaded"])
     assert text.startswith("differs, because")
     assert "251" in text
@@ -153,8 +153,8 @@ def failing(**changes: object) -> ProbeRecord:
     """A probe of gunicorn's sync worker with an ASGI application, which fails every request."""
     usual = {
         "variant": "fastapi_gunicorn_sync_worker", "requests_count": 100, "capacity": 0, "capacity_limited_by": "fails",
-        "queued_process": 0, "overflow": "5xx", "serving": "nothing", "reused": None, "expected_failure": "TypeError",
-        "is_expected_failure": True, "error": "TypeError: no send",
+        "queued_process": 0, "overflow": ("5xx",), "serving": "nothing", "reused": None,
+        "expected_failure": "TypeError", "is_expected_failure": True, "error": "TypeError: no send",
     }  # fmt: skip
     return record(**(usual | changes))
 
@@ -172,20 +172,20 @@ def test_an_article_that_saw_it_fail_agrees_with_just_that_failure(published: di
 @pytest.mark.parametrize(
     ("row", "requests_count", "overflow", "differs"),
     [
-        ("fastapi-uvicorn-sync", 1000, "none seen", False),
-        ("fastapi-uvicorn-sync", 1000, "SYN pending", False),
-        ("fastapi-uvicorn-sync", 1000, "5xx", True),
-        ("fastapi-uvicorn-sync", 1001, "5xx", False),
-        ("flask-dev-processes10", 1000, "closed, SYN pending", True),
-        ("flask-dev-threaded", 1000, "closed", False),
-        ("flask-dev-threaded", 1000, "5xx", True),
-        ("flask-dev-async-10000", 10_000, "5xx, closed", False),
-        ("flask-dev-async-10000", 10_000, "refused", True),
-        ("fastapi-gunicorn-uvicorn-worker2", 1000, "5xx", False),
+        ("fastapi-uvicorn-sync", 1000, (), False),
+        ("fastapi-uvicorn-sync", 1000, ("SYN pending",), False),
+        ("fastapi-uvicorn-sync", 1000, ("5xx",), True),
+        ("fastapi-uvicorn-sync", 1001, ("5xx",), False),
+        ("flask-dev-processes10", 1000, ("closed", "SYN pending"), True),
+        ("flask-dev-threaded", 1000, ("closed",), False),
+        ("flask-dev-threaded", 1000, ("5xx",), True),
+        ("flask-dev-async-10000", 10_000, ("5xx", "closed"), False),
+        ("flask-dev-async-10000", 10_000, ("refused",), True),
+        ("fastapi-gunicorn-uvicorn-worker2", 1000, ("5xx",), False),
     ],
 )
 def test_an_article_differs_where_requests_were_turned_away_otherwise(
-    published: dict[str, PublishedProbe], row: str, requests_count: int, overflow: str, *, differs: bool
+    published: dict[str, PublishedProbe], row: str, requests_count: int, overflow: tuple[str, ...], *, differs: bool
 ) -> None:
     """That some wait for a place, or that more requests met more, contradicts nothing."""
     text = agrees(record(requests_count=requests_count, overflow=overflow), published[row])
@@ -195,15 +195,15 @@ def test_an_article_differs_where_requests_were_turned_away_otherwise(
 def test_a_variant_that_did_not_fail_is_told_so() -> None:
     """It answers, so what it says is no answer to the requests beyond."""
     text = "did not fail as expected (TypeError): it answers"
-    found = failing(capacity=100, capacity_limited_by="no limit up to 100", is_expected_failure=False, error=text)
-    assert details(found, None) == [text]
-    assert details(failing(), None) == ["fails (as expected): TypeError: no send"]
+    found = failing(capacity=100, capacity_limited_by="no limit", is_expected_failure=False, error=text)
+    assert details(found) == [text]
+    assert details(failing()) == ["fails (as expected): TypeError: no send"]
 
 
 def test_a_void_probe_is_not_compared(published: dict[str, PublishedProbe]) -> None:
     """It has no figures."""
-    found = compare(record(state="void", capacity=None), published["fastapi-uvicorn-sync"])
-    assert found == {"published_row": "fastapi-uvicorn-sync", "agrees": None}
+    found = compare_probe(record(state="void", capacity=None), published["fastapi-uvicorn-sync"])
+    assert (found.published.row, found.agrees) == ("fastapi-uvicorn-sync", None)
 
 
 def test_rows_for_programs_have_the_promised_keys() -> None:
@@ -219,7 +219,8 @@ def test_a_void_probe_shows_its_reason_and_no_figure(tmp_path: Path, published: 
         variant="fastapi_uvicorn_sync", stack="fastapi", state="void", started_at_s=1.0, seconds=30.0, tries=5,
         void_reasons=("arrivals fell behind schedule",),
     )  # fmt: skip
-    text = to_markdown(made, [void], published)
+    compared = {void.variant: compare_probe(void, published["fastapi-uvicorn-sync"])}
+    text = to_markdown(made, [void], ProbeFindings(compared=compared))
     assert "void" in text
     assert "arrivals fell behind schedule" in text
     assert "40" not in text.partition("| variant")[2].partition("arrivals")[0]

@@ -174,13 +174,13 @@ def test_a_reader_reads_while_a_writer_writes(tmp_path: Path) -> None:
 
 
 def test_a_store_of_a_newer_wrklab_is_refused(tmp_path: Path) -> None:
-    """The error names the file, both schema numbers and the next step."""
+    """The error names the file, both formats and the next step."""
     new_run(tmp_path).store.close()
     connection = sqlite3.connect(tmp_path / RUN_ID / "store.sqlite")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
 
-    with pytest.raises(StoreError, match=rf"schema {SCHEMA_VERSION + 1}.*reads up to {SCHEMA_VERSION}: read it with"):
+    with pytest.raises(StoreError, match=rf"format {SCHEMA_VERSION + 1}.*reads up to {SCHEMA_VERSION}: read it with"):
         Run.open(tmp_path, RUN_ID)
 
 
@@ -371,3 +371,22 @@ def test_a_results_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None
     (tmp_path / "results").touch()
     with pytest.raises(StoreError, match="cannot be written"):
         check_room(tmp_path / "results", 1)
+
+
+def test_attachments_are_there_from_the_beginning(tmp_path: Path) -> None:
+    """Files that only their writer understands come back as text; one that was not given is not there."""
+    plan = handmade_plan([handmade_cell()])
+    with Run.create(tmp_path, plan, handmade_environment(), {"mine.json": '{"ä": 1}'}):
+        pass
+    with Run.open(tmp_path, plan.run_id) as run:
+        assert run.attachment("mine.json") == '{"ä": 1}'
+        assert run.attachment("yours.json") is None
+
+
+def test_an_attachment_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """It is named, with what to do."""
+    plan = handmade_plan([handmade_cell()])
+    with Run.create(tmp_path, plan, handmade_environment(), {"mine.json": "{}"}) as run:
+        (run.path / "mine.json").write_bytes(b"\xff\xfe")
+        with pytest.raises(StoreError, match=r"mine\.json cannot be read: .*; restore it, or remove it"):
+            run.attachment("mine.json")

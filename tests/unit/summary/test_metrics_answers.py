@@ -12,6 +12,7 @@ from tests.unit.handmade_records import (
     handmade_plan,
     row_of,
 )
+from wrklab.protocol.load import AnswerKind
 from wrklab.results.records import Errors, WarmupRecord
 from wrklab.summary.metrics_answers import answer_sizes
 from wrklab.summary.rows import summarise
@@ -74,7 +75,8 @@ def test_where_sizes_say_nothing_nothing_is_said(changes: dict[str, Any]) -> Non
 
 def test_a_unit_that_ended_and_a_wrong_answer_are_kept_once() -> None:
     """Texts of several rounds stand once each; a unit that ran on leaves none."""
-    dead = handmade_measurement(server={"unit_state": "failed/oom-kill"}, verify_after="no answer in 4 s")
+    after = {"verify_after": "no answer in 4 s", "verify_after_kind": "timed_out"}
+    dead = handmade_measurement(server={"unit_state": "failed/oom-kill"}, generator=after)
     row = row_of(
         [
             handmade_cell(round_number=1, measurement=dead),
@@ -83,7 +85,7 @@ def test_a_unit_that_ended_and_a_wrong_answer_are_kept_once() -> None:
         ]
     )
 
-    assert (row.units_ended, row.verify_after) == (("failed/oom-kill",), ("no answer in 4 s",))
+    assert (row.units_ended, [found.text for found in row.found_after]) == (("failed/oom-kill",), ["no answer in 4 s"])
 
 
 def test_errors_of_the_servers_logs_are_added_over_rounds() -> None:
@@ -124,9 +126,16 @@ def test_each_generators_get_after_the_window_stands_alone() -> None:
     """So that one that was refused is not lost behind one that only waited."""
     [generator] = handmade_measurement().generators
     parts = [
-        generator.model_copy(update={"host": host, "verify_after": found})
-        for host, found in (("loadgen", "timed out"), ("loadgen_2", "connection refused"), ("loadgen_3", ""))
+        generator.model_copy(update={"host": host, "verify_after": found, "verify_after_kind": kind})
+        for host, found, kind in (
+            ("loadgen", "timed out", AnswerKind.TIMED_OUT),
+            ("loadgen_2", "connection refused", AnswerKind.REFUSED),
+            ("loadgen_3", "", AnswerKind.RIGHT),
+        )
     ]
     row = row_of([handmade_cell(measurement=handmade_measurement(generators=parts, verify_after="both, as one text"))])
 
-    assert row.verify_after == ("timed out (from loadgen)", "connection refused (from loadgen_2)")
+    assert [found.text for found in row.found_after] == [
+        "timed out (from loadgen)",
+        "connection refused (from loadgen_2)",
+    ]

@@ -49,12 +49,8 @@ def test_without_an_answer_there_are_no_latencies() -> None:
 
 
 def test_a_look_that_did_not_happen_is_counted() -> None:
-    """Of a run that counts unread answers; one of before did not look for silence at all."""
-    looks: tuple[dict[str, int], ...] = (
-        {"connections_unread": 0, "connections_unanswered": 0},
-        {"connections_unread": 0},
-        {},
-    )
+    """On full CPUs it comes too late."""
+    looks: tuple[dict[str, int | None], ...] = ({"connections_unanswered": 0}, {"connections_unanswered": None})
     cells = [
         handmade_cell(round_number=number, measurement=handmade_measurement(generator=found))
         for number, found in enumerate(looks, start=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.unit.handmade_records import (
     ROUNDS,
     handmade_cell,
+    handmade_generator,
     handmade_histogram,
     handmade_measurement,
     handmade_plan,
@@ -71,7 +72,7 @@ def part(host: str, **changes: object) -> GeneratorRecord:
         "cpu_percent": 40.0,
         "start_skew_s": 0.004,
     }
-    return GeneratorRecord.model_validate(values | changes)
+    return handmade_generator(**(values | changes))
 
 
 def cell(round_number: int, *parts: GeneratorRecord) -> CellRecord:

@@ -131,3 +131,11 @@ def test_an_interval_is_the_right_way_round() -> None:
     """Ends that changed places are refused."""
     with pytest.raises(ValueError, match="its low end is above its high end"):
         Interval(2.0, 1.0)
+
+
+def test_rounds_without_any_spread_have_a_ratio() -> None:
+    """Both ends of its interval are the ratio, whatever the last digit is rounded to."""
+    interval = ratio_interval([9500.0] * 3, [1000.0] * 3)
+
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx((9.5, 9.5))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.handmade_records import handmade_cell, handmade_measurement, handmade_plan
-from wrklab.results.records import GeneratorRecord
+from tests.unit.handmade_records import handmade_cell, handmade_generator, handmade_measurement, handmade_plan
 from wrklab.summary.rows import cell_row
 from wrklab.verdicts.generator_verdicts import generator_rules, generator_verdict
 from wrklab.verdicts.rules import RULES
@@ -27,8 +26,8 @@ PART = {
 def judged(**changes: object) -> list[tuple[str, list[str]]]:
     """Verdict and rules of two generators, of which the second differs."""
     parts = (
-        GeneratorRecord.model_validate(PART | {"host": "loadgen"}),
-        GeneratorRecord.model_validate(PART | {"host": "loadgen_2"} | changes),
+        handmade_generator(**(PART | {"host": "loadgen"})),
+        handmade_generator(**(PART | {"host": "loadgen_2"} | changes)),
     )
     cell = handmade_cell(measurement=handmade_measurement(generators=parts))
     row = cell_row(handmade_plan([cell]), cell)
@@ -68,7 +67,7 @@ def test_few_connections_of_one_are_not_hidden_by_the_others() -> None:
 def test_a_queue_that_explains_the_rows_explains_each_generators(before: int, rules: list[str]) -> None:
     """A busy server that accepts one connection after the other: nobody knows whose connections wait in its queue."""
     parts = [
-        GeneratorRecord.model_validate(PART | {"host": host, "connections_unanswered": unanswered})
+        handmade_generator(**(PART | {"host": host, "connections_unanswered": unanswered}))
         for host, unanswered in (("loadgen", 20), ("loadgen_2", 26))
     ]
     queue = {"accept_queue_before": before, "accept_queue_counted": 46}

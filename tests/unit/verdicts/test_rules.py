@@ -115,7 +115,8 @@ def test_short_windows_reach_their_ideal_too() -> None:
     assert verdict_of(changed(row, ideal_ratio=0.88)) == Verdict.HOLD_BOUND
     assert verdict_of(changed(row, ideal_ratio=0.85)) == Verdict.UNEXPLAINED
     # A hold that does not fit into the window at all has no such excuse.
-    assert verdict_of(changed(row, hold_ms=1500, ideal_ratio=0.4)) == Verdict.UNEXPLAINED
+    slow = handmade_latency(p99_us=1_501_000.0, min_us=1_500_000.0)
+    assert verdict_of(changed(row, hold_ms=1500, ideal_ratio=0.4, latency=slow)) == Verdict.UNEXPLAINED
 
 
 def test_an_unexplained_row_says_so() -> None:

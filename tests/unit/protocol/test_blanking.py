@@ -1,0 +1,84 @@
+"""No secret enters a record, whichever way it is written; what is none stays."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from wrklab.protocol.blanking import blanked, blanked_lines, blanked_words
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Environment=DB_PASSWORD=hunter2 WRKLAB_PORT=8080", "Environment=DB_PASSWORD=(blanked) WRKLAB_PORT=8080"),
+        ('Environment="API_KEY=hunter2 3"', 'Environment="API_KEY=(blanked)"'),
+        ('Environment=SENTRY_DSN="hunter2 3" A=1', "Environment=SENTRY_DSN=(blanked) A=1"),
+        ("ExecStart=/opt/app --auth_token=hunter2 -w 4", "ExecStart=/opt/app --auth_token=(blanked) -w 4"),
+        ("app --password hunter2 --workers 4", "app --password (blanked) --workers 4"),
+        ("app --api-key=hunter2 -w 4", "app --api-key=(blanked) -w 4"),
+        ("app --api-key hunter2", "app --api-key (blanked)"),
+        ("app --password 'hunter 2' -w 4", "app --password (blanked) -w 4"),
+        ("DATABASE_URL=postgres://me:hunter2@db:5432/x?a=1", "DATABASE_URL=postgres://me:(blanked)@db:5432/x?a=1"),
+        ("redis://:hunter2@cache/0 is down", "redis://:(blanked)@cache/0 is down"),
+        ("postgres://me:hunt/er@2@db/x", "postgres://me:(blanked)@db/x"),
+        ('{"password": "hunter2", "port": 80}', '{"password": (blanked), "port": 80}'),
+        ("password: hunter2", "password: (blanked)"),
+        ("GET /x?access_token=hunter2 HTTP/1.1", "GET /x?access_token=(blanked) HTTP/1.1"),
+        ("Authorization: Bearer hunter2hunter2hunter2", "Authorization: Bearer (blanked)"),
+        ("sent Bearer hunter2hunter2hunter2 on", "sent Bearer (blanked) on"),
+    ],
+)
+def test_secrets_are_blanked(text: str, kept: str) -> None:
+    """By their names, in URLs, in headers; the rest of the line stays, and a second time changes nothing."""
+    assert blanked(text) == kept
+    assert "hunter" not in blanked(text)
+    assert blanked(blanked(text)) == blanked(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PWD=/opt/wrklab OLDPWD=/tmp",
+        "ExecStart=/opt/wrklab/stacks/flask/venv/bin/gunicorn -k gevent -b 0.0.0.0:8080 app:app",
+        "http://127.0.0.1:8080/health?hold_ms=100",
+        "connected to http://[::1]:8080/ as me@example.org",
+        "[2026-11-28 09:00:00 +0000] [7] [INFO] Listening at: http://0.0.0.0:8080 (7)",
+        "WRKLAB_HOLD_MS=100 LANG=C.UTF-8",
+        "--keep-alive 5 --threads 4",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    """Units and logs of every day."""
+    assert blanked(text) == text
+
+
+def test_a_flags_value_is_the_next_word() -> None:
+    """Also where it has blanks in it; another flag is none."""
+    words = ["app", "--password", "hunter 2", "--api-key=hunter2", "--token", "--workers", "4"]
+    assert blanked_words(words) == (
+        "app",
+        "--password",
+        "(blanked)",
+        "--api-key=(blanked)",
+        "--token",
+        "--workers",
+        "4",
+    )
+
+
+def test_a_private_key_goes_over_lines() -> None:
+    """To its end, or to that of the log."""
+    lines = ["a", "-----BEGIN RSA PRIVATE KEY-----", "hunter2", "-----END RSA PRIVATE KEY-----", "b"]
+    assert blanked_lines(lines) == ("a", "-----BEGIN RSA PRIVATE KEY-----(blanked)", "b")
+    assert blanked_lines(lines[:3]) == ("a", "-----BEGIN RSA PRIVATE KEY-----(blanked)")
+    assert blanked_lines([]) == ()
+
+
+@pytest.mark.parametrize("text", ["a" * 200_000, "-" * 200_000, "TOKEN" * 40_000, "://" * 60_000, "a:b://" * 30_000])
+def test_a_hostile_text_costs_no_time(text: str) -> None:
+    """A log's tail is the application's, and hosts send what they like."""
+    began_s = time.monotonic()
+    blanked(text)
+    assert time.monotonic() - began_s < 5

@@ -1,0 +1,54 @@
+"""Secrets are blanked in every text that a record keeps: command lines, environments, unit files, logs.
+
+What a run keeps may be passed on. Whatever looks like a secret by its name or its form is blanked, rather too much than
+too little; the name stays, so that a reader sees what was there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+BLANK = "(blanked)"
+
+_WORDS = r"(?:SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|PWD|CREDENTIAL|API[_-]?KEY|PRIVATE[_-]?KEY|ACCESS[_-]?KEY|DSN)"
+#: A complete word with one of those in it; PWD alone is the working directory. No pattern here is tried at every length
+#: at every place: what a host sends is of any form, and long.
+_NAME = rf"(?<![A-Z0-9_.-])(?!(?:OLD)?PWD\b)(?=[A-Z0-9_.-]*?{_WORDS})[A-Z0-9_.-]++"
+#: A value in quotes of its own; within those of the whole assignment up to their end; else up to the next blank.
+_VALUE = r"(?:\"[^\"]{0,4096}\"|'[^']{0,4096}'|[^\"'\n]{1,4096}(?=[\"'])|[^\s\"']+)"
+_AUTHORIZATION = r"Authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:Basic|Bearer|Digest|Token)\s{1,3})?+"
+_PATTERNS = (
+    # NAME=value, --name=value, name: value, "name": "value"
+    re.compile(rf"(?P<kept>{_NAME}[\"']?(?:=|:\s{{1,3}}|:(?=[\"'])))(?!\(blanked\)){_VALUE}", re.IGNORECASE),
+    # --name value
+    re.compile(rf"(?P<kept>(?<!\S)(?=-){_NAME}\s{{1,3}})(?!-){_VALUE}", re.IGNORECASE),
+    # scheme://user:password@host, also where the password has an @ or a / of its own
+    re.compile(r"(?P<kept>\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@\"']{0,256}:)[^\s\"']{1,1024}(?=@)", re.IGNORECASE),
+    re.compile(rf"(?P<kept>{_AUTHORIZATION})(?!\(blanked\))[^\s\"']+", re.IGNORECASE),
+    re.compile(r"(?P<kept>\b(?:Basic|Bearer)\s{1,3})[A-Za-z0-9+/=._~-]{16,}"),
+)
+_PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_IS_SECRET_FLAG = re.compile(rf"(?=-){_NAME}", re.IGNORECASE)
+
+
+def blanked(text: str) -> str:
+    """A text without secrets."""
+    text = _PRIVATE_KEY.sub(rf"\1{BLANK}", text)
+    for pattern in _PATTERNS:
+        text = pattern.sub(rf"\g<kept>{BLANK}", text)
+    return text
+
+
+def blanked_words(words: Sequence[str]) -> tuple[str, ...]:
+    """A command line's words without secrets; a flag's value is the word after it."""
+    kept: list[str] = []
+    for before, word in zip(("", *words), words, strict=False):
+        is_value = _IS_SECRET_FLAG.fullmatch(before) is not None and not word.startswith("-")
+        kept.append(BLANK if is_value else blanked(word))
+    return tuple(kept)
+
+
+def blanked_lines(lines: Sequence[str]) -> tuple[str, ...]:
+    """Lines of a log without secrets; a private key may go over several."""
+    return tuple(blanked("\n".join(lines)).split("\n")) if lines else ()
