@@ -47,10 +47,10 @@ def lint() -> None:
 
 
 def test(*, unit_only: bool, lab_only: bool, only: str) -> None:
-    """Linters, unit tests, tests with other programs, lab tests, in this order; what fails keeps the next from beginning. Exits with 1 then.
+    """Linters, unit tests, tests with other programs, lab tests; what fails keeps the next from beginning.
 
-    `unit_only` and `lab_only` leave the other tests out, `lab_only` the linters too. `only` is an expression for
-    pytest's -k: the matching tests alone, without linters.
+    Exits with 1 then. `unit_only` and `lab_only` leave the other tests out, `lab_only` the linters too. `only` is an
+    expression for pytest's -k: the matching tests alone, without linters.
     """
     if unit_only and lab_only:
         raise Exit("test: --unit and --lab exclude each other: give one of them, or none for everything", code=2)
