@@ -97,7 +97,8 @@ def handmade_full_run(results_dir: Path, *, copies: int = 1, rounds: int = 3, ru
         notes=("Both nodes are containers of one machine.",),
         **({"run_id": run_id} if run_id else {}),
     )
-    run = Run.create(results_dir, plan, _environment(), attachments(read_library(read_catalogue())))
+    articles = attachments(read_library(read_catalogue()))
+    run = Run.create(results_dir, plan, _environment(), articles)
     for cell in cells:
         run.add_cell(cell, _histograms(draw, cell), _samples(draw, cell))
         raw = run.raw_dir(cell.cell_id)

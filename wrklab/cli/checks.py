@@ -34,7 +34,8 @@ _SLOW_LINTERS = (
 )
 #: Two at a time: many of them wait for a server or a clock. Lab tests share one lab, so they run one after the other.
 _UNIT_TESTS = ("pytest", "-n", "2", "tests/unit")
-_BROWSER_TESTS = ("pytest", "tests/browser")
+#: Pages in Chromium, and other programs in environments of their own: skipped where these cannot be installed.
+_TOOL_TESTS = ("pytest", "tests/browser", "tests/tools")
 _LAB_TESTS = ("pytest", "tests/lab")
 #: pytest's exit status where no test matches.
 _NO_TESTS = 5
@@ -46,14 +47,14 @@ def lint() -> None:
 
 
 def test(*, unit_only: bool, lab_only: bool, only: str) -> None:
-    """Linters, unit, browser and lab tests, in this order; what fails keeps the next from beginning. Exits with 1 then.
+    """Linters, unit tests, tests with other programs, lab tests; what fails keeps the next from beginning.
 
-    `unit_only` and `lab_only` leave the other tests out, `lab_only` the linters too. `only` is an expression for
-    pytest's -k: the matching tests alone, without linters.
+    Exits with 1 then. `unit_only` and `lab_only` leave the other tests out, `lab_only` the linters too. `only` is an
+    expression for pytest's -k: the matching tests alone, without linters.
     """
     if unit_only and lab_only:
         raise Exit("test: --unit and --lab exclude each other: give one of them, or none for everything", code=2)
-    kinds = [_LAB_TESTS] if lab_only else [_UNIT_TESTS] if unit_only else [_UNIT_TESTS, _BROWSER_TESTS, _LAB_TESTS]
+    kinds = [_LAB_TESTS] if lab_only else [_UNIT_TESTS] if unit_only else [_UNIT_TESTS, _TOOL_TESTS, _LAB_TESTS]
     if only:
         _run_matching(kinds, only)
     elif lab_only:
@@ -61,7 +62,7 @@ def test(*, unit_only: bool, lab_only: bool, only: str) -> None:
     else:
         _lint_and_run_unit_tests(is_lab_next=not unit_only)
         if not unit_only:
-            _run_tests(_BROWSER_TESTS)
+            _run_tests(_TOOL_TESTS)
             _run_tests(_LAB_TESTS)
 
 

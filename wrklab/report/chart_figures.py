@@ -25,6 +25,9 @@ _ONE_IN = tuple(float(f"{value:.3g}") for value in np.logspace(0, 6, 55))
 _POINTS_MAX = 60
 #: A page of more cells than this shows one round a row inside the window, so that it stays small.
 CELLS_MAX = 120
+#: Of all that is sampled, what the parts of a request's cost, and the panels of a window, need.
+_PART_METRICS = ("unit_cpu.user", "unit_cpu.system")
+PANEL_METRICS = ("unit_cpu.usage", "node_cpu.usage", "listen.*.queued", "sockets.tcp_*")
 _QUEUED = re.compile(r"listen\.\d+\.queued")
 
 
@@ -199,10 +202,8 @@ def _cpu_parts(run: Run, entry: ReportRow, total_us: float, rate: float, cpus_co
     parts = {}
     cell = next(iter(entry.row.measured), None)
     if cell is not None and cell.measurement is not None:
-        grown = {
-            kind: _growth(cell.measurement, run.samples(cell.cell_id), f"unit_cpu.{kind}")
-            for kind in ("user", "system")
-        }
+        samples = run.samples(cell.cell_id, _PART_METRICS)
+        grown = {kind: _growth(cell.measurement, samples, f"unit_cpu.{kind}") for kind in ("user", "system")}
         whole = sum(grown.values())
         if whole:
             parts = {kind: total_us * value / whole for kind, value in grown.items()}

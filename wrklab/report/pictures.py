@@ -13,6 +13,7 @@ from wrklab.report import charts
 from wrklab.report.answer import reason
 from wrklab.report.chart_figures import (
     CELLS_MAX,
+    PANEL_METRICS,
     WindowPanels,
     article_figures,
     cost_figures,
@@ -171,7 +172,7 @@ def _windows(run: Run, contents: Contents) -> Iterator[tuple[str, RowWindow]]:
     has_all_rounds = sum(len(entry.row.measured) for _, entry in named) <= CELLS_MAX
     for name, entry in named[:_WINDOWS_MAX]:
         cells = entry.row.measured if has_all_rounds else entry.row.measured[:1]
-        panels = window_panels(cells, {cell.cell_id: run.samples(cell.cell_id) for cell in cells})
+        panels = window_panels(cells, {cell.cell_id: run.samples(cell.cell_id, PANEL_METRICS) for cell in cells})
         if panels.panels:
             yield _key(cells[0]), RowWindow(_window_title(name, entry), _why(entry), panels)
 

@@ -165,9 +165,9 @@ class Run:
         """Every cell that ended, in the order of the plan."""
         return self.store.cells()
 
-    def samples(self, cell_id: str) -> list[StoredSample]:
-        """What was sampled on all hosts while one cell ran, by time."""
-        return self.store.samples(cell_id)
+    def samples(self, cell_id: str, globs: Sequence[str] = ()) -> list[StoredSample]:
+        """What was sampled on all hosts while one cell ran, by time; with `globs` only metrics that fit one."""
+        return self.store.samples(cell_id, globs)
 
     def histograms(self, cell_id: str) -> dict[str, bytes]:
         """The histograms of one cell by kind; {} for a failed cell."""

@@ -43,16 +43,17 @@ def _make(folder: Path, monkeypatch: pytest.MonkeyPatch, fails: dict[str, int]) 
     return lambda: log.read_text().splitlines() if log.exists() else []
 
 
-def test_linters_then_unit_tests_then_lab_tests(programs: Callable[..., Ran]) -> None:
+def test_linters_then_unit_tests_then_tool_tests_then_lab_tests(programs: Callable[..., Ran]) -> None:
     """The quick linters are done before a test begins, the slow ones before the lab tests."""
     ran = programs()
     checks.test(unit_only=False, lab_only=False, only="")
 
     found = ran()
     unit, lab = "pytest -n 2 tests/unit --then tests/lab", "pytest tests/lab"
+    tools = "pytest tests/browser tests/tools"
     assert sorted(found[:4]) == ["lint-imports ", "ruff check", "ruff format --check", "yamllint --strict ."]
     assert sorted(found[4:-2]) == ["ansible-lint --offline", "mypy ", unit]
-    assert found[-2:] == ["pytest tests/browser", lab]
+    assert found[-2:] == [tools, lab]
 
 
 def test_unit_tests_alone_promise_no_lab(programs: Callable[..., Ran]) -> None:
@@ -85,12 +86,13 @@ def test_what_fails_ends_with_1_and_keeps_the_next_from_beginning(
     assert not [line for line in ran() if line.startswith(is_not_run)]
 
 
-def test_a_pattern_runs_matching_tests_of_both_kinds_alone(programs: Callable[..., Ran]) -> None:
+def test_a_pattern_runs_matching_tests_of_all_kinds_alone(programs: Callable[..., Ran]) -> None:
     """Without linters; that one kind has no such test is no failure."""
     ran = programs(**{"pytest_-n": 5})
     checks.test(unit_only=False, lab_only=False, only="faults")
 
-    assert ran() == [f"pytest {words} -k faults" for words in ("-n 2 tests/unit", "tests/browser", "tests/lab")]
+    kinds = ("pytest -n 2 tests/unit", "pytest tests/browser tests/tools", "pytest tests/lab")
+    assert ran() == [f"{kind} -k faults" for kind in kinds]
 
 
 def test_a_pattern_that_matches_nothing_is_wrong_usage(programs: Callable[..., Ran]) -> None:

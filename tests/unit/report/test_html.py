@@ -12,9 +12,7 @@ import pytest
 from tests.unit.handmade_full_run import HOSTILE, handmade_full_run
 from tests.unit.handmade_records import handmade_cell, handmade_environment, handmade_failure, handmade_plan
 from wrklab.articles.findings import ProbeFindings
-from wrklab.articles.reference import read_articles
 from wrklab.compare.runs import compare_runs
-from wrklab.paths import PROJECT_DIR
 from wrklab.report import charts
 from wrklab.report.chart_figures import InFlightFigure, RateFigure, TrendFigure, WindowFigure, window_panels
 from wrklab.report.comparison import read_side
@@ -208,6 +206,11 @@ def test_a_panel_keeps_the_peaks_of_a_long_window(run: Run) -> None:
     assert max(lines["accept queue"]) == max(s.value for s in samples if s.metric == "listen.8000.queued")
 
 
-def test_published_figures_are_at_hand() -> None:
-    """The handmade run answers to rows that are printed."""
-    assert {"openresty", "flask-gunicorn-gevent"} <= set(read_articles(PROJECT_DIR / "reference").rows)
+def test_only_the_metrics_that_are_asked_for_are_read(run: Run) -> None:
+    """By SQLite's globs, in the order of all samples."""
+    cell_id = next(cell.cell_id for cell in run.cells() if cell.state == "measured")
+    everything = run.samples(cell_id)
+    some = run.samples(cell_id, ("listen.*.queued", "unit_cpu.user"))
+
+    assert {sample.metric for sample in some} == {"listen.8000.queued", "listen.22.queued", "unit_cpu.user"}
+    assert some == [sample for sample in everything if sample in some]
