@@ -100,15 +100,23 @@ def _set_up_forwarding() -> bool:
     return True
 
 
+#: Other bridges (Docker's, libvirt's) are left to those who made them. What only crosses one comes by here too, where
+#: the kernel shows bridged packets to its filters. A physical card has no kind and matches neither.
+_OTHERS = """
+		meta iifkind "bridge" accept
+		meta oifkind "bridge" accept
+		drop"""
+
+
 def table_text(plan: LabPlan, *, forwarded_before: bool) -> str:
     """The nft table: packets for the outside are masqueraded, those between nodes skip connection tracking.
 
     Of what is forwarded, nodes reach out under their own addresses, and only answers come in. A machine that did not
-    forward before the lab was there forwards nothing else. Packets of the controller itself are tracked as ever: a
-    firewall of this machine may depend on it.
+    forward before the lab was there does not become a router between its own network cards. Packets
+    of the controller itself are tracked as ever: a firewall of this machine may depend on it.
     """
     network, own = plan.network, plan.bridge_address
-    others = "" if forwarded_before else f'\n\t\tiifname != "{BRIDGE}" oifname != "{BRIDGE}" drop'
+    others = "" if forwarded_before else _OTHERS
     return f"""\
 table ip {TABLE} {{
 	chain prerouting {{

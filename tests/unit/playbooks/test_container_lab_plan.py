@@ -337,6 +337,12 @@ def test_only_nodes_reach_out_and_only_answers_come_in(
     assert not reaches(lab_router["left"], "10.86.77.11")
     assert reaches(lab_router["router"], "10.86.77.11")
     assert reaches(lab_router["left"], "203.0.113.2") == forwarded_before
+    # Another bridge of this machine is its maker's to filter.
+    for words in ("link add other0 type bridge", "link set right0 master other0", "link set other0 up"):
+        subprocess.run([*lab_router["router"], "ip", *words.split()], check=True)
+    subprocess.run([*lab_router["router"], "ip", "address", "flush", "dev", "right0"], check=True)
+    subprocess.run([*lab_router["router"], "ip", "address", "add", "203.0.113.1/24", "dev", "other0"], check=True)
+    assert reaches(lab_router["left"], "203.0.113.2")
     # Under an address that is not the lab's.
     subprocess.run([*lab_router["node"], "ip", "address", "add", "192.0.2.9/32", "dev", "host0"], check=True)
     subprocess.run([*lab_router["left"], "ip", "route", "add", "192.0.2.9", "via", "198.51.100.1"], check=True)
