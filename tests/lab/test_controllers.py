@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.lab.benches import wait_until
 from tests.lab.conftest import LAB, invoke
+from tests.lab.interrupted_verbs import playbooks_running
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.errors import HostError
 from wrklab.hosts.ansible import PLAYBOOK_MARK
@@ -27,30 +28,9 @@ UNIT = f"wrklab-{VARIANT}.service"
 _MARKED = f"grep -lzs '^{PLAYBOOK_MARK}=' /proc/[0-9]*/environ | wc -l"
 
 
-def until(condition: Callable[[], object], limit_s: float = 60) -> None:
-    """Wait for something that is observed."""
-    deadline_s = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
-
-
 def of_playbooks(host: RemoteHost) -> int:
     """How many processes of playbooks run on a host."""
     return int(host.run(["sh", "-c", _MARKED], limit_s=20).stdout)
-
-
-def playbooks_here() -> list[str]:
-    """Command lines of Ansible's own processes on this machine that run playbooks of this checkout."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if any(word.endswith("ansible-playbook") for word in words) and str(PROJECT_DIR) in " ".join(words):
-            found.append(" ".join(words))
-    return found
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -58,11 +38,11 @@ def test_a_playbook_ends_with_its_controller(session: Session, number: signal.Si
     """Interrupted while a task works on the server: nothing of it runs on, here or there, and the host is free."""
     program = Path(sys.executable).parent / "invoke"
     with subprocess.Popen([program, "provision"], cwd=PROJECT_DIR, stderr=subprocess.PIPE, text=True) as controller:
-        until(lambda: of_playbooks(session.server) > 0)
+        wait_until(lambda: of_playbooks(session.server) > 0, 60, "a playbook on the server")
         assert holder_of(session.server) is not None
         os.kill(controller.pid, number)
         _, said = controller.communicate(timeout=60)
-    until(lambda: not playbooks_here(), 0.1 if number != signal.SIGKILL else 30)
+    wait_until(lambda: not playbooks_running(), 0.1 if number != signal.SIGKILL else 30, "the end of the playbook")
     if number == signal.SIGKILL:
         # Whoever takes the hosts next ends what is left there.
         assert invoke("deploy").returncode == 0
@@ -81,7 +61,7 @@ def test_nobody_remakes_or_changes_hosts_that_are_held(session: Session, words: 
     before = session.server.run(["stat", "-c", "%y", "/proc/1"], limit_s=20).stdout
     with hold_hosts(session.all, "somebody@else, process 1") as held:
         held.note_run("20261128T090000Z_ab12")
-        until(lambda: (found := holder_of(session.server)) and found.run)
+        wait_until(lambda: (found := holder_of(session.server)) and found.run, 60, "the holder's run")
         done = subprocess.run(
             [Path(sys.executable).parent / "invoke", *words],
             cwd=PROJECT_DIR,

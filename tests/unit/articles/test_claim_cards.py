@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.articles.test_library import PUBLISHED, PUBLISHED_PROBE
-from tests.unit.catalogue.test_catalogue import SCENARIO, STACK, SUITE
+from tests.unit.handmade_checkout import CARDS, REFERENCES, SUITE, write_checkout
 from wrklab.articles.library import ArticleLibrary, read_library
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.errors import CardError
@@ -26,17 +25,8 @@ CLAIM = """claims:
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """The suite's file of a small checkout that has one claim."""
-    for path, text in {
-        "servers/shop/stack.yml": STACK,
-        "servers/shop/main.go": "",
-        "scenarios/standard.yml": SCENARIO,
-        "suites/mine.yml": SUITE + CLAIM,
-        "reference/wrk-mine.csv": PUBLISHED,
-        "reference/probe-mine.csv": PUBLISHED_PROBE,
-        "reference/articles.csv": ARTICLES,
-    }.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+    extra = {"suites/mine.yml": SUITE + CLAIM, "reference/articles.csv": ARTICLES}
+    write_checkout(tmp_path, CARDS | REFERENCES | extra)
     return tmp_path / "suites/mine.yml"
 
 

@@ -9,22 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.catalogue.test_catalogue import SCENARIO, STACK, SUITE
+from tests.unit.handmade_checkout import CARDS, REFERENCES, edit_checkout, write_checkout
 from wrklab.articles.library import SNAPSHOT_FILE, ArticleLibrary, attachments, parse_snapshot, read_library
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.errors import CardError, StoreError
 from wrklab.paths import PROJECT_DIR
-
-PUBLISHED = """row,label,threads,connections,duration_s,hold_ms,requests,requests_per_s,latency_mean_ms,\
-latency_stdev_ms,latency_max_ms,err_connect,err_read,err_write,err_timeout,transfer,article_note
-row-one,One,4,2000,60,100,100,1.5,65.47,81.07,1990,0,114,0,144,388.86KB/s,note
-"""
-PUBLISHED_PROBE = """row,label,requests,rate_per_s,hold_s,in_flight,established,queued,overflow,overflow_text,\
-reused,reuse_text,serving_worker,article_note
-probe-one,One,1000,3.33,800,unbounded,,0,none seen,,no,no (a new thread per request),Thread-N,note
-probe-two,Two,,,,40,1000,960,queued,,yes,,AnyIO worker thread,
-probe-three,Three,1,,,0,,,5xx,"500, TypeError",,,,
-"""
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +31,7 @@ def library(real: Catalogue) -> ArticleLibrary:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A small checkout: one stack of two variants, one scenario, one suite, one published row, three probes."""
-    for path, text in {
-        "servers/shop/stack.yml": STACK,
-        "servers/shop/main.go": "",
-        "scenarios/standard.yml": SCENARIO,
-        "suites/mine.yml": SUITE,
-        "reference/wrk-mine.csv": PUBLISHED,
-        "reference/probe-mine.csv": PUBLISHED_PROBE,
-    }.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+    write_checkout(tmp_path, CARDS | REFERENCES)
     return tmp_path
 
 
@@ -233,9 +213,7 @@ def test_a_wrong_name_or_figure_is_refused_where_it_stands(
     project: Path, edit: tuple[str, str, str], expected: str
 ) -> None:
     """File, line and key, and the names that would do. The catalogue alone is read: it knows no articles."""
-    path, old, new = edit
-    assert old in (project / path).read_text()
-    (project / path).write_text((project / path).read_text().replace(old, new))
+    edit_checkout(project, edit)
     catalogue = read_catalogue(project)
 
     with pytest.raises(CardError) as caught:

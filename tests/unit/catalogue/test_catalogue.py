@@ -6,39 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.handmade_checkout import CARDS, SCENARIO, STACK, edit_checkout, write_checkout
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.errors import CardError, UnknownNameError, UsageError
-
-STACK = """---
-description: A stack for tests
-runtime: go
-files: [main.go]
-variants:
-  one:
-    description: The first variant
-    command: "{app_dir}/server"
-    published:
-      standard: row-one
-    published_probe: probe-one
-  two:
-    description: The second variant
-    command: "{app_dir}/server"
-"""
-SCENARIO = """---
-description: A scenario for tests
-threads: 4
-connections: 2000
-duration_s: 4s
-companions: [standard]
-"""
-SUITE = """---
-description: A suite for tests
-rows:
-  - {variant: one, scenario: standard}
-probes:
-  - {variant: one}
-  - {variant: two}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +20,7 @@ def real() -> Catalogue:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A small checkout: one stack of two variants, one scenario, one suite."""
-    for path, text in {
-        "servers/shop/stack.yml": STACK,
-        "servers/shop/main.go": "",
-        "scenarios/standard.yml": SCENARIO,
-        "suites/mine.yml": SUITE,
-    }.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+    write_checkout(tmp_path, CARDS)
     return tmp_path
 
 
@@ -203,9 +166,7 @@ def test_a_wrong_name_is_refused_where_it_is_used(project: Path, edit: tuple[str
     (store / "main.go").touch()
     store_card = STACK[: STACK.index("    published:")].replace("one:", "store_one:")
     (store / "stack.yml").write_text(store_card)
-    path, old, new = edit
-    assert old in (project / path).read_text()
-    (project / path).write_text((project / path).read_text().replace(old, new))
+    edit_checkout(project, edit)
 
     with pytest.raises(CardError) as caught:
         read_catalogue(project)
