@@ -15,7 +15,8 @@ from rich.console import Console
 
 from wrklab.bench.cells import Bench, BenchResult, DescribeCell, run_cells
 from wrklab.bench.deadlines import with_scaled_timeouts
-from wrklab.bench.plan import BenchRequest, Cell, cells_of_plan, order_cells, resolve
+from wrklab.bench.plan import BenchRequest, Cell, MaximumOf, cells_of_plan, order_cells, resolve
+from wrklab.bench.rates import closed_loop_maximum
 from wrklab.bench.resume import (
     drop_half_written,
     other_machines,
@@ -25,8 +26,9 @@ from wrklab.bench.resume import (
     variant_digests,
 )
 from wrklab.catalogue.catalogue import Catalogue
+from wrklab.catalogue.deployment import variant_digest
 from wrklab.catalogue.fingerprint import fingerprint
-from wrklab.catalogue.stack import ONE_CPU_A_PROCESS
+from wrklab.catalogue.stack import ONE_CPU_A_PROCESS, Variant
 from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes, shared_cpu_notes
 from wrklab.hosts.machines import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
@@ -50,7 +52,7 @@ def run_bench(
 
     Raises UsageError before anything is touched, LabError for unusable hosts.
     """
-    pairs = resolve(catalogue, request)
+    pairs = resolve(catalogue, request, maximum_of(catalogue, request.lab))
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
     cells = order_cells(pairs, seed, aa=request.aa)
     check_room(RESULTS_DIR, len(cells))
@@ -61,6 +63,16 @@ def run_bench(
         with Run.create(RESULTS_DIR, plan, environment, attachments) as run:
             scaled = with_scaled_timeouts(ready.session, cells)
             return run_cells(Bench(ready.session, ready.held, run, scaled, shares, describe), console)
+
+
+def maximum_of(catalogue: Catalogue, lab: str) -> MaximumOf:
+    """Reads closed-loop maxima from the stored runs of a lab."""
+
+    def read(variant: Variant, path: str) -> float | None:
+        digest = variant_digest(catalogue.stacks[variant.stack], variant)
+        return closed_loop_maximum(RESULTS_DIR, lab, variant.name, digest, path)
+
+    return read
 
 
 def resume_bench(
