@@ -107,6 +107,51 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
 
 @task(
     auto_shortflags=False,
+    iterable=["variant", "set"],
+    optional=["resume"],
+    help={
+        "resume": "go on with a search that ended early: its run's id, or nothing for the newest such run",
+        "variant": "names, stacks, globs, `all`; commas between, or given several times",
+        "slo": "the objective: p50, p90, p99, p99.9 or max with a time, errors or status with a share",
+        "precision": "how far apart the highest rate that passed and the lowest that failed may be, in percent (5)",
+        "scenario": "file of scenarios/ without .yml, for all but the rate (default: standard)",
+        "set": "any key of the scenario as KEY=VALUE; may be given several times",
+        "aa": "search each variant twice: how far the two are apart is the noise of a capacity",
+        "json": "print what was found as JSON",
+        **_FORCE_HELP,
+        **_LAB_HELP,
+    },
+)
+@verb
+def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
+    c: Context,
+    variant: list[str],
+    set: list[str],  # noqa: A002  the flag's name
+    slo: str = "p99<=250ms,errors<0.1%",
+    precision: str = "5",
+    scenario: str = "",
+    lab: str = "container",
+    aa: bool = False,
+    force: bool = False,
+    json: bool = False,
+    resume: str = "",
+) -> None:
+    """Find the highest rate at which variants stay within an objective. Each window has a freshly started server.
+
+    invoke capacity --variant go_net_http --slo 'p99<=250ms,errors<0.1%'
+    invoke capacity --resume
+    """
+    from wrklab.cli import capacities
+
+    if resume:
+        others = [variant, set, scenario, aa, lab != "container"]
+        capacities.resume(resume if isinstance(resume, str) else "", others, is_forced=force, as_json=json)
+        return
+    capacities.capacity(variant, slo, precision, scenario, lab, set, aa=aa, is_forced=force, as_json=json)
+
+
+@task(
+    auto_shortflags=False,
     iterable=["variant"],
     help={
         "variant": "names, stacks, globs, `all`; commas between, or given several times",
@@ -349,6 +394,7 @@ def lock(c: Context) -> None:
 _lab = Collection("lab", lab_up, lab_down, lab_status, lab_ssh)
 ns = Collection(
     bench,
+    capacity,
     probe,
     doctor,
     list_,

@@ -37,14 +37,10 @@ class ProcessReport:
         return self.duration_us / 1e6
 
     def requests_per_s(self, timetable_s: float) -> float:
-        """Answers over its window; of an open loop over the last three quarters of its timetable.
-
-        In the first quarter nothing is in flight yet, and what comes after the timetable is no rate of it.
-        """
+        """Answers over its window; of an open loop those that came within the timetable, over its length."""
         if self.slots is None:
             return self.requests / self.duration_s
-        rest_ratio = 1 - 1 / len(self.slots.quarters_answered)
-        return sum(self.slots.quarters_answered[1:]) / (rest_ratio * timetable_s)
+        return sum(self.slots.quarters_answered) / timetable_s
 
     def observed(self) -> Histogram:
         """The latencies that wrk saw, its correction undone. Raises CorrectionError."""

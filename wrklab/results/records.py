@@ -251,9 +251,12 @@ class OpenLoopRecord(Record):
 
     @property
     def achieved_ratio(self) -> float:
-        """Answers within the last three quarters / slots in them: in the first one nothing is in flight yet."""
+        """Answers within the last three quarters / slots in them: in the first one nothing is in flight yet.
+
+        1 at most: what waited in the first quarter may be answered in the others.
+        """
         scheduled = sum(self.quarters_scheduled[1:])
-        return sum(self.quarters_answered[1:]) / scheduled if scheduled else 0.0
+        return min(1.0, sum(self.quarters_answered[1:]) / scheduled) if scheduled else 0.0
 
     @property
     def quarters_mean_us(self) -> tuple[float, ...]:

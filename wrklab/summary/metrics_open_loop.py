@@ -123,7 +123,7 @@ class OpenLoopMetrics(ConnectionMetrics):
     achieved_ratio = smallest(
         _of_slots(lambda found: found.achieved_ratio),
         Unit.RATIO,
-        "answers within the last three quarters of the timetable / slots in them",
+        "answers within the last three quarters of the timetable / slots in them; 1 at most",
         source=Source.WRK_LUA,
         generators=Over.ADDED,
         better=Better.HIGHER,
