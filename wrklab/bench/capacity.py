@@ -31,7 +31,7 @@ _CONFIRMATIONS = 2
 _WINDOWS_A_RATE_MAX = 5
 #: Further apart than this, the next window halves what is left instead of trusting the fit.
 _FIT_WITHIN_RATIO = 2.0
-_STEP_UP_RATIO = 1.5
+_STEP_UP_RATIO = 2.0
 _STEP_DOWN_RATIO = 0.5
 #: Below this nothing can be said in windows of some seconds.
 _RATE_MIN_PER_S = 2.0

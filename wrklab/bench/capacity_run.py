@@ -181,9 +181,11 @@ def _start_per_s(variant: Variant, scenario: Scenario, maximum_per_s: float | No
 
 def window_scenario(plan: CapacityPlan, rate_per_s: float) -> Scenario:
     """What a window at this rate is like."""
-    changes: dict[str, object] = {"rate_per_s": rate_per_s}
-    if "duration_s" not in plan.given:
-        changes["duration_s"] = min(max(float(round(_ANSWERS_COUNT / rate_per_s)), _WINDOW_MIN_S), _WINDOW_MAX_S)
+    duration_s = min(max(float(round(_ANSWERS_COUNT / rate_per_s)), _WINDOW_MIN_S), _WINDOW_MAX_S)
+    changes: dict[str, object] = {
+        "rate_per_s": rate_per_s,
+        "duration_s": plan.scenario.duration_s if "duration_s" in plan.given else duration_s,
+    }
     if "connections" in plan.given:
         changes["connections"] = plan.scenario.connections
     return override(plan.scenario, changes)

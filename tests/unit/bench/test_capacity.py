@@ -150,8 +150,8 @@ def test_a_generator_that_is_too_small_gives_a_lower_bound() -> None:
         Search(P99, 300.0), lambda rate: window(rate, 5.0, keeping=Keeping.VOID if rate > 600 else Keeping.KEPT)
     )
 
-    assert (found.ending, found.passed_per_s, found.failed_per_s) == (Ending.GENERATOR_FULL, 450.0, None)
-    assert [one.rate_per_s for one in windows][-2:] == [675.0, 675.0]
+    assert (found.ending, found.passed_per_s, found.failed_per_s) == (Ending.GENERATOR_FULL, 600.0, None)
+    assert [one.rate_per_s for one in windows][-2:] == [1200.0, 1200.0]
 
 
 def test_a_void_window_once_is_a_neighbours_doing() -> None:
