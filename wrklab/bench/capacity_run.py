@@ -108,9 +108,10 @@ def run_capacity(  # noqa: PLR0913, PLR0917  what a run takes, and the judge
     plan = _capacity_plan(catalogue, request)
     names = sorted({target.variant for target in plan.targets})
     check_room(RESULTS_DIR, _WINDOWS_USUAL_COUNT * len(plan.targets))
-    with ready_hosts(catalogue, request.lab, console, is_forced=request.is_forced) as ready:
+    variants = [catalogue.variants[name] for name in names]
+    with ready_hosts(catalogue, request.lab, console, variants, is_forced=request.is_forced) as ready:
         run_plan = new_plan(ready, names, (), secrets.randbelow(_SEED_MAX), ())
-        environment = ready.environment([catalogue.variants[name] for name in names])
+        environment = ready.environment(variants)
         files = {**attachments, CAPACITY_FILE: plan.model_dump_json(indent=1)}
         with Run.create(RESULTS_DIR, run_plan, environment, files) as run:
             return _Searches(ready, run, plan, describe, judge).run(console)
@@ -125,9 +126,10 @@ def resume_capacity(  # noqa: PLR0913  what a run takes, and the judge
         run.hold()
         refuse_other_servers(catalogue, run.plan)
         ended_count = len(run.cells())
-        with ready_hosts(catalogue, run.plan.lab, console, is_forced=is_forced) as ready:
+        variants = [catalogue.variants[target.variant] for target in plan.targets]
+        with ready_hosts(catalogue, run.plan.lab, console, variants, is_forced=is_forced) as ready:
             refuse_other_hosts(ready.session.hosts, run.plan)
-            environment = ready.environment([catalogue.variants[target.variant] for target in plan.targets])
+            environment = ready.environment(variants)
             others = other_machines(run.environment, environment, is_forced=is_forced)
             drop_half_written(run)
             forced = (*ready.readiness.forced, *others)
