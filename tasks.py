@@ -170,7 +170,7 @@ def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     force: bool = False,
     json: bool = False,
 ) -> None:
-    """Find out how many requests variants handle at once, how many wait and where, and who serves.
+    """Find out how many requests each variant handles at once, how many wait and where, and what serves them.
 
     All requests come from the lab's first load generator.
 
@@ -185,7 +185,7 @@ def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
 @task(help={"json": "print as JSON", **_LAB_HELP})
 @verb
 def doctor(c: Context, lab: str = "container", json: bool = False) -> None:
-    """Say what this machine can do, what is missing, and the command that mends it."""
+    """Say what this machine can do, what is missing, and the command that fixes it."""
     from wrklab.cli import doctor as examination
 
     examination.doctor(lab, as_json=json)
@@ -203,7 +203,7 @@ def list_(c: Context, json: bool = False) -> None:
 @task(help={"suite": "only the claims of this file of suites/", "json": "print as JSON"})
 @verb
 def claims(c: Context, suite: str = "", json: bool = False) -> None:
-    """Show what the articles claim, beside their own figures, and where they contradict themselves. Needs no run."""
+    """Show what the articles claim next to their own figures, and where they contradict themselves. Needs no run."""
     from wrklab.cli import claiming
 
     claiming.claims(suite, as_json=json)
@@ -318,7 +318,7 @@ def trend(c: Context, reference: str = "", metric: str = "requests_per_s", json:
 @task(help=_LAB_HELP)
 @verb
 def provision(c: Context, lab: str = "container") -> None:
-    """Bring a lab's hosts to the state that benches need (limits, wrk, runtimes). A second time changes nothing."""
+    """Prepare a lab's hosts: limits, wrk, runtimes. A second run changes nothing."""
     from wrklab.cli import provisioning
 
     provisioning.provision(lab)
@@ -327,7 +327,7 @@ def provision(c: Context, lab: str = "container") -> None:
 @task(iterable=["variant"], help={"variant": "as for bench (default: all)", **_LAB_HELP})
 @verb
 def deploy(c: Context, variant: list[str], lab: str = "container") -> None:
-    """Put stacks and one systemd unit a variant on the server. A second time changes nothing."""
+    """Install the stacks and one systemd unit for each variant on the server. A second run changes nothing."""
     from wrklab.cli import provisioning
 
     provisioning.deploy(lab, variant)
@@ -336,16 +336,16 @@ def deploy(c: Context, variant: list[str], lab: str = "container") -> None:
 @task(help=_LAB_HELP)
 @verb
 def reset(c: Context, lab: str = "container") -> None:
-    """Put back every value that provisioning changed on a lab's hosts."""
+    """Restore every value that provisioning changed on a lab's hosts."""
     from wrklab.cli import provisioning
 
     provisioning.reset(lab)
 
 
-@task(help={"force": "also where a bench that is alive holds the hosts: it ends, and can be resumed", **_LAB_HELP})
+@task(help={"force": "even if a live bench holds the hosts: it ends, and can be resumed", **_LAB_HELP})
 @verb
 def cleanup(c: Context, lab: str = "container", force: bool = False) -> None:
-    """End whatever a dead bench left running on a lab's hosts. Refused while a bench that is alive holds them."""
+    """Stop what a dead bench left running on a lab's hosts. Refused while a live bench holds them."""
     from wrklab.cli import provisioning
 
     provisioning.clean_up(lab, by_force=force)
@@ -362,7 +362,7 @@ def cleanup(c: Context, lab: str = "container", force: bool = False) -> None:
 )
 @verb
 def lab_up(c: Context, lab: str = "container", loadgens: str = "", force: bool = False, json: bool = False) -> None:
-    """Bring up a lab of this machine: Debian 12 nodes (container), or virtual machines (--lab vagrant).
+    """Create a lab on this machine, or repair it: Debian 12 nodes (container), or virtual machines (--lab vagrant).
 
     invoke lab.up
     invoke lab.up --loadgens 2
@@ -382,7 +382,7 @@ def lab_up(c: Context, lab: str = "container", loadgens: str = "", force: bool =
 )
 @verb
 def lab_down(c: Context, lab: str = "container", purge: bool = False, force: bool = False) -> None:
-    """Put a lab of this machine down; of the container lab its cache is left, of virtual machines nothing."""
+    """Remove a lab of this machine. The container lab keeps its cache; virtual machines leave nothing."""
     from wrklab.cli import labs
 
     labs.down(lab, purge=purge, by_force=force)
@@ -438,7 +438,7 @@ def lint(c: Context) -> None:
 @task
 @verb
 def lock(c: Context) -> None:
-    """Lock every requirements file anew, newest stable versions with hashes."""
+    """Lock every requirements file again: the newest stable versions, with hashes."""
     from wrklab.cli import checks
 
     checks.lock()

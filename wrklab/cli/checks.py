@@ -25,7 +25,7 @@ _LOCKS = (
 _QUICK_LINTERS = (
     ("ruff", "check"),
     ("ruff", "format", "--check"),
-    ("lint-imports",),
+    ("lint-imports", "--no-logo"),
     ("yamllint", "--strict", "."),
 )
 _SLOW_LINTERS = (

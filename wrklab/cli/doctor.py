@@ -1,4 +1,4 @@
-"""`invoke doctor`: what this machine can do, or the hosts of a lab; what is missing, and the command that mends it."""
+"""`invoke doctor`: what this machine can do, or the hosts of a lab; what is missing, and the command that fixes it."""
 
 from __future__ import annotations
 

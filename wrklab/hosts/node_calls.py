@@ -11,6 +11,7 @@ from wrklab.catalogue.deployment import NODE_ROOT
 from wrklab.errors import HostError, ParseError
 from wrklab.hosts.remote import CommandResult, RemoteHost, failure_text
 from wrklab.paths import SCRIPTS_DIR
+from wrklab.protocol.blanking import blanked, blanked_lines, blanked_words
 from wrklab.protocol.codec import Message, MessageType, ProtocolError, decode, decode_json, to_word, unpack
 from wrklab.protocol.host import (
     EXIT_NO_RESULT,
@@ -81,8 +82,18 @@ def server_state(host: RemoteHost, unit: str) -> UnitState:
 
 
 def finish_server(host: RemoteHost, spec: ServerSpec) -> ServerReport:
-    """Stop a variant's unit, sampler and lease; what was seen of it. Calling it again does no harm."""
-    return call(host, ServerReport, "server_ctl.py", "finish", to_word(spec))
+    """Stop a variant's unit, sampler and lease; what was seen of it. Calling it again does no harm.
+
+    Secrets are blanked in its command line and its log: the report is stored as it is.
+    """
+    report = call(host, ServerReport, "server_ctl.py", "finish", to_word(spec))
+    errors = tuple(found.replace(text=blanked(found.text)) for found in report.log_errors.errors)
+    return report.replace(
+        observed=report.observed.replace(argv=blanked_words(report.observed.argv)),
+        stop_output=blanked(report.stop_output),
+        log_tail=blanked_lines(report.log_tail),
+        log_errors=report.log_errors.replace(errors=errors),
+    )
 
 
 def run_load(host: RemoteHost, spec: LoadSpec, limit_s: float, on_phase: OnPhase) -> LoadResult:

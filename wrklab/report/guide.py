@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 HOW_TO_READ = """\
-- **requests/s**: the median over rounds, each on a freshly started server. **interval**: its 95 % bootstrap interval;
-  up to five rounds that is their range, and of three it holds the true median in three cases of four only.
-- **verdict**: what set the rate. `server-bound`: the server had no CPU to spare, so the rate is the variant's own;
-  `limit-bound`: its limit on requests in flight; `hold-bound`: connections / hold, the load was too small to say more.
-  All others say why that cannot be told, and their figures are greyed; `unexplained`: nothing watched says what set it.
-- **rank**: 1 + the variants that are really better (told apart by the test, beyond the noise floor). `=2` is shared:
-  the rounds cannot tell these apart. Without a rank: one round, or a verdict that spoils the rate.
-- **of ideal**: share of connections / hold. At hold *h* and *c* connections no server can exceed *c/h*.
-- **of published**: our median over the article's figure.
-- **Latencies** are observed ones, from the histograms of all rounds and wrk processes added. wrk's own "correction" (it
-  adds answers that never were) is undone; **wrk's p99** is what wrk would have printed. They are of a closed loop: a
-  connection sends its next request only after the last answer, and the time to open a connection is in none of them.
-- **conn. open**: connections established within the window, in the worst round.
-- **server CPU** is the variant's unit alone, **wrk CPU** is wrk alone, both of the CPUs given to their host.
-- **start s**: from the start of the unit to the first right answer seen from the generator.
+- **requests/s** is the median over rounds. Each round runs on a freshly started server. **interval** is its 95 %
+  bootstrap interval. Up to five rounds that is their range; of three rounds it holds the true median in three cases
+  of four.
+- **verdict** says what set the rate. `server-bound`: the server had no CPU to spare, so the rate is the variant's
+  own. `limit-bound`: its limit on requests in flight. `hold-bound`: connections / hold, so the load was too small
+  to say more. `unexplained`: the rate stands, but nothing that was sampled shows what set it. All others say why
+  the row is doubtful.
+- **rank** is 1 + the number of variants that are really better: the test shows it, beyond the noise floor. `=2` is
+  a tie. A row has no rank with one round, or where its doubt leaves both answers open.
+- **of ideal** is the share of connections / hold. With hold *h* and *c* connections no server can exceed *c/h*.
+- **ours / publ.** is our median over the article's figure.
+- **Latencies** are observed: the histograms of all rounds and wrk processes, added. wrk's own "correction", which
+  adds answers that never were, is undone; **wrk's p99** is what wrk would have printed. The loop is closed: a
+  connection sends its next request only after the last answer. The time to open a connection is in no latency.
+- **conn. open** counts the connections established within the window, in the worst round.
+- **server CPU** is the variant's unit alone and **wrk CPU** is wrk alone, both in percent of the CPUs given to
+  their host.
+- **start s** is the time from the start of the unit to the first right answer that the generator saw.
 - Numbers in **notes** refer to the notes below. *Figures in italics* are doubtful: the note says why.
-- Every column of report.csv has its definition in docs/metrics.md."""
+- docs/metrics.md defines every column of report.csv."""
 
 WHEN_NOT_TO_BELIEVE = """\
-- A rate with a note that says *rate doubtful*: errors, connections that never opened, a generator without CPU to spare,
-  neighbours, rounds that differ. It is shown because it was measured, not because it is the server's.
-- A latency with a note that says *latencies doubtful*: answers missing from it, or a window too short for it.
+- A rate with a note that says *rate doubtful*: errors, connections that never opened, a generator without CPU to
+  spare, neighbours, rounds that differ. It was measured, but it is not the server's. The note says which way the
+  truth lies.
+- A latency with a note that says *latencies doubtful*: answers are missing from it, or the window was too short for
+  it.
 - A difference between two variants of the same rank, or below 10 % from one round.
-- Two variants that are both at the ideal: the load was too small to tell them apart.
-- A comparison with the article's absolute figures: other hardware, other versions, and there wrk and the server fought
-  for the same CPUs. Ratios between variants travel better than rates."""
+- A difference between two variants at the ideal: the load was too small to distinguish them.
+- An article's absolute figures: other hardware, other versions, and wrk shared the server's CPUs. Ratios between
+  variants travel better than rates."""

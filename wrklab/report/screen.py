@@ -15,6 +15,7 @@ from wrklab import formats
 from wrklab.report.answer import compose, main_entries, reason, usual_hold_ms
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.report.escaping import terminal
+from wrklab.report.tables import floor_line
 from wrklab.verdicts.verdict import Verdict
 
 #: Follows a latency that is doubtful though the row's rate is not.
@@ -52,6 +53,8 @@ def render(contents: Contents, console: Console, folder: str) -> None:
     console.print(terminal(title(contents), style="bold"))
     for sentence in answer.sentences:
         console.print(Padding(terminal(sentence), (0, 0, 0, 2), expand=False))
+    if contents.noise_floor is not None:
+        console.print(Padding(terminal(floor_line(contents.noise_floor)), (0, 0, 0, 2), expand=False))
     for note in contents.run_notes:
         if note.doubt != "none":
             console.print(Padding(Text.assemble(("! ", "yellow"), terminal(note.sentence)), (0, 0, 0, 2), expand=False))

@@ -51,7 +51,7 @@ def test_linters_then_unit_tests_then_tool_tests_then_lab_tests(programs: Callab
     found = ran()
     unit, lab = "pytest -n 2 tests/unit --then tests/lab", "pytest tests/lab"
     tools = "pytest tests/browser tests/tools"
-    assert sorted(found[:4]) == ["lint-imports ", "ruff check", "ruff format --check", "yamllint --strict ."]
+    assert sorted(found[:4]) == ["lint-imports --no-logo", "ruff check", "ruff format --check", "yamllint --strict ."]
     assert sorted(found[4:-2]) == ["ansible-lint --offline", "mypy ", unit]
     assert found[-2:] == [tools, lab]
 

@@ -21,7 +21,7 @@ from wrklab.hosts.remote import CommandResult, RemoteHost
 from wrklab.protocol.codec import ProtocolError, decode, decode_json, encode, encode_json, pack
 from wrklab.protocol.host import EXIT_NO_RESULT, EXIT_REFUSED, Refusal
 from wrklab.protocol.load import LoadLine, LoadPhase, LoadResult, LoadSpec, PhaseStarted
-from wrklab.protocol.server import ActiveState, ServerReport, ServerSpec
+from wrklab.protocol.server import ActiveState, LoggedError, ServerReport, ServerSpec
 
 JUNK: list[Any] = [None, "", "junk", -1, 0, 10**400, float("inf"), True, [], {}, [[]], [{}], {"a": 1}]
 COMPLETE: dict[str, Any] = {
@@ -155,6 +155,23 @@ def test_a_refusal_is_an_error_in_the_hosts_words(exit_code: int) -> None:
         node_calls.start_server(saying(said, exit_code), SPEC)
     with pytest.raises(HostError, match=rf"`x` ended with {exit_code}:\n  a traceback"):
         node_calls.start_server(saying("a traceback", exit_code), SPEC)
+
+
+def test_a_servers_secrets_are_blanked_before_its_report_is_stored() -> None:
+    """On its command line, in its log, and among the errors of its log; everything else stays as it came."""
+    told = handmade_server_report()
+    secret = "postgresql://shop:hunter2@db/shop"
+    told = told.replace(
+        observed=told.observed.replace(argv=("gunicorn", "--password", "hunter2", "app:app")),
+        log_tail=("starting", f"cannot connect to {secret}"),
+        log_errors=told.log_errors.replace(errors=(LoggedError(text=f"OperationalError: {secret}", count=3),)),
+    )
+    found = node_calls.finish_server(saying(encode_json(told)), SPEC)
+
+    assert "hunter2" not in encode_json(found)
+    assert found.observed.argv == ("gunicorn", "--password", "(blanked)", "app:app")
+    assert found.log_tail[0] == "starting"
+    assert (found.log_errors.errors[0].count, found.samples, found.state) == (3, told.samples, told.state)
 
 
 def test_half_a_character_is_read_as_a_question_mark() -> None:
