@@ -12,6 +12,8 @@ from tests.lab.known_servers import known_server
 from wrklab.hosts.session import Session
 
 _VARIANT = "go_net_http"
+#: Rules that say that the load was not the one requested. On a busy machine rows have other doubts too.
+_NOT_THE_LOAD = {"overloaded", "sent_late", "closed_by_server", "unanswered", "latency_trends"}
 
 
 def measured(*words: str) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def test_a_stall_of_one_second_in_five_is_seen_by_those_who_came_in_it(
         row = measured("--rate", "500", "--duration", "5s", "--hold-ms", "0", *words)
 
     is_constant = "constant" in words
-    assert row["verdict"] == "rate-held", row["verdict_figures"]
+    assert not _NOT_THE_LOAD & set(row["note_names"].split()), row["verdict_figures"]
     assert row["scenario"] == f"standard@500-{words[1]}"
     assert row["latency_p50_us"] < 20_000
     # The gaps that are drawn vary how many come in the stall.
@@ -51,10 +53,10 @@ def test_a_pool_of_workers_within_its_capacity_and_beyond(session: Session) -> N
         within = measured("--rate", "400", "--duration", "4s", "--hold-ms", "20")
         beyond = measured("--rate", "600", "--duration", "4s", "--hold-ms", "20")
 
-    assert within["verdict"] == "rate-held", within["verdict_figures"]
+    assert not _NOT_THE_LOAD & set(within["note_names"].split()), within["verdict_figures"]
     assert 20_000 <= within["latency_p50_us"] < 30_000
     assert within["latency_p99_us"] < 120_000
-    assert beyond["verdict"] == "overloaded", beyond["verdict_figures"]
+    assert "overloaded" in beyond["note_names"].split(), beyond["verdict_figures"]
     assert beyond["achieved_ratio"] < 0.95
     assert beyond["latency_trend_ratio"] > 2
 
@@ -64,5 +66,5 @@ def test_too_few_connections_are_no_open_loop(session: Session) -> None:
     with known_server(session, _VARIANT, "stall", hold_ms=0):
         row = measured("--rate", "500", "--duration", "5s", "--hold-ms", "0", "--connections", "64")
 
-    assert row["verdict"] == "polluted", row["verdict_figures"]
+    assert "sent_late" in row["note_names"].split(), row["verdict_figures"]
     assert row["late_ratio"] > 0.001

@@ -29,6 +29,8 @@ _OBJECTIVE = re.compile(r"(?P<metric>[a-z][a-z0-9.]*)\s*(?P<sign><=|<)\s*(?P<val
 #: Windows that each side of the answer rests on, and beyond which a rate that passes as often as not is left.
 _CONFIRMATIONS = 2
 _WINDOWS_A_RATE_MAX = 5
+#: Windows of one rate that say nothing of the server, after which a search ends.
+_VOIDS_MAX = 3
 #: Further apart than this, the next window halves what is left instead of trusting the fit.
 _FIT_WITHIN_RATIO = 2.0
 _STEP_UP_RATIO = 2.0
@@ -139,6 +141,12 @@ class Window:
     keeping: Keeping
     #: Why it is behind or void; empty where it is not.
     why: str = ""
+    #: Others took CPU time of a host: what passes all the same has passed, what fails may be their doing.
+    is_disturbed: bool = False
+
+    def is_void(self, objectives: Sequence[Objective]) -> bool:
+        """Whether it says nothing of the server."""
+        return self.keeping is Keeping.VOID or (self.is_disturbed and not self.passes(objectives))
 
     def passes(self, objectives: Sequence[Objective]) -> bool:
         """Whether all objectives are met and the server kept up."""
@@ -166,8 +174,8 @@ class Ending(StrEnum):
     NONE_PASSES = "none passes"
     #: Every rate passed, up to what a generator may send.
     EVERY_RATE_PASSES = "every rate passes"
-    #: The generator is too small for the next rate: only a lower bound is known.
-    GENERATOR_FULL = "generator full"
+    #: The generator is too small for the next rate, or others take its CPUs: only a lower bound is known.
+    VOID_WINDOWS = "void windows"
     #: Windows do not agree, and no more are spent.
     UNSETTLED = "unsettled"
 
@@ -203,7 +211,7 @@ class Search:
     def capacity(self, windows: Sequence[Window]) -> Capacity:
         """What the windows so far come to."""
         _, ending = self._next(windows)
-        count, windows = len(windows), _judged(windows)
+        count, windows = len(windows), self._judged(windows)
         low, high = self._bracket(windows)
         failing = [window for window in windows if window.rate_per_s == high and not window.passes(self.objectives)]
         worst = max(failing, key=lambda window: window.badness(self.objectives), default=None)
@@ -217,15 +225,18 @@ class Search:
             windows_count=count,
         )
 
+    def _judged(self, windows: Sequence[Window]) -> tuple[Window, ...]:
+        return tuple(window for window in windows if not window.is_void(self.objectives))
+
     def _next(self, windows: Sequence[Window]) -> tuple[float | None, Ending]:
         if len(windows) >= _WINDOWS_MAX:
             return None, Ending.UNSETTLED
-        if windows and windows[-1].keeping is Keeping.VOID:
-            # Once may be a neighbour's doing.
+        if windows and windows[-1].is_void(self.objectives):
+            # Once or twice may be a neighbour's doing.
             last = windows[-1].rate_per_s
-            voids_count = sum(w.rate_per_s == last and w.keeping is Keeping.VOID for w in windows)
-            return (None, Ending.GENERATOR_FULL) if voids_count >= _CONFIRMATIONS else (last, Ending.FOUND)
-        judged = _judged(windows)
+            voids_count = sum(w.rate_per_s == last and w.is_void(self.objectives) for w in windows)
+            return (None, Ending.VOID_WINDOWS) if voids_count >= _VOIDS_MAX else (last, Ending.FOUND)
+        judged = self._judged(windows)
         low, high = self._bracket(judged)
         if high is None:
             return self._above(low)
@@ -323,7 +334,3 @@ class Search:
             return found[len(found) // 2]
 
         return typical(high) > _CLIFF_RATIO * typical(low)
-
-
-def _judged(windows: Sequence[Window]) -> tuple[Window, ...]:
-    return tuple(window for window in windows if window.keeping is not Keeping.VOID)

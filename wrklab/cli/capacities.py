@@ -50,17 +50,18 @@ _KEEPINGS = {
 def judged(plan: RunPlan, record: CellRecord) -> Window:
     """A cell as a search sees it. A window that is not the load requested fails, and one of a full generator is void.
 
-    Neighbours leave a window as it is: they make a capacity too low, and the report's rows say so.
+    Neighbours may be why a window fails, so such a window is measured again; one that passes all the same counts.
     """
     rate_per_s = plan.scenarios[record.scenario].rate_per_s or 0.0
     if record.measurement is None:
         return Window(rate_per_s, no_figures(), Keeping.BEHIND, record.failure.text if record.failure else "failed")
     row, figures = cell_row(plan, record), figures_of(record.measurement)
+    is_disturbed = any(rule.verdict is Verdict.DISTURBED for rule in applying(row))
     # Not the row's verdict: a neighbour may be said first, and the server is behind all the same.
     for verdict, keeping in _KEEPINGS.items():
         if rule := next((rule for rule in applying(row) if rule.verdict is verdict), None):
-            return Window(rate_per_s, figures, keeping, rule.words(row))
-    return Window(rate_per_s, figures, Keeping.KEPT)
+            return Window(rate_per_s, figures, keeping, rule.words(row), is_disturbed)
+    return Window(rate_per_s, figures, Keeping.KEPT, is_disturbed=is_disturbed)
 
 
 def capacity(  # noqa: PLR0913, PLR0917  what the command line can say

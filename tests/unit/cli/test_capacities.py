@@ -33,7 +33,7 @@ def window_of(cell: CellRecord) -> Window:
         ({"open_loop": handmade_open_loop(unanswered=100)}, Keeping.BEHIND, "overloaded at 500.0"),
         ({"open_loop": handmade_open_loop(late=100)}, Keeping.BEHIND, "5 % sent late"),
         ({"generator": {"cpu_percent": 75.0}}, Keeping.VOID, "generator busy"),
-        # A neighbour makes a capacity too low at most; and it does not hide that the server is behind.
+        # A neighbour does not hide that the server is behind; the search knows that both are true.
         ({"server": {"neighbours_cpu_percent": 40.0}}, Keeping.KEPT, ""),
         (
             {"server": {"neighbours_cpu_percent": 40.0}, "open_loop": handmade_open_loop(unanswered=100)},
@@ -50,6 +50,7 @@ def test_a_window_is_kept_behind_or_void(changes: dict[str, Any], keeping: Keepi
     found = window_of(handmade_cell(scenario=SCENARIO.name, measurement=measured))
 
     assert (found.rate_per_s, found.keeping, found.why) == (500.0, keeping, why)
+    assert found.is_disturbed == ("server" in changes)
 
 
 def test_a_server_that_fails_under_the_load_is_behind() -> None:
