@@ -16,6 +16,8 @@ _SCENARIO_HELP = {
     "warmup": "length of the warm-up that is thrown away (1s)",
     "timeout": "wrk's --timeout in whole seconds (2s; default: longer than the window)",
     "path": "the path that is requested (/health); one that answers otherwise needs --set body=... too",
+    "arrivals": "gaps between the requests of an open loop: poisson (default) or constant",
+    "connection_mode": "keep_alive (default), or close: a connection for each request",
     "hold_ms": "how long GET /health holds, for every variant (100)",
     "set": "any key of the scenario as KEY=VALUE; may be given several times",
 }
@@ -33,6 +35,7 @@ _LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this mach
         "resume": "go on with a run that ended early, by its stored plan: its id, or nothing for the newest such run",
         "variant": "names, stacks, globs, `all`; commas between, or given several times",
         "scenario": "file of scenarios/ without .yml (default: standard)",
+        "rate": "open loop: requests/s whatever the server does (500), or of its closed-loop maximum (50%)",
         "suite": "file of suites/ without .yml: an article's table",
         "seed": "order of the cells (default: drawn, and stored)",
         "aa": "measure each variant as two, A and B: their ratios give the noise floor of the run; takes twice as long",
@@ -61,6 +64,9 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     timeout: str = "",
     path: str = "",
     hold_ms: str = "",
+    rate: str = "",
+    arrivals: str = "",
+    connection_mode: str = "",
     aa: bool = False,
     force: bool = False,
     json: bool = False,
@@ -72,6 +78,7 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
 
     invoke bench --variant all
     invoke bench --variant flask_gunicorn_gevent,go_net_http --connections 500 --duration 5s --rounds 1
+    invoke bench --variant go_net_http --rate 500
     invoke bench --suite flask_gunicorn_article
     invoke bench --resume
     """
@@ -86,14 +93,61 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
         "timeout_s": timeout,
         "path": path,
         "hold_ms": hold_ms,
+        "arrivals": arrivals,
+        "connection_mode": connection_mode,
     }
     show = benching.Show(as_json=json, is_verbose=verbose, is_strict=strict)
     if resume:
         # Without a value Invoke gives True.
-        others = [variant, set, scenario, suite, seed, aa, lab != "container", *flags.values()]
+        others = [variant, set, scenario, suite, seed, rate, aa, lab != "container", *flags.values()]
         benching.resume(resume if isinstance(resume, str) else "", others, is_forced=force, show=show)
         return
-    benching.bench(variant, scenario, suite, lab, seed, flags, set, aa=aa, is_forced=force, show=show)
+    benching.bench(variant, scenario, suite, lab, seed, flags, set, rate, aa=aa, is_forced=force, show=show)
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["variant", "set"],
+    optional=["resume"],
+    help={
+        "resume": "go on with a search that ended early: its run's id, or nothing for the newest such run",
+        "variant": "names, stacks, globs, `all`; commas between, or given several times",
+        "slo": "the objective: p50, p90, p99, p99.9 or max with a time, errors or status with a share",
+        "precision": "how far apart the highest rate that passed and the lowest that failed may be, in percent (5)",
+        "scenario": "file of scenarios/ without .yml, for all but the rate (default: standard)",
+        "set": "any key of the scenario as KEY=VALUE; may be given several times",
+        "aa": "search each variant twice: how far the two are apart is the noise of a capacity",
+        "json": "print what was found as JSON",
+        **_FORCE_HELP,
+        **_LAB_HELP,
+    },
+)
+@verb
+def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
+    c: Context,
+    variant: list[str],
+    set: list[str],  # noqa: A002  the flag's name
+    slo: str = "p99<=250ms,errors<0.1%",
+    precision: str = "5",
+    scenario: str = "",
+    lab: str = "container",
+    aa: bool = False,
+    force: bool = False,
+    json: bool = False,
+    resume: str = "",
+) -> None:
+    """Find the highest rate at which variants stay within an objective. Each window has a freshly started server.
+
+    invoke capacity --variant go_net_http --slo 'p99<=250ms,errors<0.1%'
+    invoke capacity --resume
+    """
+    from wrklab.cli import capacities
+
+    if resume:
+        others = [variant, set, scenario, aa, lab != "container"]
+        capacities.resume(resume if isinstance(resume, str) else "", others, is_forced=force, as_json=json)
+        return
+    capacities.capacity(variant, slo, precision, scenario, lab, set, aa=aa, is_forced=force, as_json=json)
 
 
 @task(
@@ -393,6 +447,7 @@ def lock(c: Context) -> None:
 _lab = Collection("lab", lab_up, lab_down, lab_status, lab_ssh)
 ns = Collection(
     bench,
+    capacity,
     probe,
     doctor,
     list_,

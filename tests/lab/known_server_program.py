@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import heapq
 import itertools
 import os
 import signal
@@ -34,16 +35,19 @@ _LAST_WORDS = {
     "close_without_answer": b"",
     "cut_off": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok",
 }
-_OTHERS = ("right", "never", "drip", "late", "reset", "hang", "die", "burn", "keep_alive_workers")
+_OTHERS = ("right", "never", "drip", "late", "reset", "hang", "die", "burn", "stall", "pool", "keep_alive_workers")
+#: `stall`: every 5 s by the wall clock nothing is answered for the first one.
+_STALL_EVERY_S, _STALL_S = 5.0, 1.0
 BEHAVIOURS = (*_WRONG, *_LAST_WORDS, *_OTHERS)
 
 
 class _Connection(asyncio.Protocol):
     """One connection of the event loop's server."""
 
-    def __init__(self, options: argparse.Namespace, numbers: itertools.count[int]) -> None:
+    def __init__(self, options: argparse.Namespace, numbers: itertools.count[int], free_at_s: list[float]) -> None:
         self._options = options
         self._numbers = numbers
+        self._free_at_s = free_at_s
         self._pending = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -52,18 +56,34 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         *requests, self._pending = (self._pending + data).split(_HEADERS_END)
-        for _ in requests:
-            self._begin()
+        for request in requests:
+            self._begin(is_last=b"connection: close" in request.lower())
 
-    def _begin(self) -> None:
+    def _begin(self, *, is_last: bool) -> None:
         options, number = self._options, next(self._numbers) - self._options.first_right
         is_right = number <= 0 or number % options.every != 0
         behaviour = "right" if is_right else options.behaviour
-        hold_s = options.late_s if behaviour == "late" else options.hold_ms / 1000
+        ending = "close_after_answer" if is_last and behaviour in {"right", "stall", "pool"} else behaviour
+        hold_s = self._hold_s(behaviour)
         if hold_s:
-            asyncio.get_running_loop().call_later(hold_s, self._end, behaviour)
+            asyncio.get_running_loop().call_later(hold_s, self._end, ending)
         else:
-            self._end(behaviour)
+            self._end(ending)
+
+    def _hold_s(self, behaviour: str) -> float:
+        """From a request to its answer."""
+        if behaviour == "late":
+            return float(self._options.late_s)
+        hold_s = self._options.hold_ms / 1000
+        if behaviour == "stall":
+            return float(max(hold_s, _STALL_S - time.time() % _STALL_EVERY_S))
+        if behaviour == "pool":
+            now_s = asyncio.get_running_loop().time()
+            # The worker that is free first takes it, and has it for just the hold: M/D/k under Poisson arrivals.
+            end_s = max(now_s, heapq.heappop(self._free_at_s)) + hold_s
+            heapq.heappush(self._free_at_s, end_s)
+            return float(end_s - now_s)
+        return float(hold_s)
 
     def _end(self, behaviour: str) -> None:
         if behaviour in _LAST_WORDS:
@@ -99,10 +119,10 @@ def _burn(cpu_s: float) -> None:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    numbers = itertools.count(1)
+    numbers, free_at_s = itertools.count(1), [0.0] * options.workers
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: _Connection(options, numbers), "0.0.0.0", options.port, backlog=options.backlog
+        lambda: _Connection(options, numbers, free_at_s), "0.0.0.0", options.port, backlog=options.backlog
     )
     await server.serve_forever()
 

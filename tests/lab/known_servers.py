@@ -17,6 +17,8 @@ cut_off                an answer of which most is missing
 never                  no answer; the connection stays open; drip: a byte of one now and then
 hang                   the process stops (SIGSTOP); die: it exits with 3
 burn                   `ok` after 1 ms of CPU
+stall                  `ok` after the hold, and in the first second of every five not before its end
+pool                   `ok` after the hold with one of `workers` workers, for whom requests queue (M/D/k)
 keep_alive_workers     none of the above: `workers` threads, each serving one connection until its other end closes it;
                        without a hold each answer takes 1 ms of CPU
 """

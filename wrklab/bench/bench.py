@@ -15,7 +15,8 @@ from rich.console import Console
 
 from wrklab.bench.cells import Bench, BenchResult, DescribeCell, run_cells
 from wrklab.bench.deadlines import with_scaled_timeouts
-from wrklab.bench.plan import BenchRequest, Cell, cells_of_plan, order_cells, resolve
+from wrklab.bench.plan import BenchRequest, Cell, MaximumOf, cells_of_plan, order_cells, resolve
+from wrklab.bench.rates import closed_loop_maximum
 from wrklab.bench.resume import (
     drop_half_written,
     other_machines,
@@ -25,9 +26,11 @@ from wrklab.bench.resume import (
     variant_digests,
 )
 from wrklab.catalogue.catalogue import Catalogue
+from wrklab.catalogue.deployment import variant_digest
 from wrklab.catalogue.fingerprint import fingerprint
-from wrklab.catalogue.stack import ONE_CPU_A_PROCESS
-from wrklab.errors import LabError
+from wrklab.catalogue.scenario import Scenario
+from wrklab.catalogue.stack import ONE_CPU_A_PROCESS, Variant
+from wrklab.errors import LabError, UsageError
 from wrklab.formats import plural
 from wrklab.hosts.conditions import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.inventory import LabHost
@@ -38,7 +41,7 @@ from wrklab.protocol.blanking import blanked_words
 from wrklab.results.probe_folder import newest_probe
 from wrklab.results.probe_record import probed_limit
 from wrklab.results.records import PlannedCell, RunPlan
-from wrklab.results.run_folder import Run, check_room, new_run_id
+from wrklab.results.run_folder import CAPACITY_FILE, Run, check_room, new_run_id
 
 #: CPUs from where on processes can run at the same time.
 _SEVERAL = 2
@@ -57,22 +60,33 @@ def run_bench(
 
     Raises UsageError before anything is touched, LabError for unusable hosts.
     """
-    pairs = resolve(catalogue, request)
+    pairs = resolve(catalogue, request, maximum_of(catalogue, request.lab))
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
     cells = order_cells(pairs, seed, aa=request.aa)
     check_room(RESULTS_DIR, len(cells))
-    takes_all_cpus, variants = takes_all_cpus_for(catalogue, request), [variant for variant, _ in pairs]
+    takes_all_cpus, variants = takes_all_cpus_for(catalogue, request.suite), [variant for variant, _ in pairs]
     with ready_hosts(
         catalogue, request.lab, console, variants, is_forced=request.is_forced, server_takes_all_cpus=takes_all_cpus
     ) as ready:
         if takes_all_cpus:
             require_several_cpus(ready.session.hosts.server, request)
-        shares, notes = _share_loads(ready, cells)
-        plan = _plan(ready, request, cells, seed, [*machine_notes(ready.session.hosts, ready.facts), *notes])
+        shares, notes = share_loads(ready, [cell.scenario for cell in cells])
+        names = sorted({cell.variant.name for cell in cells})
+        plan = new_plan(ready, names, cells, seed, notes, request.suite)
         environment = ready.environment([variant for variant, _ in pairs])
         with Run.create(RESULTS_DIR, plan, environment, attachments) as run:
             scaled = with_scaled_timeouts(ready.session, cells)
             return run_cells(Bench(ready.session, ready.held, run, scaled, shares, describe), console)
+
+
+def maximum_of(catalogue: Catalogue, lab: str) -> MaximumOf:
+    """Reads closed-loop maxima from the stored runs of a lab."""
+
+    def read(variant: Variant, path: str) -> float | None:
+        digest = variant_digest(catalogue.stacks[variant.stack], variant)
+        return closed_loop_maximum(RESULTS_DIR, lab, variant.name, digest, path)
+
+    return read
 
 
 def resume_bench(
@@ -84,6 +98,8 @@ def resume_bench(
     writes it, LabError for unusable hosts; of it OtherMachineError only unless it is forced.
     """
     with Run.open(RESULTS_DIR, run_id) as run:
+        if run.attachment(CAPACITY_FILE) is not None:
+            raise UsageError(f"run {run_id} is a search for capacities: invoke capacity --resume {run_id}")
         run.hold()
         cells = cells_of_plan(catalogue, run.plan)
         refuse_other_servers(catalogue, run.plan)
@@ -98,7 +114,7 @@ def resume_bench(
             server_takes_all_cpus=run.plan.server_takes_all_cpus,
         ) as ready:
             refuse_other_hosts(ready.session.hosts, run.plan)
-            shares, _ = _share_loads(ready, cells)
+            shares, _ = share_loads(ready, [cell.scenario for cell in cells])
             environment = ready.environment([cell.variant for cell in cells])
             others = other_machines(run.environment, environment, is_forced=is_forced)
             readiness = replace(ready.readiness, forced=(*ready.readiness.forced, *others))
@@ -110,9 +126,9 @@ def resume_bench(
             return run_cells(Bench(ready.session, ready.held, run, scaled, shares, describe), console)
 
 
-def takes_all_cpus_for(catalogue: Catalogue, request: BenchRequest) -> bool:
-    """Whether the suite that was asked for needs a server of several CPUs."""
-    return request.suite is not None and catalogue.suite(request.suite).server_cpus == "all"
+def takes_all_cpus_for(catalogue: Catalogue, suite: str | None) -> bool:
+    """Whether a suite needs a server of several CPUs."""
+    return suite is not None and catalogue.suite(suite).server_cpus == "all"
 
 
 def require_several_cpus(server: LabHost, request: BenchRequest) -> None:
@@ -124,7 +140,7 @@ def require_several_cpus(server: LabHost, request: BenchRequest) -> None:
         )
 
 
-def _share_loads(ready: ReadyHosts, cells: Iterable[Cell]) -> tuple[dict[str, LoadShares], list[str]]:
+def share_loads(ready: ReadyHosts, scenarios: Iterable[Scenario]) -> tuple[dict[str, LoadShares], list[str]]:
     """How every scenario's load is shared out, by its name, and what is to be said of it.
 
     Raises LimitError before anything runs.
@@ -132,7 +148,7 @@ def _share_loads(ready: ReadyHosts, cells: Iterable[Cell]) -> tuple[dict[str, Lo
     session, limits = ready.session, ready.limits
     generators = [limits[host.name] for host in session.generators]
     shares, notes = {}, shared_cpu_notes(session.hosts)
-    for scenario in {cell.scenario.name: cell.scenario for cell in cells}.values():
+    for scenario in {scenario.name: scenario for scenario in scenarios}.values():
         shares[scenario.name] = share_load(scenario.connections, scenario.threads, generators)
         if note := server_note(scenario, limits[session.server.name]):
             notes.append(note)
@@ -140,37 +156,52 @@ def _share_loads(ready: ReadyHosts, cells: Iterable[Cell]) -> tuple[dict[str, Lo
     return shares, notes
 
 
-def _plan(ready: ReadyHosts, request: BenchRequest, cells: Sequence[Cell], seed: int, notes: Sequence[str]) -> RunPlan:
+def new_plan(  # noqa: PLR0913, PLR0917  what a run is made of
+    ready: ReadyHosts,
+    names: Sequence[str],
+    cells: Sequence[Cell],
+    seed: int,
+    notes: Sequence[str],
+    suite: str | None = None,
+) -> RunPlan:
+    """The plan of a run that begins now, with these variants; a search for capacities adds its cells as it goes."""
     session = ready.session
-    names = sorted({cell.variant.name for cell in cells})
-    digests, cpus_count = variant_digests(session.catalogue, names), max(1, len(session.hosts.server.cpus))
-    probed = {
-        name: probed_limit(newest_probe(RESULTS_DIR, name, request.lab, digests[name], cpus_count)) for name in names
-    }
+    catalogue, lab = session.catalogue, session.hosts.lab
+    digests, cpus_count = variant_digests(catalogue, names), max(1, len(session.hosts.server.cpus))
+    probed = probed_limits(lab, digests, cpus_count)
     return RunPlan(
         run_id=new_run_id(),
-        lab=request.lab,
+        lab=lab,
         created_at_s=time.time(),
         seed=seed,
         command=shlex.join(blanked_words([Path(sys.argv[0]).name, *sys.argv[1:]])),
         scenarios={cell.scenario.name: cell.scenario for cell in cells},
-        cells=tuple(planned_cell(session.catalogue, cell, probed[cell.variant.name]) for cell in cells),
-        notes=(*ready.readiness.sentences(), *notes),
+        cells=tuple(planned_cell(catalogue, cell, probed[cell.variant.name]) for cell in cells),
+        notes=(*ready.readiness.sentences(), *machine_notes(session.hosts, ready.facts), *notes),
         forced=ready.readiness.forced,
         server_cpus_count=cpus_count,
         generator_cpus_count=session.hosts.described.generator_cpus_count,
         generators=tuple(host.name for host in session.generators),
         cpus_shared=is_a_cpu_shared(session.hosts, ready.facts),
-        server_takes_all_cpus=takes_all_cpus_for(session.catalogue, request),
+        server_takes_all_cpus=takes_all_cpus_for(catalogue, suite),
         one_machine=bool(generators_on_the_servers_machine(session.hosts, ready.facts)),
-        suite=request.suite,
+        suite=suite,
         runtimes={
-            stack: session.catalogue.stacks[stack].runtime for stack in sorted({cell.variant.stack for cell in cells})
+            stack: catalogue.stacks[stack].runtime
+            for stack in sorted({catalogue.variants[name].stack for name in names})
         },
-        baseline=session.catalogue.suite(request.suite).baseline if request.suite else None,
+        baseline=catalogue.suite(suite).baseline if suite else None,
         variant_digests=digests,
         fingerprint=fingerprint(),
     )
+
+
+def probed_limits(lab: str, digests: Mapping[str, str], server_cpus_count: int | None) -> dict[str, int | None]:
+    """How many requests each variant handles at once by its newest probe; None where none found a limit."""
+    return {
+        name: probed_limit(newest_probe(RESULTS_DIR, name, lab, digest, server_cpus_count))
+        for name, digest in digests.items()
+    }
 
 
 def planned_cell(catalogue: Catalogue, cell: Cell, probed: int | None) -> PlannedCell:

@@ -73,7 +73,7 @@ def run_cells(bench: Bench, console: Console) -> BenchResult:
     try:
         with BenchProgress(console, len(to_do), sum(cell.planned_s for _, cell in to_do)) as progress:
             for position, cell in to_do:
-                found[cell.cell_id] = _CellTry(bench, cell, position, progress).store()
+                found[cell.cell_id] = measure_cell(bench, cell, position, progress)
         state = "finished"
     except KeyboardInterrupt:
         console.print("interrupted: ending what runs on the hosts; what was measured is stored")
@@ -81,12 +81,17 @@ def run_cells(bench: Bench, console: Console) -> BenchResult:
     except WrklabError as error:
         problem = str(error)
     finally:
-        _end(bench, state, problem)
+        end_run(bench, state, problem)
     failed = [record.cell_id for record in found.values() if record.failure is not None and not record.failure.expected]
     return BenchResult(run.path, run.plan.run_id, is_interrupted, tuple(failed), "" if is_interrupted else problem)
 
 
-def _end(bench: Bench, state: Literal["finished", "interrupted"], problem: str) -> None:
+def measure_cell(bench: Bench, cell: Cell, position: int, progress: BenchProgress) -> CellRecord:
+    """Measures and commits the cell that the run's plan has at this position. Raises StoreError, HostError."""
+    return _CellTry(bench, cell, position, progress).store()
+
+
+def end_run(bench: Bench, state: Literal["finished", "interrupted"], problem: str) -> None:
     """Notes how the run ended; where it did early, nothing is left running. `problem` says what failed."""
     if state != "finished" and bench.held.are_ours:
         with contextlib.suppress(WrklabError):

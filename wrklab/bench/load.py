@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -11,12 +12,23 @@ from dataclasses import dataclass
 from wrklab.bench.answer_checks import wrk_specs
 from wrklab.bench.deadlines import ATTEMPT_LIMIT_S, SETTLE_LIMIT_S, deadline_s
 from wrklab.bench.plan import Cell
+from wrklab.catalogue.scenario import Scenario
 from wrklab.errors import CellError, HostError, WrklabError
 from wrklab.hosts import node_calls
 from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.remote import RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session
-from wrklab.protocol.load import ExpectedAnswer, LoadPhase, LoadResult, LoadSpec, Target, WarmupSpec
+from wrklab.protocol.load import (
+    Arrivals,
+    ExpectedAnswer,
+    LoadPhase,
+    LoadResult,
+    LoadSpec,
+    Target,
+    Timetable,
+    WarmupSpec,
+    WrkSpec,
+)
 from wrklab.protocol.phases import Phase
 from wrklab.results.raw import Clock
 
@@ -26,6 +38,13 @@ _ROUTE_LIMIT_S = 3 * ATTEMPT_LIMIT_S
 _LEAD_S = 0.1
 _LEAD_CALLS = 4
 _CANCEL_AGAIN_S = 0.1
+#: From the mark to an open loop's first slot: wrk starts, and opens its connections.
+_OPEN_LEAD_S = 0.25
+_OPEN_LEAD_PER_CONNECTION_S = 0.00025
+#: From an open loop's last slot to wrk's end: answers on their way come in.
+DRAIN_S = 1.0
+#: Of an open loop's rate: the server is warm and has no queue after it.
+_WARMUP_RATE_RATIO = 0.5
 
 
 @dataclass(frozen=True)
@@ -179,7 +198,12 @@ def load_spec(order: LoadOrder, host: RemoteHost) -> LoadSpec:
     route_limit_s = _ROUTE_LIMIT_S * timeout_scale + scenario.warmup_s
     warmup = None
     if scenario.warmup_s > 0 and is_first:
-        warmup = WarmupSpec(duration_s=scenario.warmup_s, connections=scenario.warmup_connections, threads=1)
+        warmup = WarmupSpec(
+            duration_s=scenario.warmup_s,
+            connections=scenario.warmup_connections,
+            threads=1,
+            timetable=_warmup_timetable(scenario, timeout_scale),
+        )
     return LoadSpec(
         cell=order.name,
         target=Target(
@@ -192,7 +216,7 @@ def load_spec(order: LoadOrder, host: RemoteHost) -> LoadSpec:
         attempt_limit_s=ATTEMPT_LIMIT_S * timeout_scale,
         warmup=warmup,
         settle_limit_s=SETTLE_LIMIT_S * timeout_scale,
-        processes=wrk_specs(order.shares[host.name], are_all_checked=scenario.validate_bodies),
+        processes=_processes(order, timeout_scale)[host.name],
         duration_s=scenario.duration_s,
         timeout_s=scenario.wrk_timeout_s,
         sample_interval_s=scenario.sample_interval_s,
@@ -201,4 +225,67 @@ def load_spec(order: LoadOrder, host: RemoteHost) -> LoadSpec:
         # Only what the inventory says: where it says nothing, systemd decides as for any unit.
         cpus=tuple(host.host.cpus),
         timeout_scale=timeout_scale,
+        connection_mode=scenario.connection_mode,
+        drain_s=DRAIN_S * timeout_scale if scenario.is_open_loop else 0.0,
+    )
+
+
+def _processes(order: LoadOrder, timeout_scale: float) -> dict[str, tuple[WrkSpec, ...]]:
+    """The wrk processes of each generator; in an open loop each with its part of the one timetable."""
+    scenario = order.cell.scenario
+    # Constant gaps come from threads that take turns, so each needs an equal share: none is put aside for checks.
+    are_all_checked = scenario.validate_bodies or scenario.arrivals is Arrivals.CONSTANT
+    specs = {name: wrk_specs(loads, are_all_checked=are_all_checked) for name, loads in order.shares.items()}
+    return share_timetable(scenario, specs, order.name, timeout_scale) if scenario.is_open_loop else specs
+
+
+def share_timetable(
+    scenario: Scenario, specs: Mapping[str, tuple[WrkSpec, ...]], name: str, timeout_scale: float = 1.0
+) -> dict[str, tuple[WrkSpec, ...]]:
+    """The processes of all generators, each with its part of one timetable. `name` seeds the gaps.
+
+    A Poisson process splits into independent ones whose rates add up: each thread has the share of its connections.
+    Constant gaps are dealt to the threads in turn.
+    """
+    rate_per_s = scenario.rate_per_s or 0.0
+    every = [spec for parts in specs.values() for spec in parts]
+    connections_count, threads_count = sum(s.connections for s in every), sum(s.threads for s in every)
+    is_constant = scenario.arrivals is Arrivals.CONSTANT
+    seed, before = zlib.crc32(name.encode()), 0
+    found: dict[str, tuple[WrkSpec, ...]] = {}
+    for host, parts in specs.items():
+        shared = []
+        for spec in parts:
+            share = 1 / threads_count if is_constant else spec.connections / spec.threads / connections_count
+            timetable = Timetable(
+                arrivals=scenario.arrivals,
+                rate_per_s=rate_per_s * share,
+                offset_s=before / rate_per_s if is_constant else 0.0,
+                thread_offset_s=1 / rate_per_s if is_constant else 0.0,
+                seed=seed + before,
+                lead_s=_lead_s(scenario, timeout_scale),
+                duration_s=scenario.duration_s,
+            )
+            shared.append(spec.replace(timetable=timetable))
+            before += spec.threads
+        found[host] = tuple(shared)
+    return found
+
+
+def _lead_s(scenario: Scenario, timeout_scale: float) -> float:
+    return timeout_scale * (_OPEN_LEAD_S + _OPEN_LEAD_PER_CONNECTION_S * scenario.connections)
+
+
+def _warmup_timetable(scenario: Scenario, timeout_scale: float) -> Timetable | None:
+    """A part of the rate, in Poisson gaps: what a warm-up leaves queued would be served in the window."""
+    if scenario.rate_per_s is None:
+        return None
+    return Timetable(
+        arrivals=Arrivals.POISSON,
+        rate_per_s=_WARMUP_RATE_RATIO * scenario.rate_per_s,
+        offset_s=0.0,
+        thread_offset_s=0.0,
+        seed=0,
+        lead_s=_OPEN_LEAD_S * timeout_scale,
+        duration_s=scenario.warmup_s,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from wrklab.bench.rates import Rate, refuse_unknown_maxima
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.scenario import Scenario, override
 from wrklab.catalogue.stack import Variant
@@ -28,6 +29,8 @@ class BenchRequest:
     suite: str | None = None
     lab: str = "container"
     overrides: Mapping[str, object] = field(default_factory=dict)
+    #: Open loops; none: a closed one, unless the scenario says otherwise.
+    rates: tuple[Rate, ...] = ()
     seed: int | None = None
     #: Every variant is measured as two, for the noise floor.
     aa: bool = False
@@ -67,8 +70,18 @@ class Cell:
         return 1.5 + self.scenario.warmup_s + self.scenario.duration_s
 
 
-def resolve(catalogue: Catalogue, request: BenchRequest) -> list[Pair]:
+#: The closed-loop maximum of a variant on a path, requests/s; None where no run measured it.
+MaximumOf = Callable[[Variant, str], float | None]
+
+
+def resolve(
+    catalogue: Catalogue, request: BenchRequest, maximum_of: MaximumOf = lambda _variant, _path: None
+) -> list[Pair]:
     """The variants and scenarios that a request means. Raises UsageError, UnknownNameError; nothing is touched."""
+    if request.rates and request.suite is not None:
+        raise UsageError(f"--rate is not for suites: their rows are closed loops. Leave --suite {request.suite} out.")
+    if request.rates and "rate_per_s" in request.overrides:
+        raise UsageError("--rate and --set rate_per_s say the same: leave one out")
     if request.suite is not None:
         suite = catalogue.suite(request.suite)
         if not suite.rows:
@@ -76,7 +89,11 @@ def resolve(catalogue: Catalogue, request: BenchRequest) -> list[Pair]:
         pairs = _pairs_of_suite(catalogue, suite, request)
     elif request.variants:
         scenario = catalogue.scenario(request.scenario or DEFAULT_SCENARIO)
-        pairs = _pairs_of_scenario(catalogue, catalogue.select_variants(request.variants), scenario, request.overrides)
+        variants = catalogue.select_variants(request.variants)
+        if request.rates:
+            pairs = _pairs_of_rates(variants, scenario, request, maximum_of)
+        else:
+            pairs = _pairs_of_scenario(catalogue, variants, scenario, request.overrides)
     else:
         raise UsageError("nothing to bench: give --variant NAME (or all), or --suite NAME. `invoke list` shows them.")
     if not pairs:
@@ -96,6 +113,24 @@ def _pairs_of_scenario(
         for variant in variants
         if catalogue.published_key(variant, companion) is not None
     ]
+
+
+def _pairs_of_rates(
+    variants: Sequence[Variant], scenario: Scenario, request: BenchRequest, maximum_of: MaximumOf
+) -> list[Pair]:
+    """Each variant at each rate. Raises UsageError for shares of maxima that are not known."""
+    path = str(request.overrides.get("path", scenario.path))
+    maxima: dict[str, float | None] = {}
+    if any(rate.is_percent for rate in request.rates):
+        maxima = {variant.name: maximum_of(variant, path) for variant in variants}
+        refuse_unknown_maxima([name for name, found in maxima.items() if found is None])
+    pairs = {}
+    for rate in request.rates:
+        for variant in variants:
+            changes = {**request.overrides, "rate_per_s": rate.per_s(maxima.get(variant.name))}
+            changed = override(scenario, changes)
+            pairs[variant.name, changed.name] = (variant, changed)
+    return list(pairs.values())
 
 
 def _pairs_of_suite(catalogue: Catalogue, suite: Suite, request: BenchRequest) -> list[Pair]:

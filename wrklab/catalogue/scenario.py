@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator, model_validator
 
 from wrklab.catalogue.cards import Card, DurationS, Name, WholeSecondsS, explain, read_card
 from wrklab.errors import UsageError
+from wrklab.protocol.load import Arrivals, ConnectionMode
 
 #: Loads beyond these are refused: a typing error should not become a flood.
 CONNECTIONS_MAX = 100_000
 DURATION_MAX_S = 3600.0
+#: More than wrk's timetable was found to send in time on one core is a typing error.
+RATE_MAX_PER_S = 100_000.0
+#: A name of a card's, and of a load that the command line made of it: `standard@500`, `standard@500-constant`.
+ScenarioName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}(@[0-9]{1,6}(_[0-9]{1,3})?(-[a-z]+){0,2}|@close)?$")
+]
+
+# An open loop's own sizes, where the command line gives a rate and nothing else.
+#: An idle connection waits for so long at most: gunicorn closes one after 2 s.
+_POOL_IDLE_S = 1.5
+#: Spare connections cost wrk CPU at each request; of these there are enough for answers of 200 ms at 10,000 a second.
+_POOL_SPARE_MAX = 2000
+_POOL_ROOM = 1.2
+#: p99 rests on so many answers (latencies of all rounds are added), with room for what a Poisson process varies.
+_ANSWERS_WANTED = 10_500
+_WINDOW_MAX_S = 30.0
+#: How long GET /health holds where neither card nor command says.
+_USUAL_HOLD_MS = 100
+_KEYS_OF_LOOP = frozenset({"rate_per_s", "arrivals", "connection_mode"})
 
 
 class Scenario(Card):
@@ -20,9 +41,16 @@ class Scenario(Card):
 
     given_by_place: ClassVar[frozenset[str]] = frozenset({"name"})
 
-    name: Name
+    name: ScenarioName
     description: str = Field(min_length=10)
     path: str = Field(default="/health", pattern=r"^/[!-~]*$")
+    #: Open loop: requests are sent at this rate, whatever the server does. None: closed loop, where each connection
+    #: sends when it has its answer.
+    rate_per_s: float | None = Field(default=None, ge=0.1, le=RATE_MAX_PER_S)
+    #: How an open loop's gaps are drawn: poisson, or constant.
+    arrivals: Arrivals = Arrivals.POISSON
+    #: keep_alive, or close: each request has a connection of its own.
+    connection_mode: ConnectionMode = ConnectionMode.KEEP_ALIVE
     #: What `path` must answer; None: what the variant's card says of GET /health.
     body: str | None = Field(default=None, min_length=1)
     #: wrk's -t, over all its processes.
@@ -59,6 +87,17 @@ class Scenario(Card):
             )
         return connections
 
+    @model_validator(mode="after")
+    def _arrivals_need_a_rate(self) -> Self:
+        if self.arrivals is not Arrivals.POISSON and self.rate_per_s is None:
+            raise ValueError(f"arrivals {self.arrivals.value}: only a load with rate_per_s has arrivals; give one")
+        return self
+
+    @property
+    def is_open_loop(self) -> bool:
+        """Whether requests are sent at a rate, whatever the server does."""
+        return self.rate_per_s is not None
+
     @property
     def published_scenario(self) -> str:
         """The scenario under which cards list the published rows that compare with this one."""
@@ -79,9 +118,46 @@ def override(scenario: Scenario, changes: dict[str, object]) -> Scenario:
     """The scenario with some keys changed, checked as a whole. Raises UsageError naming the key and what is known.
 
     Threads are lowered where the connections asked for are fewer; companions are dropped when the shape changes.
+    With a rate, an arrival process or a connection mode it is another load, of another name: `standard@500`.
     """
     if not changes:
         return scenario
+    if _KEYS_OF_LOOP & set(changes):
+        return _with_loop(scenario, changes)
+    return _checked(scenario, changes)
+
+
+def _with_loop(scenario: Scenario, changes: dict[str, object]) -> Scenario:
+    """Another loop: its name says which, connections and window are sized for a rate, and no published row compares."""
+    found = _checked(scenario, {"connections": scenario.connections} | changes)
+    own: dict[str, object] = {"compares_with": None, "companions": (), "name": _loop_name(scenario.name, found)}
+    if found.rate_per_s is not None:
+        if "connections" not in changes:
+            own["connections"] = _pool_size(found, found.rate_per_s)
+        if "duration_s" not in changes:
+            wanted_s = math.ceil(_ANSWERS_WANTED / (found.rate_per_s * found.rounds))
+            own["duration_s"] = max(found.duration_s, min(wanted_s, _WINDOW_MAX_S))
+    return _checked(scenario, changes | own)
+
+
+def _loop_name(name: str, scenario: Scenario) -> str:
+    marks = [] if scenario.rate_per_s is None else [f"{scenario.rate_per_s:.3f}".rstrip("0").rstrip(".")]
+    marks += [] if scenario.arrivals is Arrivals.POISSON else [scenario.arrivals.value]
+    marks += [] if scenario.connection_mode is ConnectionMode.KEEP_ALIVE else [scenario.connection_mode.value]
+    base = name.partition("@")[0]
+    # A dot stands between the parts of a cell's name.
+    return f"{base}@{'-'.join(marks).replace('.', '_')}" if marks else base
+
+
+def _pool_size(scenario: Scenario, rate_per_s: float) -> int:
+    """Enough connections for slow answers, and few enough that no server closes an idle one."""
+    hold_ms = _USUAL_HOLD_MS if scenario.hold_ms is None else scenario.hold_ms
+    spare = min(_POOL_IDLE_S * rate_per_s, _POOL_SPARE_MAX)
+    wanted = math.ceil(_POOL_ROOM * rate_per_s * hold_ms / 1000 + spare)
+    return min(max(1, math.ceil(wanted / scenario.threads)) * scenario.threads, CONNECTIONS_MAX)
+
+
+def _checked(scenario: Scenario, changes: dict[str, object]) -> Scenario:
     values = scenario.model_dump() | changes
     if "threads" not in changes and "connections" in changes:
         values["threads"] = _threads_for(changes["connections"], scenario.threads)

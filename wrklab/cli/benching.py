@@ -12,6 +12,7 @@ from wrklab.articles.library import attachments, read_library
 from wrklab.bench.bench import resume_bench, run_bench
 from wrklab.bench.cells import BenchResult
 from wrklab.bench.plan import BenchRequest
+from wrklab.bench.rates import parse_rates
 from wrklab.bench.resume import choose_run
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.cli.overrides import collect
@@ -43,6 +44,7 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     seed: str,
     flags: Mapping[str, str],
     assignments: Sequence[str],
+    rates: str,
     *,
     aa: bool,
     is_forced: bool,
@@ -56,6 +58,7 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
         suite=suite or None,
         lab=lab,
         overrides=collect(flags, assignments),
+        rates=parse_rates(rates),
         seed=_seed(seed),
         aa=aa,
         is_forced=is_forced,

@@ -142,7 +142,7 @@ def _contender(row: SummaryRow) -> Contender | None:
     rule, bound = deciding(row), rate_bound(row)
     if rule is None or rule.verdict is Verdict.FAILED_AS_EXPECTED or bound.is_unknown:
         return None
-    return Contender(row.variant, row.rates_per_s, hold_bound(row), bound)
+    return Contender(row.variant, row.rates_per_s, hold_bound(row) or row.is_open_loop, bound)
 
 
 def _open_rank(row: SummaryRow, against: tuple[str, ...]) -> OpenRank:

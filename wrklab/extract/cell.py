@@ -13,7 +13,7 @@ from wrklab.errors import UNREADABLE, CellError
 from wrklab.extract.samples import HostSamples, read_samples
 from wrklab.extract.stalls import STALL_LIMIT_S, STALLS_COUNTED_AT
 from wrklab.extract.windows import CellWindow, read_window
-from wrklab.extract.wrk_report import add_errors, busy_ratio, latency_of
+from wrklab.extract.wrk_report import add_errors, add_slots, busy_ratio, latency_of
 from wrklab.protocol.blanking import blanked, blanked_lines, blanked_words
 from wrklab.protocol.phases import Phase
 from wrklab.protocol.server import ActiveState, ServerReport, UnitState
@@ -227,7 +227,7 @@ def _measurement(server: ServerReport, window: CellWindow, of_server: HostSample
         window_start_s=window.start_s,
         window_end_s=window.end_s,
         requests=sum(report.requests for report in window.reports),
-        requests_per_s=sum(report.requests / report.duration_s for report in window.reports),
+        requests_per_s=sum(each.requests_per_s for each in window.generators),
         bytes_read=sum(report.bytes_read for report in window.reports),
         latency=latency,
         wrk_latency=latency_of(window.latencies.corrected),
@@ -242,6 +242,7 @@ def _measurement(server: ServerReport, window: CellWindow, of_server: HostSample
         first_answer_s=window.first_answer_s,
         warmup=window.warmup,
         is_miscounted=window.latencies.is_miscounted,
+        open_loop=add_slots(window.reports),
     )
 
 

@@ -146,6 +146,12 @@ class Histogram:
         place = np.searchsorted(np.cumsum(self.counts), min(rank, self.count))
         return int(self.values_us[place])
 
+    def at_rank(self, rank: int) -> int:
+        """The sample of a rank, from 1 for the smallest; µs. Raises ValueError where there is no such sample."""
+        if not 1 <= rank <= self.count:
+            raise ValueError(f"rank {rank} of {self.count} samples")
+        return int(self.values_us[np.searchsorted(np.cumsum(self.counts), rank)])
+
     def _checked(self) -> Histogram:
         if not self.values_us.size:
             raise ValueError("a histogram without samples has no statistics")

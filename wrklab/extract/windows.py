@@ -49,7 +49,9 @@ class GeneratorWindow:
 
     @property
     def duration_s(self) -> float:
-        """wrk's own, real; of the process that took longest."""
+        """wrk's own, real, of the process that took longest; of an open loop the timetable's."""
+        if any(report.slots for report in self.reports):
+            return self.end_s - self.start_s
         return max(report.duration_us for report in self.reports) / 1e6
 
     @property
@@ -70,7 +72,7 @@ class GeneratorWindow:
     @property
     def requests_per_s(self) -> float:
         """Each process's answers over its own window, added up."""
-        return sum(report.requests / report.duration_s for report in self.reports)
+        return sum(report.requests_per_s(self.duration_s) for report in self.reports)
 
     @property
     def slow_answer_s(self) -> float | None:
@@ -132,7 +134,7 @@ class CellWindow:
 
     @property
     def duration_s(self) -> float:
-        """wrk's own, real; of the process that took longest."""
+        """The longest of the generators'."""
         return max(each.duration_s for each in self.generators)
 
     @property

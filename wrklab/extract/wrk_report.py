@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from wrklab.errors import ParseError
 from wrklab.extract.histogram import CorrectionError, Histogram, MiscountError, undo_wrk_correction
 from wrklab.protocol.codec import encode
-from wrklab.protocol.load import WrkReport
-from wrklab.results.records import Errors, Latency
+from wrklab.protocol.load import SlotCounts, WrkReport
+from wrklab.results.records import Errors, Latency, OpenLoopRecord
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,19 @@ class ProcessReport:
     errors: Errors
     corrected: Histogram
     bodies_checked: bool
+    #: None: closed loop.
+    slots: SlotCounts | None = None
 
     @property
     def duration_s(self) -> float:
         """wrk's own, real."""
         return self.duration_us / 1e6
+
+    def requests_per_s(self, timetable_s: float) -> float:
+        """Answers over its window; of an open loop those that came within the timetable, over its length."""
+        if self.slots is None:
+            return self.requests / self.duration_s
+        return sum(self.slots.quarters_answered) / timetable_s
 
     def observed(self) -> Histogram:
         """The latencies that wrk saw, its correction undone. Raises CorrectionError."""
@@ -68,6 +79,7 @@ def read_wrk_report(report: WrkReport, connections: int) -> ProcessReport:
         errors=Errors(**encode(report.errors)),
         corrected=corrected,
         bodies_checked=report.bodies_checked,
+        slots=report.slots,
     )
 
 
@@ -78,6 +90,30 @@ def add_latencies(reports: Sequence[ProcessReport]) -> Latencies:
         return Latencies(_sum([report.observed() for report in reports]), corrected, "")
     except CorrectionError as error:
         return Latencies(corrected, corrected, str(error), isinstance(error, MiscountError))
+
+
+def add_slots(reports: Sequence[ProcessReport]) -> OpenLoopRecord | None:
+    """What became of all processes' slots; None in a closed loop."""
+    slots = [report.slots for report in reports if report.slots]
+    if not slots:
+        return None
+    sent = sum(part.sent for part in slots)
+    return OpenLoopRecord(
+        scheduled=sum(part.scheduled for part in slots),
+        sent=sent,
+        late=sum(part.late for part in slots),
+        latest_s=max(part.latest_s for part in slots),
+        unanswered=max(0, sent - sum(report.requests for report in reports)),
+        quarters_scheduled=_by_quarter([part.quarters_scheduled for part in slots]),
+        quarters_sent=_by_quarter([part.quarters_sent for part in slots]),
+        quarters_answered=_by_quarter([part.quarters_answered for part in slots]),
+        quarters_waiting_s=_by_quarter([part.quarters_waiting_s for part in slots]),
+    )
+
+
+def _by_quarter(parts: Sequence[Sequence[Number]]) -> tuple[Number, Number, Number, Number]:
+    first, second, third, fourth = (sum(values[1:], values[0]) for values in zip(*parts, strict=True))
+    return first, second, third, fourth
 
 
 def add_errors(reports: Iterable[ProcessReport]) -> Errors:

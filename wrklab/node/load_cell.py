@@ -25,6 +25,7 @@ from wrklab.node.wrk_process import Cancelled, WindowWatch, WrkLoad, WrkProcess,
 from wrklab.protocol.codec import decode_json, encode_json
 from wrklab.protocol.load import (
     AnswerKind,
+    ConnectionMode,
     FailureKind,
     LoadFailure,
     LoadPhase,
@@ -34,10 +35,12 @@ from wrklab.protocol.load import (
     PhaseTime,
     ReadyResult,
     SettleResult,
+    Timetable,
     VerifyResult,
     WarmupSpec,
     WindowTimes,
     WrkResult,
+    WrkSpec,
 )
 from wrklab.protocol.server import Source
 
@@ -188,20 +191,28 @@ class LoadCell:
         host = f"[{self._address}]" if ":" in self._address else self._address
         return f"http://{host}:{self.spec.target.port}{self.spec.target.path}"
 
-    def _process(self, stem: str, load: WrkLoad, *, validate: bool) -> WrkProcess:
+    def _process(
+        self, stem: str, load: WrkLoad, timetable: Timetable | None, mark_s: float, *, validate: bool
+    ) -> WrkProcess:
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+        if self.spec.connection_mode is ConnectionMode.CLOSE:
+            environment["WRKLAB_CLOSE"] = "1"
+        if timetable:
+            # wrk_report.lua reads the wall clock.
+            environment |= timetable_environment(timetable, load, mark_s + _wall_step_s())
         if validate:
             environment |= {"WRKLAB_EXPECT_STATUS": str(self._expected[0]), "WRKLAB_EXPECT_BODY": self._expected[1]}
         script = self.spec.script or f"{node_io.NODE_DIR}/wrk_report.lua"
         return WrkProcess(argv_for(self.spec.wrk, script, self._url(), load), environment, f"{self._folder}/{stem}")
 
     def _warm_up(self, warmup: WarmupSpec) -> None:
-        self._enter(LoadPhase.WARMUP, warmup.duration_s)
-        load = WrkLoad(warmup.threads, warmup.connections, warmup.duration_s, self.spec.timeout_s)
-        # Few connections: comparing each answer delays nobody, and shows what a window does not look at.
-        process = self._process("warmup", load, validate=True)
-        self._run = self._run_of([process], warmup.duration_s)
+        duration_s = _wrk_duration_s(warmup.duration_s, warmup.timetable, 0.0)
+        self._enter(LoadPhase.WARMUP, duration_s)
         mark_s = node_io.now()
+        load = WrkLoad(warmup.threads, warmup.connections, duration_s, self.spec.timeout_s)
+        # Few connections: comparing each answer delays nobody, and shows what a window does not look at.
+        process = self._process("warmup", load, warmup.timetable, mark_s, validate=True)
+        self._run = self._run_of([process], duration_s)
         self._run.fork(mark_s)
         self._run.follow(mark_s)
         self._warmup = process.result()
@@ -265,17 +276,17 @@ class LoadCell:
             free = sock_diag.free_ports_count(self._address, port)
 
     def _window(self) -> None:
-        spec, duration_s = self.spec, self.spec.duration_s
-        processes = [
-            self._process(
-                f"wrk{number}",
-                WrkLoad(load.threads, load.connections, duration_s, spec.timeout_s),
-                validate=load.checks_answers,
-            )
-            for number, load in enumerate(spec.processes)
-        ]
-        self._run = self._run_of(processes, duration_s)
+        spec = self.spec
+        timetable = spec.processes[0].timetable
+        duration_s = _wrk_duration_s(spec.duration_s, timetable, spec.drain_s)
         mark_s, step_s = self._mark(), _wall_step_s()
+
+        def process_of(number: int, load: WrkSpec) -> WrkProcess:
+            shape = WrkLoad(load.threads, load.connections, duration_s, spec.timeout_s)
+            return self._process(f"wrk{number}", shape, load.timetable, mark_s, validate=load.checks_answers)
+
+        processes = [process_of(number, load) for number, load in enumerate(spec.processes)]
+        self._run = self._run_of(processes, duration_s)
         self._enter(LoadPhase.WINDOW, mark_s - node_io.now() + duration_s)
         self._run.fork(mark_s)
         self._watch = WindowWatch(processes, (self._address, spec.target.port), mark_s, self._answer_bytes())
@@ -283,12 +294,12 @@ class LoadCell:
         thread = sampler.Sampler(self._sources(), sampler.own_cgroup(), samples_path, spec.sample_interval_s)
         thread.start()
         try:
-            self._run.follow(mark_s, self._watch.tasks(duration_s))
+            self._run.follow(mark_s, self._watch.tasks(spec.duration_s))
         finally:
             thread.stop()
             self._samples = tuple((node_io.read_text(samples_path) or "").splitlines())
             self._wrk = tuple(process.result() for process in processes)
-            self._window_times = _window_of(self._wrk, mark_s, step_s)
+            self._window_times = _window_of(self._wrk, mark_s, step_s, timetable)
             self._clock_step_s = _wall_step_s() - step_s
         if abs(self._clock_step_s) > _CLOCK_STEP_MAX_S:
             raise PhaseFailed(
@@ -363,11 +374,34 @@ def _wall_step_s() -> float:
     return time.time() - node_io.now()
 
 
-def _window_of(results: Sequence[WrkResult], mark_s: float, step_s: float) -> WindowTimes:
+def _wrk_duration_s(duration_s: float, timetable: Timetable | None, drain_s: float) -> float:
+    """How long wrk runs: in an open loop also while connections open, and while the last answers come."""
+    return duration_s if timetable is None else timetable.lead_s + duration_s + drain_s
+
+
+def timetable_environment(timetable: Timetable, load: WrkLoad, mark_wall_s: float) -> dict[str, str]:
+    """What wrk_report.lua reads; `mark_wall_s` is the mark by this host's wall clock."""
+    return {
+        "WRKLAB_RATE": repr(timetable.rate_per_s),
+        "WRKLAB_ARRIVALS": timetable.arrivals.value,
+        "WRKLAB_BEGIN": repr(mark_wall_s + timetable.lead_s),
+        "WRKLAB_SLOTS_S": repr(timetable.duration_s),
+        "WRKLAB_OFFSET_S": repr(timetable.offset_s),
+        "WRKLAB_THREAD_OFFSET_S": repr(timetable.thread_offset_s),
+        "WRKLAB_SEED": str(timetable.seed),
+        "WRKLAB_CONNECTIONS": str(load.connections // load.threads),
+    }
+
+
+def _window_of(results: Sequence[WrkResult], mark_s: float, step_s: float, timetable: Timetable | None) -> WindowTimes:
     """From the first wrk's start to the last one's end, as they report; where none did, from the mark until now.
 
-    wrk reports by the wall clock, which had been stepped by `step_s` when the window began.
+    wrk reports by the wall clock, which had been stepped by `step_s` when the window began. The window of an open
+    loop is its timetable, without the time in which connections open and the last answers come.
     """
+    if timetable is not None:
+        start_s = mark_s + timetable.lead_s
+        return WindowTimes(mark_at_s=mark_s, start_at_s=start_s, end_at_s=start_s + timetable.duration_s)
     reports = [result.report for result in results if result.report]
     starts = [report.started_at - step_s if report.started_at else mark_s for report in reports]
     ends = [start + report.duration_us / 1e6 for start, report in zip(starts, reports, strict=True)]

@@ -21,7 +21,7 @@ CELLS_DIR = "/var/lib/wrklab/cells"
 RUN_DIR = "/run/wrklab"
 
 COMMAND_LIMIT_S = 30.0
-_NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+_NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-@")
 #: A text for people is cut to this: what a program prints has no limit, messages have.
 TEXT_LENGTH_MAX = 20_000
 
@@ -82,7 +82,7 @@ def cut(text: str) -> str:
 def cell_dir(name: str) -> str:
     """The folder of a cell on this host. Ends the script where the name could leave the cells' folder."""
     if not name or name.startswith(".") or not _NAME_LETTERS.issuperset(name):
-        refuse(f"cell {name!r}: letters, digits and _ . - make a cell's name")
+        refuse(f"cell {name!r}: letters, digits and _ . - @ make a cell's name")
     return f"{CELLS_DIR}/{name}"
 
 

@@ -6,6 +6,14 @@
 -- WRKLAB_EXPECT_BODY   compare every answer's body with this; without it there is no `response` callback at all,
 --                      because its mere presence costs 12-16 % of the generator's CPU a request
 -- WRKLAB_EXPECT_STATUS beside it: the status that each must have (200); wrk itself takes all below 400 for right
+-- WRKLAB_RATE          open loop: slots per second of one thread. Each call of `delay` takes the next slot of the
+--                      thread's timetable, so that requests are sent at their time, whatever the server does
+-- WRKLAB_ARRIVALS      next to it: poisson, or constant
+-- WRKLAB_BEGIN         next to it: when the timetable begins, epoch seconds by the wall clock
+-- WRKLAB_SLOTS_S       next to it: the timetable's length, seconds
+-- WRKLAB_OFFSET_S, WRKLAB_THREAD_OFFSET_S, WRKLAB_SEED: next to it, of the first thread (protocol/load.py, Timetable)
+-- WRKLAB_CONNECTIONS   next to it: connections of one thread
+-- WRKLAB_CLOSE         each request says `Connection: close`
 -- WRKLAB_NO_FFI        read the histogram through wrk's own slow accessor (tests compare both ways)
 
 local expected_body = os.getenv("WRKLAB_EXPECT_BODY")
@@ -30,8 +38,131 @@ local function now_s()
   return tonumber(time.s) + tonumber(time.us) / 1e6
 end
 
+-- Each thread's state takes a number of its own: setup() sets it before init() runs.
+thread_number = 0
+
+if os.getenv("WRKLAB_CLOSE") then wrk.headers["Connection"] = "close" end
+
+local rate = tonumber(os.getenv("WRKLAB_RATE") or "")
+if rate then
+  if not ffi_found then error("an open loop needs LuaJIT's FFI, for a clock finer than seconds") end
+  local is_constant = os.getenv("WRKLAB_ARRIVALS") == "constant"
+  local begins = tonumber(os.getenv("WRKLAB_BEGIN"))
+  local slots_s = tonumber(os.getenv("WRKLAB_SLOTS_S"))
+  local quarter_s = slots_s / 4
+  local late_s = 0.001
+  -- Beyond the end of any run.
+  local never_ms = 1e9
+  local clock = ffi.new("wrklab_time")
+  -- Seconds from the timetable's begin to its next slot, and the number of that slot.
+  local slot_s, slot_number = nil, 0
+  local scheduled, sent, late, latest_s = 0, 0, 0, 0
+  -- Index 5 takes what lies behind the timetable's end.
+  local due, begun, answered, waited = {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}
+  -- Calls before a connection's first request: they follow no answer.
+  local unopened = 0
+
+  local function quarter_of(at_s)
+    if at_s >= slots_s then return 5 end
+    if at_s < quarter_s then return 1 end
+    return math.floor(at_s / quarter_s) + 1
+  end
+
+  local function first_slot()
+    math.randomseed(tonumber(os.getenv("WRKLAB_SEED")) + thread_number)
+    if is_constant then
+      slot_s = tonumber(os.getenv("WRKLAB_OFFSET_S")) + thread_number * tonumber(os.getenv("WRKLAB_THREAD_OFFSET_S"))
+    else
+      slot_s = -math.log(1 - math.random()) / rate
+    end
+  end
+
+  local function next_slot()
+    slot_number = slot_number + 1
+    if is_constant then
+      slot_s = tonumber(os.getenv("WRKLAB_OFFSET_S")) + thread_number * tonumber(os.getenv("WRKLAB_THREAD_OFFSET_S"))
+        + slot_number / rate
+    else
+      slot_s = slot_s - math.log(1 - math.random()) / rate
+    end
+  end
+
+  local function count_slot()
+    scheduled = scheduled + 1
+    local quarter = quarter_of(slot_s)
+    due[quarter] = due[quarter] + 1
+  end
+
+  -- The time in flight needs no time of any single answer: each request adds to it what is left of the quarter when it
+  -- is sent, and each answer takes away what is left when it comes.
+  local function count_answer(at_s)
+    local quarter = quarter_of(at_s)
+    answered[quarter] = answered[quarter] + 1
+    waited[quarter] = waited[quarter] - (quarter * quarter_s - at_s)
+  end
+
+  local function count_sending(at_s)
+    sent = sent + 1
+    local quarter = quarter_of(at_s)
+    begun[quarter] = begun[quarter] + 1
+    waited[quarter] = waited[quarter] + (quarter * quarter_s - at_s)
+  end
+
+  function init(args)
+    unopened = tonumber(os.getenv("WRKLAB_CONNECTIONS"))
+    first_slot()
+  end
+
+  -- wrk asks once for each connection that it opens, and then after each answer: the connection takes the next slot.
+  function delay()
+    ffi.C.gettimeofday(clock, nil)
+    local now_us = tonumber(clock.us)
+    local now = tonumber(clock.s) - begins + now_us / 1e6
+    if unopened > 0 then
+      unopened = unopened - 1
+    elseif now >= 0 then
+      count_answer(now)
+    end
+    if slot_s >= slots_s then return never_ms end
+    count_slot()
+    -- wrk sends at the first whole millisecond of the clock that is not before the slot.
+    local past_tick_ms = now_us / 1000 - math.floor(now_us / 1000)
+    local wait_ms = math.max(0, math.ceil((slot_s - now) * 1000 + past_tick_ms))
+    local lateness_s = now - slot_s
+    if lateness_s > late_s then late = late + 1 end
+    if lateness_s > latest_s then latest_s = lateness_s end
+    count_sending(wait_ms > 0 and now + (wait_ms - past_tick_ms) / 1000 or now)
+    next_slot()
+    return wait_ms
+  end
+
+  local function join(values)
+    local found = {}
+    for quarter = 1, 4 do found[quarter] = string.format("%.17g", values[quarter]) end
+    return table.concat(found, ",")
+  end
+
+  -- done() asks each thread's state for this global; the slots that no connection took are counted then.
+  setmetatable(_G, { __index = function(_, name)
+    if name ~= "wrklab_slots" then return nil end
+    while slot_s < slots_s do
+      count_slot()
+      next_slot()
+    end
+    -- What is in flight at a quarter's end waits through all of the following ones.
+    local in_flight, waiting = 0, {}
+    for quarter = 1, 4 do
+      waiting[quarter] = waited[quarter] + in_flight * quarter_s
+      in_flight = in_flight + begun[quarter] - answered[quarter]
+    end
+    return string.format("%d;%d;%d;%.17g;%s;%s;%s;%s", scheduled, sent, late, latest_s, join(due), join(begun),
+      join(answered), join(waiting))
+  end })
+end
+
 -- The main state; wrk starts its clock some microseconds after the last thread was set up.
 function setup(thread)
+  thread:set("thread_number", #threads)
   threads[#threads + 1] = thread
   started_at = now_s()
 end
@@ -128,6 +259,35 @@ local function statuses(errors)
   return wrong
 end
 
+-- All threads' slots together, as JSON; `null` in a closed loop.
+local function slots_json()
+  if not rate then return "null" end
+  local names = { "scheduled", "sent", "late", "latest_s", "quarters_scheduled", "quarters_sent", "quarters_answered",
+    "quarters_waiting_s" }
+  local totals = {}
+  for _, thread in ipairs(threads) do
+    local place = 0
+    for part in thread:get("wrklab_slots"):gmatch("[^;]+") do
+      place = place + 1
+      local total, index = totals[place] or {}, 0
+      for word in part:gmatch("[^,]+") do
+        index = index + 1
+        local value = tonumber(word)
+        -- Of the threads' latest slots the latest, of all else the sum.
+        total[index] = place == 4 and math.max(total[index] or 0, value) or (total[index] or 0) + value
+      end
+      totals[place] = total
+    end
+  end
+  local found = {}
+  for place, name in ipairs(names) do
+    local values = {}
+    for index, value in ipairs(totals[place]) do values[index] = number(value) end
+    found[place] = string.format(#values > 1 and '"%s":[%s]' or '"%s":%s', name, table.concat(values, ","))
+  end
+  return "{" .. table.concat(found, ",") .. "}"
+end
+
 local function report_json(summary, latency)
   local errors = summary.errors
   local wrong, stale = bodies(errors)
@@ -142,7 +302,7 @@ local function report_json(summary, latency)
     ',"latency":', latency_json(latency, histogram),
     string.format(',"histogram_source":"%s"', histogram.source),
     ',"histogram":{"values":[', table.concat(histogram.values, ","),
-    '],"counts":[', table.concat(histogram.counts, ","), "]}}\n",
+    '],"counts":[', table.concat(histogram.counts, ","), ']},"slots":', slots_json(), "}\n",
   })
 end
 

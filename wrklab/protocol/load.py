@@ -6,6 +6,9 @@ from typing import Annotated
 
 from wrklab.protocol.codec import Count, Limits, Message, Port, Seconds, Text, Word
 
+#: A slot that is taken later than this after its time was not sent at its time: delays have whole milliseconds.
+LATE_SLOT_S = 0.001
+
 
 class LoadPhase(StrEnum):
     """What a load does, in order: `DRAIN` only where local ports are short, `ARMED` only with several generators."""
@@ -62,12 +65,49 @@ class ExpectedAnswer(Message):
     body: Text
 
 
+class Arrivals(StrEnum):
+    """How the gaps between requests are drawn in an open loop."""
+
+    #: Exponential gaps, as independent visitors make them.
+    POISSON = "poisson"
+    #: All gaps are equal.
+    CONSTANT = "constant"
+
+
+class ConnectionMode(StrEnum):
+    """What becomes of a connection after an answer."""
+
+    #: It stays open and sends the next free slot's request.
+    KEEP_ALIVE = "keep_alive"
+    #: Each request says `Connection: close`, so each has a connection of its own.
+    CLOSE = "close"
+
+
+class Timetable(Message):
+    """When the threads of one wrk process send, whatever the server does. Each thread has a timetable of its own."""
+
+    arrivals: Arrivals
+    #: Of one thread.
+    rate_per_s: Annotated[float, Limits(1e-6, 1e7)]
+    #: Constant arrivals: the first thread's first slot, and by how much each further thread begins later.
+    offset_s: Seconds
+    thread_offset_s: Seconds
+    #: Of the first thread's gaps; each further thread takes the next number.
+    seed: Count
+    #: From the mark to the timetable's begin, in which wrk opens its connections.
+    lead_s: Seconds
+    #: The length of the timetable.
+    duration_s: Seconds
+
+
 class WarmupSpec(Message):
     """The load before the window."""
 
     duration_s: Seconds
     connections: Count
     threads: Count
+    #: None: closed loop.
+    timetable: Timetable | None = None
 
 
 class WrkSpec(Message):
@@ -77,6 +117,8 @@ class WrkSpec(Message):
     connections: Count
     #: It compares every answer, which costs CPU.
     checks_answers: bool
+    #: None: closed loop.
+    timetable: Timetable | None = None
 
 
 class LoadSpec(Message):
@@ -102,6 +144,9 @@ class LoadSpec(Message):
     cpus: Annotated[tuple[Count, ...], Limits(0, 65536)]
     timeout_scale: Seconds
     wrk: Word = "/usr/bin/wrk"
+    connection_mode: ConnectionMode = ConnectionMode.KEEP_ALIVE
+    #: From the timetable's end to wrk's: answers on their way still count. 0 in a closed loop.
+    drain_s: Seconds = 0.0
     #: wrk's script and the sampler's sources; empty: those next to load_cell.py.
     script: Word = ""
     sources: Word = ""
@@ -177,6 +222,25 @@ class WrkHistogram(Message):
     counts: tuple[Count, ...]
 
 
+class SlotCounts(Message):
+    """An open loop: what became of the timetables' slots, of all threads of one wrk process."""
+
+    #: In the timetables; in overload not all of them find a free connection.
+    scheduled: Count
+    #: Taken by a connection, which sent then.
+    sent: Count
+    #: Of those, taken more than LATE_SLOT_S after their time.
+    late: Count
+    #: By how much the latest was.
+    latest_s: Seconds
+    #: By quarter of the timetable: slots in it, requests sent, and answers that came.
+    quarters_scheduled: Annotated[tuple[Count, ...], Limits(4, 4)]
+    quarters_sent: Annotated[tuple[Count, ...], Limits(4, 4)]
+    quarters_answered: Annotated[tuple[Count, ...], Limits(4, 4)]
+    #: The time that all requests together spent in flight within a quarter.
+    quarters_waiting_s: Annotated[tuple[float, ...], Limits(4, 4)]
+
+
 class WrkReport(Message):
     """What wrk_report.lua wrote at the end of one wrk process."""
 
@@ -193,6 +257,8 @@ class WrkReport(Message):
     latency: WrkLatency
     histogram_source: Word
     histogram: WrkHistogram
+    #: None: closed loop.
+    slots: SlotCounts | None = None
 
 
 class WrkResult(Message):

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ConfigDict, Field
 
 from wrklab.catalogue.cards import Card, Name
-from wrklab.catalogue.scenario import Scenario
+from wrklab.catalogue.scenario import Scenario, ScenarioName
 from wrklab.protocol.load import AnswerKind
 from wrklab.protocol.phases import Phase
 
@@ -217,6 +217,58 @@ class Failure(Record):
     is_servers_end: bool = False
 
 
+class OpenLoopRecord(Record):
+    """What became of the requests of a timetable, all wrk processes together. Quarters are those of the timetable."""
+
+    #: Slots of the timetable; in overload not all of them find a free connection.
+    scheduled: int
+    #: Taken by a connection, which sent then.
+    sent: int
+    #: Of those, taken more than a millisecond after their time.
+    late: int
+    #: By how much the latest was.
+    latest_s: float
+    #: Sent, and without an answer when wrk ended, a second after the timetable.
+    unanswered: int
+    quarters_scheduled: tuple[int, int, int, int]
+    quarters_sent: tuple[int, int, int, int]
+    quarters_answered: tuple[int, int, int, int]
+    #: The time that all requests together spent in flight within a quarter.
+    quarters_waiting_s: tuple[float, float, float, float]
+
+    @property
+    def late_ratio(self) -> float:
+        """Of the requests sent; 0 where none was."""
+        return self.late / self.sent if self.sent else 0.0
+
+    @property
+    def unanswered_ratio(self) -> float:
+        """Of the requests sent; 0 where none was."""
+        return self.unanswered / self.sent if self.sent else 0.0
+
+    @property
+    def answered_ratio(self) -> float:
+        """Answers until wrk's end / slots; 0 where there was no slot."""
+        return (self.sent - self.unanswered) / self.scheduled if self.scheduled else 0.0
+
+    @property
+    def achieved_ratio(self) -> float:
+        """Answers within the last three quarters / slots in them: in the first one nothing is in flight yet.
+
+        1 at most: what waited in the first quarter may be answered in the others.
+        """
+        scheduled = sum(self.quarters_scheduled[1:])
+        return min(1.0, sum(self.quarters_answered[1:]) / scheduled) if scheduled else 0.0
+
+    @property
+    def quarters_mean_us(self) -> tuple[float, ...]:
+        """The mean time in flight of each quarter's requests, by the area under the number in flight; 0 without one."""
+        return tuple(
+            1e6 * waiting_s / sent if sent else 0.0
+            for waiting_s, sent in zip(self.quarters_waiting_s, self.quarters_sent, strict=True)
+        )
+
+
 class Measurement(Record):
     """The numbers of one cell."""
 
@@ -250,6 +302,8 @@ class Measurement(Record):
     warmup: WarmupRecord | None
     #: wrk counted another number of answers than it timed: some came unasked.
     is_miscounted: bool
+    #: None: closed loop.
+    open_loop: OpenLoopRecord | None = None
 
     @property
     def connections_unanswered(self) -> int | None:
@@ -314,7 +368,7 @@ class CellRecord(Record):
     position: int
     variant: Name
     stack: Name
-    scenario: Name
+    scenario: ScenarioName
     round_number: int
     twin: Twin = ""
     state: Literal["measured", "failed"]
@@ -345,7 +399,7 @@ class PlannedCell(Record):
     cell_id: str
     variant: Name
     stack: Name
-    scenario: Name
+    scenario: ScenarioName
     round_number: int
     twin: Twin = ""
     hold_ms: int
@@ -367,7 +421,7 @@ class RunPlan(Record):
     created_at_s: float
     seed: int
     command: str
-    scenarios: dict[Name, Scenario]
+    scenarios: dict[ScenarioName, Scenario]
     cells: tuple[PlannedCell, ...]
     #: Plain sentences about the lab that every report repeats (one CPU shared by both nodes; a descriptor ceiling).
     notes: tuple[str, ...] = ()

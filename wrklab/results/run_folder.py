@@ -19,18 +19,22 @@ from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from wrklab.catalogue.scenario import Scenario
 from wrklab.errors import StoreError, UnknownNameError
-from wrklab.results.records import CellRecord, JournalEntry, RunEnvironment, RunPlan, StoredSample
+from wrklab.results.records import CellRecord, JournalEntry, PlannedCell, RunEnvironment, RunPlan, StoredSample
 from wrklab.results.store import Store
 
 #: 20261121T003012Z_ab12: names sort by time.
 RUN_ID = re.compile(r"\d{8}T\d{6}Z_[0-9a-f]{4}")
-_CELL_ID = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
+_CELL_ID = re.compile(r"[a-z0-9_]+(@[a-z0-9_-]+)?(\.[a-z0-9_]+)*")
 #: The word that means the newest run wherever a run id may stand.
 LATEST = "latest"
 _LATEST = re.compile(rf"{LATEST}(~(?P<back>\d{{1,6}}))?")
 #: Before the name of a run that is being made; no list of runs has such a folder.
 _UNFINISHED = ".new_"
+#: In the folder of a search for capacities: what is searched; and, once it has ended, what was found.
+CAPACITY_FILE = "capacity.json"
+CAPACITY_RESULT_FILE = "capacity_result.json"
 _STORE = "store.sqlite"
 #: A store that is being filled, and the one that it replaced.
 _NEW_STORE = "store.sqlite.new"
@@ -186,6 +190,16 @@ class Run:
         except OSError as error:
             raise StoreError(f"{path} cannot be made: {error.strerror}; is the disk full, or the run gone?") from error
         return path
+
+    def extend_plan(self, cell: PlannedCell, scenario: Scenario) -> int:
+        """Adds a cell to the plan, unless it is there; its position. Searches know their next cell by the last one."""
+        known = [planned.cell_id for planned in self.plan.cells]
+        if cell.cell_id in known:
+            return known.index(cell.cell_id)
+        scenarios = self.plan.scenarios | {scenario.name: scenario}
+        self.plan = self.plan.model_copy(update={"cells": (*self.plan.cells, cell), "scenarios": scenarios})
+        write_file(self.path / "plan.json", self.plan.model_dump_json(indent=1))
+        return len(known)
 
     def end(self, state: Literal["finished", "interrupted"]) -> None:
         """Notes that nobody writes this run any more."""

@@ -143,6 +143,11 @@ class RowSource:
     baseline_per_s: float | None = None
 
     @cached_property
+    def is_open_loop(self) -> bool:
+        """Whether requests were sent at a rate, whatever the server did."""
+        return self.load.is_open_loop
+
+    @cached_property
     def measured(self) -> tuple[CellRecord, ...]:
         """The cells with a measurement."""
         return tuple(cell for cell in self.cells if cell.measurement is not None)

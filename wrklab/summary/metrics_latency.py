@@ -88,11 +88,20 @@ class LatencyMetrics(RateMetrics):
         return latency_of(added)
 
     @cached_property
+    def observed(self) -> Histogram:
+        """The observed latencies of all rounds, added; empty where the row has no histograms (a cell's own row)."""
+        added = Histogram.empty()
+        for kinds in self._histograms:
+            if "observed" in kinds:
+                added = added.add(Histogram.from_bytes(kinds["observed"]))
+        return added
+
+    @cached_property
     def latency(self) -> Latency | None:
         """Observed: wrk's correction undone."""
         if self.histograms_of is None:
             return self.windows[0].latency if self.windows else None
-        return self.added_latency("observed")
+        return latency_of(self.observed)
 
     @cached_property
     def wrk_latency(self) -> Latency | None:

@@ -187,7 +187,7 @@ class RateMetrics(StateMetrics):
     requests_per_s = median(
         lambda window: window.requests_per_s,
         Unit.PER_SECOND,
-        "answers / real length of the window; of several wrk processes the sum of each one's rate",
+        "answers / real length of the window (open loop: of the timetable), summed over wrk's processes",
         source=Source.WRK,
         generators=Over.SUM,
         better=Better.HIGHER,

@@ -56,6 +56,22 @@ def median_interval(rates_per_s: Sequence[float]) -> Interval | None:
     return Interval(float(low), float(high))
 
 
+def percentile_ranks(count: int, percent: float) -> tuple[int, int | None] | None:
+    """The ranks (from 1) between which a percentile of `count` independent samples lies with 95 %.
+
+    Of so many samples the number below the true percentile is binomial, so the interval needs no other assumption:
+    H. A. David, H. N. Nagaraja, Order Statistics (2003), 7.1. The second rank is None where it lies beyond the largest
+    sample: only more samples can bound it. None without a sample.
+    """
+    if count < 1:
+        return None
+    from scipy import stats
+
+    tail = (1 - CONFIDENCE_RATIO) / 2
+    low, high = stats.binom.ppf([tail, 1 - tail], count, percent / 100)
+    return max(1, int(low)), int(high) + 1 if int(high) < count else None
+
+
 def median_ratio(new_per_s: Sequence[float], old_per_s: Sequence[float]) -> float | None:
     """Median of the new rounds / median of the old ones; None where either has no round or a median of 0."""
     new, old = median(new_per_s), median(old_per_s)

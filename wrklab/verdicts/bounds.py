@@ -74,8 +74,8 @@ def overflowed(row: SummaryRow) -> bool:
 
 
 def hold_bound(row: SummaryRow) -> bool:
-    """All that the connections can give, or nearly all."""
-    return not above_ideal(row) and (_is_at_ideal(row) or _is_near_hold(row))
+    """All that the connections can give, or nearly all. In an open loop they give the rate, and nothing is bound."""
+    return not row.is_open_loop and not above_ideal(row) and (_is_at_ideal(row) or _is_near_hold(row))
 
 
 def near_hold_bound(row: SummaryRow) -> bool:
@@ -85,12 +85,12 @@ def near_hold_bound(row: SummaryRow) -> bool:
 
 def limit_bound(row: SummaryRow) -> bool:
     """All that the in-flight limit can give; or, of a server at ease, all that Little's law leaves of it."""
-    return not above_ceiling(row) and (_is_at_ceiling(row) or _is_limit_by_law(row))
+    return not row.is_open_loop and not above_ceiling(row) and (_is_at_ceiling(row) or _is_limit_by_law(row))
 
 
 def below_limit(row: SummaryRow) -> bool:
     """A probed limit that would bind before the connections do, and that the rate does not meet."""
-    if not row.is_limit_probed or row.ceiling_per_s is None or row.ceiling_ratio is None:
+    if row.is_open_loop or not row.is_limit_probed or row.ceiling_per_s is None or row.ceiling_ratio is None:
         return False
     is_binding = row.ideal_per_s is None or row.ceiling_per_s < row.ideal_per_s
     return is_binding and row.ceiling_ratio <= BOUND_RATIO * complete_holds_ratio(row) and not limit_bound(row)
@@ -276,7 +276,7 @@ RULES: tuple[Rule, ...] = (
         name="server_busy",
         severity=Severity.SERVER,
         doubt="none",
-        applies=server_busy,
+        applies=lambda row: server_busy(row) and not row.is_open_loop,
         figures=server_text,
         meaning="the server had no CPU to spare: the rate is the variant's own",
         next_step="More CPUs, or less work an answer, would raise it",

@@ -66,7 +66,7 @@ def window_too_short(row: SummaryRow) -> bool:
 
 def few_stalled(row: SummaryRow) -> bool:
     """Connections went without answers, but too few to move the rate."""
-    return connections_lost(row) > 0 and not _has_stalled(row)
+    return connections_lost(row) > 0 and not _has_stalled(row) and not row.is_open_loop
 
 
 def starved(row: SummaryRow) -> bool:
@@ -84,7 +84,8 @@ def starved_by_limit(row: SummaryRow) -> bool:
 
 
 def _has_starving(row: SummaryRow) -> bool:
-    if row.busy_ratio is None or not row.requests:
+    # In an open loop connections rest between two slots.
+    if row.is_open_loop or row.busy_ratio is None or not row.requests:
         return False
     # While a connection is opened again, or not accepted yet, no latency runs: the socket tables say how many are.
     elsewhere_ratio = _reopening_ratio(row) + (_not_accepted_ratio(row) if is_accepting(row) else 0.0)
@@ -92,7 +93,8 @@ def _has_starving(row: SummaryRow) -> bool:
 
 
 def _has_stalled(row: SummaryRow) -> bool:
-    return connections_lost(row) > STALLED_LIMIT_RATIO * row.connections_asked
+    # A resting connection of an open loop looks as one without an answer does.
+    return not row.is_open_loop and connections_lost(row) > STALLED_LIMIT_RATIO * row.connections_asked
 
 
 def _not_accepted_ratio(row: SummaryRow) -> float:

@@ -47,7 +47,8 @@ RULES: tuple[Rule, ...] = (
         name="spread",
         severity=Severity.UNSTABLE,
         doubt="rate",
-        applies=lambda row: above(row.spread_ratio, SPREAD_LIMIT_RATIO),
+        # Rates of an open loop are those of its timetables, whose gaps are drawn.
+        applies=lambda row: not row.is_open_loop and above(row.spread_ratio, SPREAD_LIMIT_RATIO),
         figures=lambda row: (
             f"rounds range over {ratio_percent(row.spread_ratio)} of their median "
             f"({rate_range(row.requests_per_s_min, row.requests_per_s_max)} requests/s)"

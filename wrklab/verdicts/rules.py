@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from wrklab import formats
 from wrklab.results.records import CellRecord, RunPlan
 from wrklab.summary.rows import SummaryRow, cell_row
-from wrklab.verdicts import answers, bounds, connections, generator, hosts, latencies, rounds
+from wrklab.verdicts import answers, bounds, connections, generator, hosts, latencies, open_loop, rounds
 from wrklab.verdicts.bounds import UNEXPLAINED
 from wrklab.verdicts.doubt import Bound, Direction, Doubt
 from wrklab.verdicts.verdict import Rule, Verdict, errors_of
 
 #: The themes; of rules of the same severity those of an earlier one come first. Severities, and why they stand in this
 #: order: verdict.Severity.
-_THEMES = (rounds, answers, hosts, generator, bounds, latencies, connections)
+_THEMES = (rounds, answers, hosts, generator, open_loop, bounds, latencies, connections)
 
 
 def _in_order(rules: Iterable[Rule]) -> tuple[Rule, ...]:
@@ -201,9 +201,17 @@ def _connections(row: SummaryRow) -> str:
 
 
 def _littles_law(row: SummaryRow) -> str:
-    """Little's law: requests in flight = rate x mean time of one; they should be nearly all connections."""
+    """Little's law: requests in flight = rate x mean time of one; they should be nearly all connections.
+
+    In an open loop they need not be: there the timetable says whether the load was the one requested.
+    """
     if row.latency is None or row.requests_per_s is None:
         return "no answer was timed"
+    if row.is_open_loop:
+        return (
+            f"{formats.rate(row.offered_per_s)} requests/s offered, {formats.ratio_percent(row.achieved_ratio)} "
+            f"achieved, {formats.ratio_percent(row.late_ratio)} sent late"
+        )
     found = row.requests_per_s * row.latency.mean_us / 1e6
     return (
         f"{formats.rate(row.requests_per_s)} requests/s x {formats.duration_us(row.latency.mean_us)} = "

@@ -20,6 +20,10 @@ class Verdict(StrEnum):
     LIMIT_BOUND = "limit-bound"
     #: Connections over the hold set it: the load was too small to say more.
     HOLD_BOUND = "hold-bound"
+    #: Open loop: the server answered at the rate that was offered, and the latencies are those of that rate.
+    RATE_HELD = "rate-held"
+    #: Open loop: the server did not keep up with the rate, so that its latencies are only of how long it was tried.
+    OVERLOADED = "overloaded"
     #: wrk had no time to spare: the rate is the generator's.
     GENERATOR_BOUND = "generator-bound"
     #: Answers were wrong or missing, or the load was not the one requested.
@@ -47,7 +51,16 @@ class Verdict(StrEnum):
         return self.is_sound and self is not Verdict.UNEXPLAINED
 
 
-_DOUBTFUL = frozenset({Verdict.GENERATOR_BOUND, Verdict.POLLUTED, Verdict.DISTURBED, Verdict.UNSTABLE, Verdict.FAILED})
+_DOUBTFUL = frozenset(
+    {
+        Verdict.GENERATOR_BOUND,
+        Verdict.OVERLOADED,
+        Verdict.POLLUTED,
+        Verdict.DISTURBED,
+        Verdict.UNSTABLE,
+        Verdict.FAILED,
+    }
+)
 
 
 class Severity(IntEnum):

@@ -19,7 +19,7 @@ def server(*cpus: int) -> LabHost:
 @pytest.mark.parametrize(("suite", "takes_all"), [("gil", True), ("cpu", False), (None, False)])
 def test_a_suite_decides_whether_the_server_takes_all_cpus(suite: str | None, *, takes_all: bool) -> None:
     """By its card; variants alone never do."""
-    assert takes_all_cpus_for(read_catalogue(), BenchRequest(suite=suite)) is takes_all
+    assert takes_all_cpus_for(read_catalogue(), suite) is takes_all
 
 
 def test_one_cpu_is_refused_where_several_are_needed() -> None:

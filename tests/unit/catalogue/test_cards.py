@@ -224,9 +224,9 @@ BAD_SCENARIOS = {
     "unknown_key": (
         SCENARIO + "conections: 4\n",
         (
-            "rush.yml:6: conections: unknown key 'conections'. Did you mean connections? Known: body, companions, "
-            "compares_with, connections, description, duration_s, hold_ms, path, rounds, sample_interval_s, threads, "
-            "timeout_s, validate_bodies, warmup_connections, warmup_s."
+            "rush.yml:6: conections: unknown key 'conections'. Did you mean connections? Known: arrivals, body, "
+            "companions, compares_with, connection_mode, connections, description, duration_s, hold_ms, path, "
+            "rate_per_s, rounds, sample_interval_s, threads, timeout_s, validate_bodies, warmup_connections, warmup_s."
         ),
     ),
 }

@@ -25,7 +25,7 @@ def test_a_wrong_claim_is_refused_before_a_bench(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(CardError, match="unknown article"):
         benching.bench(
-            ["go_net_http"], "", "", "container", "", {}, [], aa=False, is_forced=False, show=benching.Show()
+            ["go_net_http"], "", "", "container", "", {}, [], "", aa=False, is_forced=False, show=benching.Show()
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,3 +139,40 @@ def test_another_status_than_200_is_counted_where_answers_are_compared(
 
         assert report.requests > 0
         assert report.errors.status == wrong_ratio * report.requests
+
+
+@pytest.mark.parametrize("arrivals", ["poisson", "constant"])
+def test_an_open_loop_sends_by_its_timetable(server: ToyServer, wrk: str, tmp_path: Path, arrivals: str) -> None:
+    """200 slots a second for 2 s on two threads: all sent and answered; the time in flight is that of the latencies."""
+    command = [wrk, "-t2", "-c100", "-d3s", "--timeout", "5s", "-s", str(_SCRIPT)]
+    environment = os.environ | {
+        "WRKLAB_REPORT": str(tmp_path / "report"),
+        "WRKLAB_RATE": "100",
+        "WRKLAB_ARRIVALS": arrivals,
+        "WRKLAB_BEGIN": repr(time.time() + 0.3),
+        "WRKLAB_SLOTS_S": "2",
+        "WRKLAB_OFFSET_S": "0",
+        "WRKLAB_THREAD_OFFSET_S": "0.005",
+        "WRKLAB_SEED": "7",
+        "WRKLAB_CONNECTIONS": "50",
+    }
+    url = f"http://127.0.0.1:{server.port}/hold"
+    ended = subprocess.run([*command, url], env=environment, capture_output=True, text=True, check=True, timeout=10)
+    report = decode_json(WrkReport, (tmp_path / "report").read_bytes())
+
+    assert ended.stderr == ""
+    slots = report.slots
+    assert slots is not None
+    assert slots.sent == slots.scheduled == sum(slots.quarters_scheduled)
+    if arrivals == "constant":
+        assert slots.quarters_scheduled == (100, 100, 100, 100)
+    else:
+        assert 320 < slots.scheduled < 480
+    # Each of the last quarter's waits ends behind the timetable.
+    assert slots.sent - report.requests == 0
+    assert sum(slots.quarters_answered) < slots.sent
+    # The hold is 100 ms: by the area under the number in flight, about as much as by the histogram.
+    mean_us = report.latency.mean_us
+    assert mean_us is not None
+    waiting_s = sum(slots.quarters_waiting_s)
+    assert waiting_s == pytest.approx(mean_us / 1e6 * slots.sent, rel=0.1)

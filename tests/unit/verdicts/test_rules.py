@@ -240,6 +240,12 @@ DIRECTIONS = {
         "accepted_slowly",
         "stalls_not_counted",
         "few_stalled",
+        # Requests that would have waited were not sent, or have no answer; a queue that grows has not ended growing.
+        "open_loop_generator_busy",
+        "overloaded",
+        "sent_late",
+        "unanswered",
+        "latency_trends",
     },
     Direction.TOO_HIGH: {
         # Answers were not held, or counted more than once, or the server had less to do for a while.

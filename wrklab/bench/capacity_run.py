@@ -1,0 +1,287 @@
+"""Capacities on real hosts: each variant searched in turn, every window a cell of an ordinary run."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from pydantic import TypeAdapter
+from rich.console import Console
+
+from wrklab.bench.bench import maximum_of, new_plan, planned_cell, probed_limits, share_loads
+from wrklab.bench.capacity import Capacity, Search, Window, parse_objectives
+from wrklab.bench.cells import Bench, BenchResult, DescribeCell, end_run, measure_cell
+from wrklab.bench.plan import DEFAULT_SCENARIO, Cell
+from wrklab.bench.resume import (
+    drop_half_written,
+    other_machines,
+    refuse_other_hosts,
+    refuse_other_servers,
+    resume_notes,
+    variant_digests,
+)
+from wrklab.catalogue.catalogue import Catalogue
+from wrklab.catalogue.scenario import Scenario, override
+from wrklab.catalogue.stack import Variant
+from wrklab.errors import UsageError, WrklabError
+from wrklab.hosts.limits import LoadShares
+from wrklab.hosts.ready import ReadyHosts, ready_hosts
+from wrklab.paths import RESULTS_DIR
+from wrklab.progress import BenchProgress
+from wrklab.results.records import CellRecord, Record, RunPlan, Twin
+from wrklab.results.run_folder import CAPACITY_FILE, CAPACITY_RESULT_FILE, Run, check_room, write_file
+
+#: From a cell's record to what the search needs of it, by the verdict of rules.
+Judge: TypeAlias = Callable[[RunPlan, CellRecord], Window]
+
+#: A search begins below what is known of the variant: a first window that overloads it says least.
+_START_RATIO = 0.7
+#: Where nothing is known of a variant.
+_START_PER_S = 50.0
+#: What a search takes, for the room on the disk and the time left.
+_WINDOWS_USUAL_COUNT = 9
+#: A window has this many answers, and is as long as this at most: a search has a dozen of them.
+_ANSWERS_COUNT = 5000
+_WINDOW_MIN_S, _WINDOW_MAX_S = 4.0, 10.0
+_SEED_MAX = 2**31
+
+
+@dataclass(frozen=True)
+class CapacityRequest:
+    """What was asked of `capacity`."""
+
+    variants: tuple[str, ...]
+    objectives: str
+    lab: str = "container"
+    scenario: str = DEFAULT_SCENARIO
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    precision_ratio: float = 0.05
+    #: Every variant is searched twice: how far the two are apart is the noise of a capacity.
+    aa: bool = False
+    is_forced: bool = False
+
+
+class CapacityTarget(Record):
+    """One search: a variant, and where it begins."""
+
+    variant: str
+    twin: Twin = ""
+    start_per_s: float
+
+
+class CapacityPlan(Record):
+    """capacity.json of a run: what is searched."""
+
+    objectives: str
+    precision_ratio: float
+    #: What every window is like but for its rate.
+    scenario: Scenario
+    #: Keys of the scenario that were given, so that nothing else sets them.
+    given: tuple[str, ...]
+    targets: tuple[CapacityTarget, ...]
+
+
+@dataclass(frozen=True)
+class CapacityResult:
+    """What one search came to."""
+
+    variant: str
+    twin: Twin
+    capacity: Capacity
+    took_s: float
+    #: Each window's rate and figures, in the order in which they were measured.
+    windows: tuple[Window, ...]
+
+
+def run_capacity(  # noqa: PLR0913, PLR0917  what a run takes, and the judge
+    catalogue: Catalogue,
+    request: CapacityRequest,
+    console: Console,
+    describe: DescribeCell,
+    judge: Judge,
+    attachments: Mapping[str, str],
+) -> BenchResult:
+    """Search all capacities that a request asks for. Raises UsageError before anything is touched, LabError."""
+    parse_objectives(request.objectives)
+    plan = _capacity_plan(catalogue, request)
+    names = sorted({target.variant for target in plan.targets})
+    check_room(RESULTS_DIR, _WINDOWS_USUAL_COUNT * len(plan.targets))
+    variants = [catalogue.variants[name] for name in names]
+    with ready_hosts(catalogue, request.lab, console, variants, is_forced=request.is_forced) as ready:
+        run_plan = new_plan(ready, names, (), secrets.randbelow(_SEED_MAX), ())
+        environment = ready.environment(variants)
+        files = {**attachments, CAPACITY_FILE: plan.model_dump_json(indent=1)}
+        with Run.create(RESULTS_DIR, run_plan, environment, files) as run:
+            return _Searches(ready, run, plan, describe, judge).run(console)
+
+
+def resume_capacity(  # noqa: PLR0913  what a run takes, and the judge
+    catalogue: Catalogue, run_id: str, console: Console, describe: DescribeCell, judge: Judge, *, is_forced: bool
+) -> BenchResult:
+    """Go on with a search that ended early, at its next window. Raises as bench.resume_bench does."""
+    with Run.open(RESULTS_DIR, run_id) as run:
+        plan = read_capacity_plan(run)
+        run.hold()
+        refuse_other_servers(catalogue, run.plan)
+        ended_count = len(run.cells())
+        variants = [catalogue.variants[target.variant] for target in plan.targets]
+        with ready_hosts(catalogue, run.plan.lab, console, variants, is_forced=is_forced) as ready:
+            refuse_other_hosts(ready.session.hosts, run.plan)
+            environment = ready.environment(variants)
+            others = other_machines(run.environment, environment, is_forced=is_forced)
+            drop_half_written(run)
+            forced = (*ready.readiness.forced, *others)
+            run.resumed(environment, resume_notes(run, ended_count, environment), forced)
+            return _Searches(ready, run, plan, describe, judge).run(console)
+
+
+def read_capacity_plan(run: Run) -> CapacityPlan:
+    """What a run searches. Raises UsageError where it is no search for capacities."""
+    text = run.attachment(CAPACITY_FILE)
+    if text is None:
+        raise UsageError(f"run {run.plan.run_id} is no search for capacities: invoke bench --resume {run.plan.run_id}")
+    return CapacityPlan.model_validate_json(text)
+
+
+def results_of(run: Run, judge: Judge) -> tuple[CapacityResult, ...]:
+    """What the windows stored in a run come to, one result for each search."""
+    plan = read_capacity_plan(run)
+    return tuple(_result(run, plan, target, judge) for target in plan.targets)
+
+
+def _capacity_plan(catalogue: Catalogue, request: CapacityRequest) -> CapacityPlan:
+    """Raises UsageError, UnknownNameError."""
+    variants = catalogue.select_variants(request.variants)
+    scenario = override(catalogue.scenario(request.scenario), dict(request.overrides))
+    maximum = maximum_of(catalogue, request.lab)
+    probed = probed_limits(request.lab, variant_digests(catalogue, [variant.name for variant in variants]), None)
+    twins: tuple[Twin, ...] = ("a", "b") if request.aa else ("",)
+    targets = [
+        CapacityTarget(variant=variant.name, twin=twin, start_per_s=start)
+        for variant in variants
+        for start in [_start_per_s(variant, scenario, maximum(variant, scenario.path), probed[variant.name])]
+        for twin in twins
+    ]
+    return CapacityPlan(
+        objectives=request.objectives,
+        precision_ratio=request.precision_ratio,
+        scenario=scenario,
+        given=tuple(request.overrides),
+        targets=tuple(targets),
+    )
+
+
+def _start_per_s(variant: Variant, scenario: Scenario, maximum_per_s: float | None, probed: int | None) -> float:
+    """A part of the closed-loop maximum, or of what the probe's limit allows at the hold; else a guess."""
+    hold_s = Cell(variant, scenario, 1).hold_ms / 1000
+    by_limit = probed / hold_s if probed and hold_s else None
+    known = [rate for rate in (maximum_per_s, by_limit) if rate]
+    return _START_RATIO * min(known) if known else _START_PER_S
+
+
+def window_scenario(plan: CapacityPlan, rate_per_s: float) -> Scenario:
+    """What a window at this rate is like."""
+    duration_s = min(max(float(round(_ANSWERS_COUNT / rate_per_s)), _WINDOW_MIN_S), _WINDOW_MAX_S)
+    changes: dict[str, object] = {
+        "rate_per_s": rate_per_s,
+        "duration_s": plan.scenario.duration_s if "duration_s" in plan.given else duration_s,
+    }
+    if "connections" in plan.given:
+        changes["connections"] = plan.scenario.connections
+    return override(plan.scenario, changes)
+
+
+def _cells_of(records: Iterable[CellRecord], target: CapacityTarget) -> list[CellRecord]:
+    """A search's windows in the order in which they were measured."""
+    found = [record for record in records if (record.variant, record.twin) == (target.variant, target.twin)]
+    return sorted(found, key=lambda record: record.position)
+
+
+def _result(run: Run, plan: CapacityPlan, target: CapacityTarget, judge: Judge) -> CapacityResult:
+    cells = _cells_of(run.cells(), target)
+    windows = tuple(judge(run.plan, cell) for cell in cells)
+    return CapacityResult(
+        variant=target.variant,
+        twin=target.twin,
+        capacity=_search(plan, target).capacity(windows),
+        took_s=sum(cell.finished_at_s - cell.started_at_s for cell in cells),
+        windows=windows,
+    )
+
+
+def _search(plan: CapacityPlan, target: CapacityTarget) -> Search:
+    return Search(parse_objectives(plan.objectives), target.start_per_s, plan.precision_ratio)
+
+
+class _Searches:
+    """All searches of a run, one after the other."""
+
+    def __init__(self, ready: ReadyHosts, run: Run, plan: CapacityPlan, describe: DescribeCell, judge: Judge) -> None:
+        self._ready = ready
+        self._run = run
+        self._plan = plan
+        self._judge = judge
+        self._shares: dict[str, LoadShares] = {}
+        self._bench = Bench(ready.session, ready.held, run, (), self._shares, describe)
+        digests, cpus_count = run.plan.variant_digests, run.plan.server_cpus_count
+        self._probed = probed_limits(run.plan.lab, digests, cpus_count)
+
+    def run(self, console: Console) -> BenchResult:
+        """Every search to its end. Whatever ends them early is in the result; nothing is left on the hosts then."""
+        self._ready.held.note_run(self._run.plan.run_id)
+        state: Literal["finished", "interrupted"] = "interrupted"
+        problem, is_interrupted = "", False
+        count = _WINDOWS_USUAL_COUNT * len(self._plan.targets)
+        planned_s = count * Cell(self._variant(self._plan.targets[0]), self._plan.scenario, 1).planned_s
+        try:
+            with BenchProgress(console, count, planned_s) as progress:
+                for target in self._plan.targets:
+                    self._search(target, progress)
+            state = "finished"
+        except KeyboardInterrupt:
+            console.print("interrupted: ending what runs on the hosts; what was measured is stored")
+            problem, is_interrupted = "by the user", True
+        except WrklabError as error:
+            problem = str(error)
+        finally:
+            end_run(self._bench, state, problem)
+        return BenchResult(self._run.path, self._run.plan.run_id, is_interrupted, (), "" if is_interrupted else problem)
+
+    def _variant(self, target: CapacityTarget) -> Variant:
+        session = self._ready.session
+        return session.with_scaled_timeouts(session.catalogue.variants[target.variant])
+
+    def _search(self, target: CapacityTarget, progress: BenchProgress) -> None:
+        """Window after window, from those that are stored already."""
+        search, cells = _search(self._plan, target), _cells_of(self._run.cells(), target)
+        windows = [self._judge(self._run.plan, cell) for cell in cells]
+        while (rate := search.next_rate(windows)) is not None:
+            cell = self._cell(target, rate, cells)
+            record = measure_cell(self._bench, cell, self._plan_cell(cell), progress)
+            cells.append(record)
+            windows.append(self._judge(self._run.plan, record))
+        found = search.capacity(windows)
+        self._run.journal("capacity", f"{target.variant}{target.twin}: {found}")
+
+    def _cell(self, target: CapacityTarget, rate_per_s: float, cells: Sequence[CellRecord]) -> Cell:
+        scenario = window_scenario(self._plan, rate_per_s)
+        before = sum(cell.scenario == scenario.name for cell in cells)
+        return Cell(self._variant(target), scenario, before + 1, target.twin)
+
+    def _plan_cell(self, cell: Cell) -> int:
+        """The cell's position in the plan, where it is added unless it is there. Raises LimitError, StoreError."""
+        if cell.scenario.name not in self._shares:
+            shares, _ = share_loads(self._ready, [cell.scenario])
+            self._shares |= shares
+        planned = planned_cell(self._ready.session.catalogue, cell, self._probed[cell.variant.name])
+        return self._run.extend_plan(planned, cell.scenario)
+
+
+_RESULTS: TypeAdapter[tuple[CapacityResult, ...]] = TypeAdapter(tuple[CapacityResult, ...])
+
+
+def store_results(run: Run, results: tuple[CapacityResult, ...]) -> None:
+    """Writes what was found, with the curve of each search, next to the run's plan. Raises StoreError."""
+    write_file(run.path / CAPACITY_RESULT_FILE, _RESULTS.dump_json(results, indent=1).decode())

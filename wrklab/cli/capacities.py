@@ -1,0 +1,201 @@
+"""`invoke capacity`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from invoke.exceptions import Exit
+from rich.markup import escape
+from rich.table import Table
+
+from wrklab.articles.library import attachments, read_library
+from wrklab.bench.capacity import Ending, Keeping, Window, figures_of, no_figures
+from wrklab.bench.capacity_run import (
+    CapacityRequest,
+    CapacityResult,
+    results_of,
+    resume_capacity,
+    run_capacity,
+    store_results,
+)
+from wrklab.bench.cells import BenchResult
+from wrklab.bench.plan import DEFAULT_SCENARIO
+from wrklab.bench.resume import choose_run
+from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.cli.overrides import collect
+from wrklab.cli.verbs import console, one_interrupt, print_json, results
+from wrklab.errors import StoreError, UsageError
+from wrklab.formats import NONE, ms, rate
+from wrklab.hosts.ansible import inventory_path
+from wrklab.paths import RESULTS_DIR
+from wrklab.report.cell_line import one_line
+from wrklab.report.reports import write_report
+from wrklab.results.records import CellRecord, RunPlan
+from wrklab.results.run_folder import Run
+from wrklab.summary.rows import cell_row
+from wrklab.verdicts.rules import applying
+from wrklab.verdicts.verdict import Verdict
+
+_PRECISION_MAX_PERCENT = 50.0
+#: What a rule's verdict makes of a window, the first that applies.
+_KEEPINGS = {
+    Verdict.GENERATOR_BOUND: Keeping.VOID,
+    Verdict.OVERLOADED: Keeping.BEHIND,
+    Verdict.POLLUTED: Keeping.BEHIND,
+}
+
+
+def judged(plan: RunPlan, record: CellRecord) -> Window:
+    """A cell as a search sees it. A window that is not the load requested fails, and one of a full generator is void.
+
+    Neighbours may be why a window fails, so such a window is measured again; one that passes all the same counts.
+    """
+    rate_per_s = plan.scenarios[record.scenario].rate_per_s or 0.0
+    if record.measurement is None:
+        return Window(rate_per_s, no_figures(), Keeping.BEHIND, record.failure.text if record.failure else "failed")
+    row, figures = cell_row(plan, record), figures_of(record.measurement)
+    is_disturbed = any(rule.verdict is Verdict.DISTURBED for rule in applying(row))
+    # Not the row's verdict: a neighbour may be said first, and the server is behind all the same.
+    for verdict, keeping in _KEEPINGS.items():
+        if rule := next((rule for rule in applying(row) if rule.verdict is verdict), None):
+            return Window(rate_per_s, figures, keeping, rule.words(row), is_disturbed)
+    return Window(rate_per_s, figures, Keeping.KEPT, is_disturbed=is_disturbed)
+
+
+def capacity(  # noqa: PLR0913, PLR0917  what the command line can say
+    variants: Sequence[str],
+    objectives: str,
+    precision: str,
+    scenario: str,
+    lab: str,
+    assignments: Sequence[str],
+    *,
+    aa: bool,
+    is_forced: bool,
+    as_json: bool,
+) -> None:
+    """Search, store, report. Exits with 1 where a search found no capacity, with 130 after Ctrl-C."""
+    inventory_path(lab)
+    if not variants:
+        raise UsageError("nothing to search: give --variant NAME (or all). `invoke list` shows them.")
+    overrides = collect({}, assignments)
+    if {"rate_per_s", "rounds"} & set(overrides):
+        raise UsageError("--set rate_per_s and --set rounds are what a search decides itself: leave them out")
+    request = CapacityRequest(
+        variants=tuple(variants),
+        objectives=objectives,
+        lab=lab,
+        scenario=scenario or DEFAULT_SCENARIO,
+        overrides=overrides,
+        precision_ratio=_precision(precision),
+        aa=aa,
+        is_forced=is_forced,
+    )
+
+    def work() -> BenchResult:
+        catalogue = read_catalogue()
+        return run_capacity(catalogue, request, console, one_line, judged, attachments(read_library(catalogue)))
+
+    _search(work, as_json=as_json)
+
+
+def resume(run_id: str, words: Sequence[object], *, is_forced: bool, as_json: bool) -> None:
+    """Go on with a search that ended early (the newest one without a `run_id`), at its next window."""
+    if any(words):
+        raise UsageError("--resume continues a search as it was planned and takes only --json and --force")
+    chosen = choose_run(RESULTS_DIR, run_id, is_search=True)
+
+    def work() -> BenchResult:
+        return resume_capacity(read_catalogue(), chosen.run_id, console, one_line, judged, is_forced=is_forced)
+
+    _search(work, as_json=as_json)
+
+
+def _precision(text: str) -> float:
+    try:
+        percent = float(text.rstrip("%"))
+    except ValueError:
+        percent = 0.0
+    if not 0 < percent <= _PRECISION_MAX_PERCENT:
+        raise UsageError(f"--precision {text!r}: percent above 0 and at most {_PRECISION_MAX_PERCENT:g} were expected")
+    return percent / 100
+
+
+def _search(work: Callable[[], BenchResult], *, as_json: bool) -> None:
+    with one_interrupt() as interruption:
+        ended = work()
+        found = _report(ended, as_json=as_json)
+    if not ended.is_finished:
+        why = f"the search ended early: {ended.problem}" if ended.problem else "interrupted"
+        raise Exit(
+            f"{why}\nwhat was measured is stored; go on with: invoke capacity --resume {ended.run_id}",
+            code=1 if ended.problem else interruption.exit_status,
+        )
+    if missing := [one.variant for one in found if one.capacity.ending is not Ending.FOUND]:
+        raise Exit(f"no capacity found: {', '.join(missing)}", code=1)
+
+
+def _report(ended: BenchResult, *, as_json: bool) -> tuple[CapacityResult, ...]:
+    with Run.open(RESULTS_DIR, ended.run_id) as run:
+        found = results_of(run, judged)
+        if ended.is_finished:
+            store_results(run, found)
+        if as_json:
+            print_json({"run": ended.run_id, "capacities": [as_values(one) for one in found]})
+        else:
+            results().print(_table(found))
+        if run.cells():
+            # A full disk that ended the search may keep its report from being written.
+            with suppress(StoreError):
+                console.print(escape(f"a row for each rate: {write_report(run).markdown}"))
+    return found
+
+
+def as_values(found: CapacityResult) -> dict[str, Any]:
+    """One search for programs, with its curve by rate."""
+    capacity = found.capacity
+    return {
+        "variant": found.variant,
+        "twin": found.twin,
+        "ending": capacity.ending.value,
+        "passed_per_s": capacity.passed_per_s,
+        "failed_per_s": capacity.failed_per_s,
+        "estimate_per_s": capacity.estimate_per_s,
+        "failed_first": capacity.failed_first,
+        "is_cliff": capacity.is_cliff,
+        "windows_count": capacity.windows_count,
+        "took_s": found.took_s,
+        "curve": [
+            {"rate_per_s": window.rate_per_s, "keeping": window.keeping.value, "why": window.why}
+            | {name: window.figures[name] for name in ("p50", "p90", "p99") if window.keeping is not Keeping.VOID}
+            for window in sorted(found.windows, key=lambda window: window.rate_per_s)
+        ],
+    }
+
+
+def _table(found: Sequence[CapacityResult]) -> Table:
+    titles = ("variant", "passed per s", "failed per s", "about", "failed first", "shape", "p50/p99 ms", "windows", "s")
+    table = Table(*titles)
+    for one in found:
+        capacity = one.capacity
+        shape = "cliff" if capacity.is_cliff else "smooth"
+        table.add_row(
+            escape(f"{one.variant}{one.twin and ' ' + one.twin}"),
+            rate(capacity.passed_per_s),
+            rate(capacity.failed_per_s),
+            rate(capacity.estimate_per_s),
+            escape((capacity.failed_first or capacity.ending.value)[:60]),
+            shape if capacity.failed_per_s and capacity.passed_per_s else NONE,
+            _latencies(one),
+            str(capacity.windows_count),
+            f"{one.took_s:.0f}",
+        )
+    return table
+
+
+def _latencies(found: CapacityResult) -> str:
+    """Of the first window at the highest rate that passed."""
+    windows = [window for window in found.windows if window.rate_per_s == found.capacity.passed_per_s]
+    return f"{ms(windows[0].figures['p50'])}/{ms(windows[0].figures['p99'])}" if windows else NONE
