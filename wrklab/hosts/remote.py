@@ -105,6 +105,8 @@ class RemoteHost:
         self.timeout_scale = 1.0
         #: With it the host checks before each command that it is still this controller's; None checks nothing.
         self.lease: Lease | None = None
+        #: Of the boot in which it was last cleaned up; empty while that is not known.
+        self.boot_id = ""
         self._connection: Any = None
         self._lock = threading.Lock()
 
