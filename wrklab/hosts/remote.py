@@ -81,11 +81,11 @@ class UnknownHostKeyError(paramiko.SSHException):
 class _RefuseUnknown(paramiko.RejectPolicy):
     """No key is taken on trust."""
 
-    def missing_host_key(  # as paramiko calls it
+    def missing_host_key(
         self,
-        client: paramiko.SSHClient,
+        client: paramiko.SSHClient,  # noqa: ARG002  as paramiko calls it
         hostname: str,
-        key: paramiko.PKey,  # noqa: ARG002
+        key: paramiko.PKey,
     ) -> None:
         raise UnknownHostKeyError(f"{hostname}: {key.get_name()}")
 
