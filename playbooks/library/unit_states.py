@@ -24,7 +24,7 @@ options:
     default: []
   stopped: {description: Units to stop and to forget the failure of., type: list, elements: str, default: []}
   enabled_started:
-    description: Units to start, each only where it is enabled.
+    description: Units to start, each only where the next boot would start it.
     type: list
     elements: str
     default: []
@@ -43,7 +43,7 @@ reloaded: {description: Whether systemd read all files again., type: bool, retur
 started: {description: Units that were started., type: list, elements: str, returned: always}
 """
 
-_PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,FragmentPath,NeedDaemonReload"
+_PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,WantedBy,FragmentPath,NeedDaemonReload"
 _FOLDER = Path("/etc/systemd/system")
 _LIMIT_S = 120.0
 #: Units a call: their names are words of a command line.
@@ -63,6 +63,7 @@ class Unit:
     load_state: str
     active_state: str
     unit_file_state: str
+    wanted_by: str
     fragment_path: str
     needs_reload: bool
 
@@ -75,6 +76,10 @@ class Unit:
         if self.load_state == "masked":
             return False
         return self.load_state != "not-found" or not (_FOLDER / self.name).exists()
+
+    def is_started_at_boot(self) -> bool:
+        """Whether it is enabled, or has no switch and comes with what wants it (systemd-tmpfiles-clean.timer)."""
+        return self.unit_file_state == "enabled" or (self.unit_file_state == "static" and bool(self.wanted_by))
 
 
 @dataclass
@@ -109,6 +114,7 @@ def parse_units(shown: str) -> list[Unit]:
                     load_state=values["LoadState"],
                     active_state=values["ActiveState"],
                     unit_file_state=values["UnitFileState"],
+                    wanted_by=values.get("WantedBy", ""),
                     fragment_path=values["FragmentPath"],
                     needs_reload=values["NeedDaemonReload"] == "yes",
                 )
@@ -158,9 +164,7 @@ def settle(known: list[str], stopped: list[str], enabled_started: list[str], *, 
     outcome.reloaded = not all(unit.is_known_as_it_is() for unit in show(known))
     if outcome.reloaded and not dry:
         systemctl("daemon-reload")
-    waiting = [
-        unit.name for unit in show(enabled_started) if unit.unit_file_state == "enabled" and unit.active_state in _IDLE
-    ]
+    waiting = [unit.name for unit in show(enabled_started) if unit.is_started_at_boot() and unit.active_state in _IDLE]
     if waiting and not dry:
         systemctl("start", "--", *waiting)
         # A condition of the unit may have kept it from starting, each time again.

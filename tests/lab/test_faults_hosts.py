@@ -10,7 +10,6 @@ from tests.lab.benches import (
     bench,
     cells_of,
     rows_of,
-    running_units,
     status_due,
     wait_for_window,
 )
@@ -28,19 +27,42 @@ def first_failures(cells: list[CellRecord]) -> list[str]:
     return [cell.first_failure.text for cell in cells if cell.first_failure]
 
 
-def test_a_server_that_reboots_ends_the_run_and_resuming_goes_on(session: Session, catalogue: Catalogue) -> None:
-    """In the second cell. A container node stays off when it reboots; resuming brings it up, at that very cell."""
+def test_a_server_that_reboots_costs_that_attempt(catalogue: Catalogue) -> None:
+    """In the second cell. It comes back in time; the failure is laid to the reboot, not to the end of a server."""
+    with (
+        open_session(catalogue, LAB) as session,
+        bench(*QUICK, "--duration", "2s", "--rounds", "3", is_impatient=True) as running,
+    ):
+        first = wait_for_window(session)
+        wait_for_window(session, after=first)
+        session.server.run(["systemctl", "reboot", "--force"], limit_s=10, check=False)
+        run_id = running.run_id()
+        status, output = running.wait()
+    cells = cells_of(run_id)
+    states = [(cell.state, cell.attempts) for cell in cells]
+    assert states == [("measured", 1), ("measured", 2), ("measured", 1)], output
+    assert first_failures(cells)[0].startswith("server rebooted: "), output
+    assert "server crashed" not in output
+    assert status == status_due(rows_of(run_id)), output
+    with open_session(catalogue, LAB) as anew:
+        assert_nothing_runs(anew)
+
+
+def test_a_server_that_is_powered_off_ends_the_run_and_resuming_goes_on(catalogue: Catalogue) -> None:
+    """In the second cell. Resuming brings the node up again and goes on at that very cell."""
     try:
-        with bench(*QUICK, "--duration", "2s", "--rounds", "3", is_impatient=True) as running:
+        with (
+            open_session(catalogue, LAB) as session,
+            bench(*QUICK, "--duration", "2s", "--rounds", "3", is_impatient=True) as running,
+        ):
             first = wait_for_window(session)
             wait_for_window(session, after=first)
-            session.server.run(["systemctl", "reboot", "--force"], limit_s=10, check=False)
+            session.server.run(["systemctl", "poweroff", "--force", "--force"], limit_s=10, check=False)
             run_id = running.run_id()
             status, output = running.wait()
         assert status == 1, output
         assert f"invoke bench --resume {run_id}" in output
         assert [cell.round_number for cell in cells_of(run_id)] == [1]
-        assert running_units(session.generators[0]) == []
     finally:
         resumed = invoke("bench", "--force", "--resume", limit_s=400)
     cells = cells_of(run_id)

@@ -226,6 +226,7 @@ def test_bare_hosts_are_looked_at_provisioned_measured_and_put_back(hosts: Hosts
     links = {finding["host"]: finding["found"] for finding in findings if finding["subject"] == "network"}
     assert sorted(links) == ["load - big", "load_2 - big"]
     assert all("Mbit/s" in found for found in links.values())
+    assert done.stdout, done.stderr
     report = json.loads(done.stdout)
     assert report["rows"][0]["requests"] > 100, done.stderr
     assert report["rows"][0]["errors_connect"] == 0

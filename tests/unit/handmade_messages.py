@@ -102,7 +102,7 @@ def handmade_server_report(**changes: object) -> ServerReport:
 
 def handmade_cleaned_host(**changes: object) -> CleanedHost:
     """A host on which there was nothing to clean up, but for `changes`."""
-    cleaned = CleanedHost(ended=(), output="", removed=(), left_alone=(), free_bytes={})
+    cleaned = CleanedHost(ended=(), output="", removed=(), left_alone=(), free_bytes={}, boot_id="")
     return cleaned.replace(**changes)
 
 

@@ -20,8 +20,8 @@ from wrklab.hosts.host_lock import HeldHosts
 from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.session import Session
 from wrklab.progress import BenchProgress
-from wrklab.results.raw import set_first_attempt_aside, write_raw
-from wrklab.results.records import CellRecord, Failure, RunPlan
+from wrklab.results.raw import CellRaw, set_first_attempt_aside, write_conditions, write_raw
+from wrklab.results.records import CellRecord, RunPlan
 from wrklab.results.run_folder import Run
 
 #: Writes one line, as rich markup, of what came of a cell.
@@ -106,6 +106,7 @@ def end_run(bench: Bench, state: Literal["finished", "interrupted"], problem: st
 class _Attempt:
     """What one attempt came to."""
 
+    raw: CellRaw
     outcome: CellOutcome
     took_s: float
     #: When the hosts were done with it, by the controller's monotonic clock.
@@ -135,13 +136,13 @@ class _CellTry:
         attempt = self._attempt("")
         failure = attempt.outcome.record.failure
         if failure is not None and not failure.expected:
-            self._note(failure)
+            failure = self._revived(attempt).outcome.record.failure or failure
             set_first_attempt_aside(self._run.raw_dir(cell.cell_id))
             self._progress.again(f"{failure.phase}: {failure.text}")
-            second = self._attempt(".again")
-            attempt = replace(second, outcome=second.outcome.changed(attempts=2, first_failure=failure))
+            attempt = self._attempt(".again")
             if attempt.outcome.record.failure is not None:
-                self._note(attempt.outcome.record.failure)
+                attempt = self._revived(attempt)
+            attempt = replace(attempt, outcome=attempt.outcome.changed(attempts=2, first_failure=failure))
         self._bench.held.check()
         record = self._commit(attempt)
         self._progress.end(
@@ -152,11 +153,24 @@ class _CellTry:
         )
         return record
 
-    def _note(self, failure: Failure) -> None:
-        """A failed attempt in the journal; then the hosts must prove that they can go on. Raises HostError."""
-        self._run.journal("attempt_failed", f"{failure.phase}: {failure.text}", self._cell.cell_id)
+    def _revived(self, attempt: _Attempt) -> _Attempt:
+        """The hosts prove that they can go on after a failed attempt; where some rebooted, its failure is laid to that.
+
+        Raises HostError where one cannot go on, StoreError.
+        """
+        failure = attempt.outcome.record.failure
+        if failure is not None:
+            self._run.journal("attempt_failed", f"{failure.phase}: {failure.text}", self._cell.cell_id)
         self._bench.held.check()
-        revive(self._session)
+        rebooted = revive(self._session)
+        if not rebooted:
+            return attempt
+        self._run.journal("rebooted", ", ".join(rebooted), self._cell.cell_id)
+        raw = replace(attempt.raw, conditions=attempt.raw.conditions.model_copy(update={"rebooted": rebooted}))
+        write_conditions(self._run.raw_dir(self._cell.cell_id), raw.conditions)
+        return replace(
+            attempt, raw=raw, outcome=cell_outcome(raw, self._run.plan.cells[self._position], self._position)
+        )
 
     def _attempt(self, suffix: str) -> _Attempt:
         """One attempt, its raw files kept before anything of them is interpreted: a better parser can read old runs."""
@@ -170,7 +184,7 @@ class _CellTry:
         outcome = cell_outcome(raw, run.plan.cells[self._position], self._position)
         for text in outcome.unread:
             run.journal("not_sampled", text, cell.cell_id)
-        return _Attempt(outcome, raw.conditions.took_s, ended_mono_s)
+        return _Attempt(raw, outcome, raw.conditions.took_s, ended_mono_s)
 
     def _commit(self, attempt: _Attempt) -> CellRecord:
         record = attempt.outcome.record

@@ -16,18 +16,19 @@ ROOM_MIN_BYTES = {"/var/lib/wrklab/cells": 32 * 1024 * 1024, "/run/wrklab": 1024
 _LOOK_AGAIN_S = 1.0
 
 
-def revive(session: Session, limit_s: float = HOST_GONE_LIMIT_S) -> None:
-    """Every host reached again, and nothing of the failed attempt left on it.
+def revive(session: Session, limit_s: float = HOST_GONE_LIMIT_S) -> tuple[str, ...]:
+    """Every host reached again, and nothing of the failed attempt left on it; names of those that rebooted meanwhile.
 
     Raises HostError where one stays unreachable for `limit_s` (on slow hosts as much longer as they are slow), or
     cannot be used: no sudo, no Python, a full disk.
     """
     limit_s *= session.timeout_scale
     until = time.monotonic() + limit_s
-    session.on_all(lambda host: _revive(host, until, limit_s))
+    has_rebooted = session.on_all(lambda host: _revive(host, until, limit_s))
+    return tuple(name for name, rebooted in has_rebooted.items() if rebooted)
 
 
-def _revive(host: RemoteHost, until: float, limit_s: float) -> None:
+def _revive(host: RemoteHost, until: float, limit_s: float) -> bool:
     while True:
         try:
             host.open()
@@ -43,3 +44,6 @@ def _revive(host: RemoteHost, until: float, limit_s: float) -> None:
                 f"{host.name}: its disk is full: {free_bytes:,} bytes are free in {folder}, "
                 f"{ROOM_MIN_BYTES[folder]:,} are needed. Make room, then resume"
             )
+    has_rebooted = host.boot_id not in ("", cleaned.boot_id)
+    host.boot_id = cleaned.boot_id
+    return has_rebooted

@@ -56,6 +56,10 @@ class CellOutcome:
 def cell_outcome(raw: CellRaw, planned: PlannedCell, position: int) -> CellOutcome:
     """The record of a cell, with its histograms and samples; what cannot be read makes a failed cell, not a crash."""
     error = raw.error or _server_ended(raw, planned)
+    if error is not None and raw.conditions.rebooted:
+        # Whatever was seen of it, that is why; and a host's end is not its server's.
+        text = f"{', '.join(raw.conditions.rebooted)} rebooted: {error.text}"
+        error = error.model_copy(update={"text": text, "source": ErrorSource.HOST})
     if error is None:
         try:
             return _measured(raw, planned, position)
@@ -157,7 +161,9 @@ def _failed(raw: CellRaw, planned: PlannedCell, position: int, error: RawError) 
         log_tail=log_tail,
         unit_state=_state_text(raw.server.state) if raw.server else "",
         generator_stderr=blanked("\n".join(wrk.stderr for load in raw.loads.values() for wrk in load.wrk).strip()),
-        is_servers_end=_was_ready(raw) and raw.server is not None and not _is_active(raw),
+        is_servers_end=(
+            not raw.conditions.rebooted and _was_ready(raw) and raw.server is not None and not _is_active(raw)
+        ),
     )
     return CellRecord(**_common(raw, planned, position), state="failed", failure=failure, phases_s=_phases_s(raw))
 

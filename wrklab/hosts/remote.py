@@ -39,6 +39,10 @@ _COMMAND_SHOWN_CHARS = 200
 RECONNECT_LIMIT_S = 20.0
 #: An sshd that is being restarted may end the first connections after it as well.
 _LOSSES_MAX = 5
+#: sshd ends connections without a greeting while it restarts, and some of many that begin at once (MaxStartups).
+_GREETING_WAITS_S = (0.3, 1.0, 2.0)
+#: A connection that was ended later than this was not turned away.
+_TURNED_AWAY_WITHIN_S = 3.0
 
 Answer = TypeVar("Answer")
 
@@ -68,6 +72,22 @@ _BROKEN = (paramiko.SSHException, EOFError, OSError)
 
 class ConnectionLostError(HostError):
     """The connection ended before the command's answer was complete; the command may still run on the host."""
+
+
+class UnknownHostKeyError(paramiko.SSHException):
+    """No key of the host is known."""
+
+
+class _RefuseUnknown(paramiko.RejectPolicy):
+    """No key is taken on trust."""
+
+    def missing_host_key(
+        self,
+        client: paramiko.SSHClient,  # noqa: ARG002  as paramiko calls it
+        hostname: str,
+        key: paramiko.PKey,
+    ) -> None:
+        raise UnknownHostKeyError(f"{hostname}: {key.get_name()}")
 
 
 class LeaseLostError(HostError):
@@ -105,6 +125,8 @@ class RemoteHost:
         self.timeout_scale = 1.0
         #: With it the host checks before each command that it is still this controller's; None checks nothing.
         self.lease: Lease | None = None
+        #: Of the boot in which it was last cleaned up; empty while that is not known.
+        self.boot_id = ""
         self._connection: Any = None
         self._lock = threading.Lock()
 
@@ -140,9 +162,8 @@ class RemoteHost:
             if self._connection is not None and self._connection.is_connected:
                 return self._connection
             self._close()
-            connection = _connection(self.host)
             try:
-                connection.open()
+                connection = _greeted(self.host)
                 # By way of a jump host, the socket that is ours is the one to that.
                 own = (connection.gateway or connection).transport.sock
                 # Nagle's algorithm against delayed acknowledgements costs 43 ms of a command's 45 ms (measured).
@@ -273,6 +294,23 @@ def failure_text(result: CommandResult) -> str:
     return f"{result.host}: `{result.command}` ended with {result.exit_code}:\n{shown}"
 
 
+def _greeted(host: LabHost) -> Any:  # noqa: ANN401  Fabric ships no types
+    """An open connection; tried again where the host turned it away without a greeting. Raises HostError, _BROKEN."""
+    for wait_s in (*_GREETING_WAITS_S, None):
+        connection, began_s = _connection(host), time.monotonic()
+        try:
+            connection.open()
+        except (paramiko.SSHException, EOFError):
+            transport = connection.client.get_transport()
+            is_turned_away = transport is not None and not transport.remote_version
+            if wait_s is None or not is_turned_away or time.monotonic() - began_s > _TURNED_AWAY_WITHIN_S:
+                raise
+            time.sleep(wait_s)
+        else:
+            break
+    return connection
+
+
 def _connection(host: LabHost) -> Any:  # noqa: ANN401  Fabric ships no types
     # False, as None would let Fabric look for one elsewhere.
     gateway = _connection_to(host, host.jump_host, host.jump_key_path) if host.jump_host else False
@@ -309,7 +347,7 @@ def _connect_kwargs(key_path: Path | None) -> dict[str, object]:
 
 def _check_host_keys(connection: Any, host: LabHost) -> None:  # noqa: ANN401  Fabric ships no types
     client: paramiko.SSHClient = connection.client
-    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    client.set_missing_host_key_policy(_RefuseUnknown())
     known_hosts = host.known_hosts_path
     where = f"{host.name}: {known_hosts or '~/.ssh/known_hosts'}"
     try:
@@ -335,7 +373,7 @@ def _unreachable(host: LabHost, error: BaseException) -> str:
     where = f"{host.name} ({host.user}@{host.address}:{host.port}{way})"
     if isinstance(error, paramiko.BadHostKeyException):
         return f"{where}: its host key is not the one in {known}. If the host was made again, replace the line there."
-    if "not found in known_hosts" in str(error):
+    if isinstance(error, UnknownHostKeyError):
         return (
             f"{where}: its host key is not in {known}. Check it, then add it: ssh-keyscan -p {host.port} {host.address}"
         )

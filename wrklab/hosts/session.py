@@ -61,7 +61,10 @@ class Session:
 
     def clean_up(self) -> dict[str, CleanedHost]:
         """End whatever of ours runs on the hosts; what that was, by host."""
-        return self.on_all(node_calls.clean_up)
+        cleaned = self.on_all(node_calls.clean_up)
+        for host in self.all:
+            host.boot_id = cleaned[host.name].boot_id
+        return cleaned
 
 
 def with_known_machines(session: Session, environments: Mapping[str, Mapping[str, Any]]) -> Session:

@@ -277,6 +277,7 @@ def cleanup() -> CleanedHost:
         removed=tuple(_remove_leftovers()),
         left_alone=tuple(sorted(_our_drop_ins())),
         free_bytes=node_io.free_bytes(),
+        boot_id=node_io.line("/proc/sys/kernel/random/boot_id") or "",
     )
 
 

@@ -134,6 +134,8 @@ class CleanedHost(Message):
     left_alone: Annotated[tuple[Word, ...], Limits(0, 10_000)]
     #: Room in the folders that a cell needs, by folder.
     free_bytes: Annotated[Mapping[str, Count], Limits(0, 100)]
+    #: The kernel's name for this boot; empty where it has none. Another one than before: the host rebooted.
+    boot_id: Word
 
 
 class UnitText(Message):

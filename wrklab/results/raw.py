@@ -173,6 +173,8 @@ class CellConditions(Record):
     server_started_s: float | None
     error: RawError | None
     events: tuple[CellEvent, ...] = ()
+    #: Hosts that were found in another boot after the cell had failed.
+    rebooted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

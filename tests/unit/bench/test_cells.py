@@ -26,7 +26,7 @@ from wrklab.extract.cell import CellOutcome
 from wrklab.hosts.host_lock import HeldHosts
 from wrklab.hosts.session import Session
 from wrklab.report.cell_line import one_line
-from wrklab.results.raw import CellRaw
+from wrklab.results.raw import CellRaw, read_raw
 from wrklab.results.records import CellRecord, Failure
 from wrklab.results.run_folder import Run
 
@@ -69,7 +69,7 @@ class Rehearsal:
         self.endings: list[Failure | BaseException | None] = []
         self.attempts: list[str] = []
         self.revived: list[str] = []
-        self.on_revive: Callable[[], None] = lambda: None
+        self.on_revive: Callable[[], tuple[str, ...]] = lambda: ()
         monkeypatch.setattr(cells, "run_cell", self._attempt)
         monkeypatch.setattr(cells, "cell_outcome", self._outcome)
         monkeypatch.setattr(cells, "revive", lambda _: self.on_revive())
@@ -138,6 +138,17 @@ def test_a_failed_cell_is_tried_once_more(rehearsal: Rehearsal) -> None:
     assert [cell.attempts for cell in rehearsal.run.cells()] == [2, 1, 1]
 
 
+def test_a_host_that_rebooted_is_told_with_the_attempt(rehearsal: Rehearsal) -> None:
+    """In the journal and in the attempt's raw, from which its failure is read again."""
+    rehearsal.on_revive = lambda: ("server",)
+    rehearsal.go(handmade_failure(text="it ended"))
+
+    first = rehearsal.run.cells()[0]
+    assert rehearsal.journal("rebooted") == ["server"]
+    assert read_raw(rehearsal.run.raw_dir(first.cell_id) / "attempt_1").conditions.rebooted == ("server",)
+    assert read_raw(rehearsal.run.raw_dir(first.cell_id)).conditions.rebooted == ()
+
+
 def test_a_cell_that_fails_twice_has_failed_and_the_run_goes_on(rehearsal: Rehearsal) -> None:
     """Not a third time."""
     result = rehearsal.go(handmade_failure(text="one"), handmade_failure(text="two"))
@@ -159,7 +170,7 @@ def test_an_expected_failure_is_not_tried_again(rehearsal: Rehearsal) -> None:
 def test_a_host_that_is_gone_ends_the_run_and_its_cell_is_measured_on_resuming(rehearsal: Rehearsal) -> None:
     """The cell is not recorded as failed; going on measures it and what comes after, once each."""
 
-    def gone() -> None:
+    def gone() -> tuple[str, ...]:
         raise HostError("loadgen: gone")
 
     rehearsal.on_revive = gone
@@ -207,8 +218,9 @@ def test_a_full_disk_ends_the_run_readable(rehearsal: Rehearsal, monkeypatch: py
 def test_hosts_that_another_controller_took_are_left_alone(rehearsal: Rehearsal) -> None:
     """What was measured meanwhile may be disturbed: it is not stored. And what the other runs there is not ended."""
 
-    def lose() -> None:
+    def lose() -> tuple[str, ...]:
         rehearsal.locks.taken = True
+        return ()
 
     rehearsal.on_revive = lose
     result = rehearsal.go(handmade_failure(text="somebody stopped the server"))

@@ -24,6 +24,7 @@ class OneHost:
 
     name = "server"
     timeout_scale = 1.0
+    boot_id = ""
 
     def __init__(self, fails_count: int = 0) -> None:
         self.fails_count = fails_count
@@ -33,8 +34,8 @@ class OneHost:
             self.fails_count -= 1
             raise HostError("server: not reachable")
 
-    def on_all(self, work: Callable[[RemoteHost], None]) -> None:
-        work(cast("RemoteHost", self))
+    def on_all(self, work: Callable[[RemoteHost], bool]) -> dict[str, bool]:
+        return {self.name: work(cast("RemoteHost", self))}
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +43,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reviving, "_LOOK_AGAIN_S", 0.01)
 
 
-def cleaned(monkeypatch: pytest.MonkeyPatch, free_bytes: dict[str, int]) -> None:
-    monkeypatch.setattr(node_calls, "clean_up", lambda _: handmade_cleaned_host(free_bytes=free_bytes))
+def cleaned(monkeypatch: pytest.MonkeyPatch, free_bytes: dict[str, int], boot_id: str = "") -> None:
+    found = handmade_cleaned_host(free_bytes=free_bytes, boot_id=boot_id)
+    monkeypatch.setattr(node_calls, "clean_up", lambda _: found)
 
 
 def test_a_host_that_comes_back_in_time_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +55,17 @@ def test_a_host_that_comes_back_in_time_goes_on(monkeypatch: pytest.MonkeyPatch)
     revive(cast("Session", host), limit_s=5)
 
     assert host.fails_count == 0
+
+
+def test_a_host_in_another_boot_than_before_has_rebooted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once; and it is not known of one that was never asked."""
+    host = OneHost()
+    cleaned(monkeypatch, ROOMY, boot_id="one")
+    assert revive(cast("Session", host), limit_s=5) == ()
+    assert revive(cast("Session", host), limit_s=5) == ()
+    cleaned(monkeypatch, ROOMY, boot_id="two")
+    assert revive(cast("Session", host), limit_s=5) == ("server",)
+    assert revive(cast("Session", host), limit_s=5) == ()
 
 
 def test_a_host_that_stays_away_is_told_with_how_long(monkeypatch: pytest.MonkeyPatch) -> None:

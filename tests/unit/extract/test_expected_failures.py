@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -87,3 +88,18 @@ def test_what_somebody_else_did_is_never_expected(
 ) -> None:
     """Whatever the server's log holds: a lost host, a taken port, wrk or a sampler that ended."""
     assert not failure_of(error, state, *loads).expected
+
+
+def test_a_host_that_rebooted_is_to_blame_and_not_its_server() -> None:
+    """The server was gone at the end; the failure is no expected one whatever its log says, and no server's end."""
+    raw = handmade_raw(READY, server=ENDED(log_tail=["TypeError: missing send"]), hosts=TWO)
+    planned = handmade_planned(handmade_cell()).model_copy(update={"expect_failure": "TypeError: .*send"})
+    of_server = cell_outcome(raw, planned, 0).record.failure
+    assert of_server is not None
+    assert (of_server.is_servers_end, of_server.expected) == (True, True)
+
+    conditions = raw.conditions.model_copy(update={"rebooted": ("server",)})
+    failure = cell_outcome(replace(raw, conditions=conditions), planned, 0).record.failure
+    assert failure is not None
+    assert failure.text == f"server rebooted: {of_server.text}"
+    assert (failure.is_servers_end, failure.expected) == (False, False)

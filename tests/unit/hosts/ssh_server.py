@@ -73,8 +73,10 @@ class _Server(paramiko.ServerInterface):
 
 
 @contextlib.contextmanager
-def ssh_server(folder: Path, on_command: OnCommand = run_here, *, accepts_commands: bool = True) -> Iterator[LabHost]:
-    """A host behind such an sshd, its host key known."""
+def ssh_server(
+    folder: Path, on_command: OnCommand = run_here, *, accepts_commands: bool = True, turns_away_count: int = 0
+) -> Iterator[LabHost]:
+    """A host behind such an sshd, its host key known. The first so many connections end without a greeting."""
     host_key, client_key = paramiko.RSAKey.generate(2048), paramiko.RSAKey.generate(2048)
     client_key.write_private_key_file(str(folder / "key"))
     transports: list[paramiko.Transport] = []
@@ -82,6 +84,8 @@ def ssh_server(folder: Path, on_command: OnCommand = run_here, *, accepts_comman
 
     def serve(listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
+            for _ in range(turns_away_count):
+                listener.accept()[0].close()
             while True:
                 transport = paramiko.Transport(listener.accept()[0])
                 transports.append(transport)

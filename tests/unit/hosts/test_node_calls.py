@@ -212,7 +212,14 @@ def test_an_environment_that_cannot_be_computed_with_is_reported_with_its_key(
 )
 def test_a_clean_up_that_cannot_be_read_is_reported(change: dict[str, object]) -> None:
     """With its key."""
-    said: dict[str, object] = {"ended": [], "output": "", "removed": [], "left_alone": [], "free_bytes": {}}
+    said: dict[str, object] = {
+        "ended": [],
+        "output": "",
+        "removed": [],
+        "left_alone": [],
+        "free_bytes": {},
+        "boot_id": "",
+    }
     assert node_calls.clean_up(saying(json.dumps(said))).free_bytes == {}
     with pytest.raises(ParseError, match=rf"server: server_ctl\.py cleanup: {next(iter(change))}"):
         node_calls.clean_up(saying(json.dumps(said | change)))

@@ -11,6 +11,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from tests.unit.hosts.ssh_server import ssh_server
 from wrklab.errors import HostError
 from wrklab.hosts import remote
 from wrklab.hosts.inventory import LabHost
@@ -67,6 +68,18 @@ def test_what_is_no_ssh_server_is_told(tmp_path: Path) -> None:
         with pytest.raises(HostError, match="not reachable"):
             RemoteHost(host_at(listener.getsockname()[1], tmp_path)).open()
         thread.join()
+
+
+def test_a_host_that_turns_connections_away_is_tried_again(tmp_path: Path) -> None:
+    """An sshd that restarts, or has too many beginners, ends them without a greeting."""
+    with ssh_server(tmp_path, turns_away_count=2) as host, RemoteHost(host) as remote:
+        assert remote.run(["echo", "here"], limit_s=10).stdout == "here\n"
+
+
+def test_a_host_that_turns_every_connection_away_is_told(tmp_path: Path) -> None:
+    """After four of them."""
+    with ssh_server(tmp_path, turns_away_count=5) as host, pytest.raises(HostError, match="not reachable"):
+        RemoteHost(host).open()
 
 
 @pytest.mark.parametrize("way", ["ProxyCommand nc %h %p", "ProxyJump 192.0.2.9", "Hostname 192.0.2.9"])

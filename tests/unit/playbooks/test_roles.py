@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from wrklab.paths import PLAYBOOKS_DIR
+from wrklab.catalogue.deployment import node_files
+from wrklab.paths import PLAYBOOKS_DIR, PROJECT_DIR
 
 ROLES = sorted(path for path in (PLAYBOOKS_DIR / "roles").iterdir() if path.is_dir())
 
@@ -70,3 +71,11 @@ def test_reset_removes_no_folder_that_others_may_have_filled() -> None:
     removed = [Path(path) for path in read(PLAYBOOKS_DIR / "roles/base/vars/main.yml")["__base_left_on_hosts"]]
     kept = [Path("/var/lib/wrklab/container/nodes"), Path("/opt/wrklab/inv"), Path("/var/cache/wrklab/uv")]
     assert [path for path in kept if any(folder == path or folder in path.parents for folder in removed)] == []
+
+
+def test_reset_removes_every_script_that_provisioning_puts_on_hosts() -> None:
+    """A new package below /opt/wrklab needs its line in the list."""
+    removed = [Path(path) for path in read(PLAYBOOKS_DIR / "roles/base/vars/main.yml")["__base_left_on_hosts"]]
+    installed = [Path("/opt/wrklab") / each["path"] for each in node_files(PROJECT_DIR)]
+    assert installed
+    assert [path for path in installed if not any(gone == path or gone in path.parents for gone in removed)] == []

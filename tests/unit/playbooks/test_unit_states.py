@@ -39,7 +39,13 @@ if verb == "daemon-reload":
         unit.update(NeedDaemonReload="no", LoadState="masked" if (here / name).is_symlink() else "loaded")
 (here / "units.json").write_text(json.dumps(units))
 """
-LOADED = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "enabled", "NeedDaemonReload": "no"}
+LOADED = {
+    "LoadState": "loaded",
+    "ActiveState": "inactive",
+    "UnitFileState": "enabled",
+    "WantedBy": "timers.target",
+    "NeedDaemonReload": "no",
+}
 
 
 class Host:
@@ -112,21 +118,23 @@ def test_a_unit_without_a_file_is_no_reason_to_read_all_again(host: Host) -> Non
 
 
 def test_timers_start_again_after_an_interrupted_reset(host: Host) -> None:
-    """The masks are gone and systemd goes by them still; only what is enabled starts, and only what can, once."""
+    """The masks are gone and systemd goes by them still; what a boot would start does, and only what can, once."""
     masked = {**LOADED, "LoadState": "masked"}
     host.write(
         {
             "man-db.timer": masked,
             "off.timer": {**masked, "UnitFileState": "disabled"},
             "never.timer": {**masked, "condition": "no"},
+            "with_systemd.timer": {**masked, "UnitFileState": "static"},
+            "by_hand.timer": {**masked, "UnitFileState": "static", "WantedBy": ""},
         }
     )
-    names = ["man-db.timer", "off.timer", "never.timer"]
+    names = ["man-db.timer", "off.timer", "never.timer", "with_systemd.timer", "by_hand.timer"]
 
     first = host.settle(known=names, started=names)
     second = host.settle(known=names, started=names)
 
-    assert (first.reloaded, first.started) == (True, ["man-db.timer"])
+    assert (first.reloaded, first.started) == (True, ["man-db.timer", "with_systemd.timer"])
     assert second.changed is False
 
 
