@@ -12,7 +12,7 @@ def handmade_request(name: str, path: str, weight: int = 1, **changes: Any) -> M
     """A GET that expects 200; `status`, `contains` and `json` change what is expected, other keys the request."""
     expect: dict[str, Any] = {"status": 200, "contains": None, "json": {}}
     expect |= {key: changes.pop(key) for key in tuple(expect) if key in changes}
-    request = {"method": "GET", "headers": {}, "body_base64": None}
+    request: dict[str, Any] = {"method": "GET", "headers": {}, "body_base64": None}
     return decode(MixRequest, {"name": name, "path": path, "weight": weight, "expect": expect} | request | changes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def mix_at(server: ToyServer, spec: MixSpec) -> RequestMix:
         ({"json": {"items.0.id": True}}, "but at items.0.id there is '7' instead of true"),
     ],
 )
-def test_what_is_wrong_with_an_answer_is_told(changes: dict[str, object], expected: str) -> None:
+def test_what_is_wrong_with_an_answer_is_told(changes: dict[str, Any], expected: str) -> None:
     """What was expected, and what came, on one line."""
     request = handmade_request("list", "/items", **changes)
     answer = HttpAnswer(200, (), b'{"items": [{"id": 7, "name": "pen"}]}')
@@ -150,9 +151,14 @@ def test_each_answer_is_counted_for_its_own_request(server: ToyServer, tmp_path:
 
 def test_the_order_of_requests_follows_from_the_seed_alone(server: ToyServer, tmp_path: Path) -> None:
     """In a closed loop as in an open one, whose timetable draws gaps in between."""
-    timetable = {
-        **{"arrivals": "poisson", "rate_per_s": 300.0, "offset_s": 0.0, "thread_offset_s": 0.0},
-        **{"seed": 3, "lead_s": 0.1, "duration_s": 1.0},
+    timetable: dict[str, object] = {
+        "arrivals": "poisson",
+        "rate_per_s": 300.0,
+        "offset_s": 0.0,
+        "thread_offset_s": 0.0,
+        "seed": 3,
+        "lead_s": 0.1,
+        "duration_s": 1.0,
     }
     for number, loop in enumerate([{}, {"timetable": timetable}]):
         process = {"threads": 1, "connections": 50, "checks_answers": False, "mix_seeds": [12345]} | loop

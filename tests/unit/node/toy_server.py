@@ -123,9 +123,9 @@ class _Connection(asyncio.Protocol):
         elif path == "/hold":
             loop.call_later(0.1, write, _OK)
         elif path == "/late_body":
-            # Its headers end with an empty one: what a reader has of it then ends as a complete answer does.
-            write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Empty: \r\n\r\n")
-            loop.call_later(0.03, write, b"ok")
+            # Its headers end with an empty one, and its body is there: a reader has all but the end of the answer.
+            write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Empty: \r\n\r\n2\r\nok\r\n")
+            loop.call_later(0.03, write, b"0\r\n\r\n")
         elif path == "/drip":
             self._drip(0)
         elif path == "/stalls":
