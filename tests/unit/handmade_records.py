@@ -337,5 +337,6 @@ def handmade_open_loop(**changes: Any) -> OpenLoopRecord:  # noqa: ANN401
         "quarters_sent": (500, 500, 500, 500),
         "quarters_answered": (450, 500, 500, 500),
         "quarters_waiting_s": (50.0, 50.0, 50.0, 50.0),
+        "idle_closed": 0,
     }
     return OpenLoopRecord.model_validate(values | changes)

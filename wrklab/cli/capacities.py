@@ -7,14 +7,16 @@ from contextlib import suppress
 from typing import Any
 
 from invoke.exceptions import Exit
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from wrklab.articles.library import attachments, read_library
-from wrklab.bench.capacity import Ending, Keeping, Window, figures_of, no_figures
+from wrklab.bench.capacity import Capacity, Ending, Keeping, Window, figures_of, no_figures
 from wrklab.bench.capacity_run import (
     CapacityRequest,
     CapacityResult,
+    read_capacity_plan,
     results_of,
     resume_capacity,
     run_capacity,
@@ -76,7 +78,7 @@ def capacity(  # noqa: PLR0913, PLR0917  what the command line can say
     is_forced: bool,
     as_json: bool,
 ) -> None:
-    """Search, store, report. Exits with 1 where a search found no capacity, with 130 after Ctrl-C."""
+    """Search, store, report. Exits with 1 where a search found no rate within the objective, with 130 after Ctrl-C."""
     inventory_path(lab)
     if not variants:
         raise UsageError("nothing to search: give --variant NAME (or all). `invoke list` shows them.")
@@ -133,8 +135,8 @@ def _search(work: Callable[[], BenchResult], *, as_json: bool) -> None:
             f"{why}\nwhat was measured is stored; go on with: invoke capacity --resume {ended.run_id}",
             code=1 if ended.problem else interruption.exit_status,
         )
-    if missing := [one.variant for one in found if one.capacity.ending is not Ending.FOUND]:
-        raise Exit(f"no capacity found: {', '.join(missing)}", code=1)
+    if missing := [one.variant for one in found if not _is_answered(one.capacity)]:
+        raise Exit(f"no rate within the objective was found: {', '.join(missing)}", code=1)
 
 
 def _report(ended: BenchResult, *, as_json: bool) -> tuple[CapacityResult, ...]:
@@ -145,6 +147,10 @@ def _report(ended: BenchResult, *, as_json: bool) -> tuple[CapacityResult, ...]:
         if as_json:
             print_json({"run": ended.run_id, "capacities": [as_values(one) for one in found]})
         else:
+            objectives = read_capacity_plan(run).objectives
+            for one in found:
+                results().print(escape(answer(one, objectives)), highlight=False, soft_wrap=True)
+            results().print()
             results().print(_table(found))
         if run.cells():
             # A full disk that ended the search may keep its report from being written.
@@ -175,9 +181,47 @@ def as_values(found: CapacityResult) -> dict[str, Any]:
     }
 
 
+def answer(found: CapacityResult, objectives: str) -> str:
+    """One search in a sentence."""
+    capacity, name = found.capacity, f"{found.variant}{found.twin and ' ' + found.twin}"
+    passed, failed = rate(capacity.passed_per_s), rate(capacity.failed_per_s)
+    by = f" ({capacity.failed_first})" if capacity.failed_first else ""
+    match capacity.ending:
+        case Ending.FOUND:
+            return f"{name} serves {passed} requests/s within {objectives}; it fails at {failed}{by}."
+        case Ending.NONE_PASSES:
+            return f"{name} fails at every rate that was tried, down to {failed} requests/s{by}."
+        case Ending.EVERY_RATE_PASSES:
+            return f"{name} serves {passed} requests/s, the most that may be sent, within {objectives}."
+        case Ending.VOID_WINDOWS if capacity.passed_per_s:
+            return f"{name} serves {passed} requests/s or more within {objectives}; {_void_reason(found)}."
+        case Ending.VOID_WINDOWS:
+            return f"Nothing can be said of {name}: {_void_reason(found)}."
+        case Ending.UNSETTLED:
+            return f"{name}: {capacity.windows_count} windows did not agree; between {passed} and {failed} requests/s."
+
+
+def _void_reason(found: CapacityResult) -> str:
+    """Why the search could not go on: the generator was full, or others used the hosts' CPUs."""
+    last = max(found.windows, key=lambda window: window.rate_per_s)
+    if last.keeping is Keeping.VOID:
+        return (
+            f"at {rate(last.rate_per_s)} the generator was the limit ({last.why}): "
+            "more generators show more (invoke lab.up --loadgens 2)"
+        )
+    return f"at {rate(last.rate_per_s)} others used the hosts' CPUs, so that window says nothing: run it again"
+
+
+def _is_answered(capacity: Capacity) -> bool:
+    """Whether there is a rate that is served within the objective."""
+    return capacity.passed_per_s is not None and capacity.ending is not Ending.UNSETTLED
+
+
 def _table(found: Sequence[CapacityResult]) -> Table:
-    titles = ("variant", "passed per s", "failed per s", "about", "failed first", "shape", "p50/p99 ms", "windows", "s")
-    table = Table(*titles)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("variant")
+    for title in ("passed/s", "failed/s", "about", "p50 ms", "p99 ms", "shape", "windows", "took s"):
+        table.add_column(title, justify="left" if title == "shape" else "right")
     for one in found:
         capacity = one.capacity
         shape = "cliff" if capacity.is_cliff else "smooth"
@@ -186,16 +230,15 @@ def _table(found: Sequence[CapacityResult]) -> Table:
             rate(capacity.passed_per_s),
             rate(capacity.failed_per_s),
             rate(capacity.estimate_per_s),
-            escape((capacity.failed_first or capacity.ending.value)[:60]),
+            *_latencies(one),
             shape if capacity.failed_per_s and capacity.passed_per_s else NONE,
-            _latencies(one),
             str(capacity.windows_count),
             f"{one.took_s:.0f}",
         )
     return table
 
 
-def _latencies(found: CapacityResult) -> str:
-    """Of the first window at the highest rate that passed."""
+def _latencies(found: CapacityResult) -> tuple[str, str]:
+    """p50 and p99 of the first window at the highest rate that passed."""
     windows = [window for window in found.windows if window.rate_per_s == found.capacity.passed_per_s]
-    return f"{ms(windows[0].figures['p50'])}/{ms(windows[0].figures['p99'])}" if windows else NONE
+    return (ms(windows[0].figures["p50"]), ms(windows[0].figures["p99"])) if windows else (NONE, NONE)

@@ -79,7 +79,7 @@ def read_wrk_report(report: WrkReport, connections: int) -> ProcessReport:
         bytes_read=report.bytes,
         threads=report.threads,
         connections=connections,
-        errors=Errors(**encode(report.errors)),
+        errors=_errors_of_requests(report),
         corrected=corrected,
         bodies_checked=report.bodies_checked,
         slots=report.slots,
@@ -97,6 +97,13 @@ def _checked_mix(report: WrkReport) -> MixReport | None:
                 f"{report.requests} were expected together"
             )
     return report.mix
+
+
+def _errors_of_requests(report: WrkReport) -> Errors:
+    """wrk's errors, without those of connections that the server closed while no request was on its way."""
+    errors = Errors(**encode(report.errors))
+    idle_closed = report.slots.idle_closed if report.slots else 0
+    return errors.model_copy(update={"read": max(0, errors.read - idle_closed)})
 
 
 def add_latencies(reports: Sequence[ProcessReport]) -> Latencies:
@@ -124,6 +131,7 @@ def add_slots(reports: Sequence[ProcessReport]) -> OpenLoopRecord | None:
         quarters_sent=_by_quarter([part.quarters_sent for part in slots]),
         quarters_answered=_by_quarter([part.quarters_answered for part in slots]),
         quarters_waiting_s=_by_quarter([part.quarters_waiting_s for part in slots]),
+        idle_closed=sum(part.idle_closed for part in slots),
     )
 
 

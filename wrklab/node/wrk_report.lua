@@ -29,6 +29,9 @@ if ffi_found then
   ffi.cdef [[
     typedef struct { uint64_t count, limit, min, max; uint64_t data[]; } wrklab_stats;
     typedef struct { long s; long us; } wrklab_time;
+    typedef struct {
+      unsigned long id; void *loop, *address; uint64_t connections, complete, requests, bytes, start;
+    } wrklab_progress;
     int gettimeofday(wrklab_time *now, void *zone);
   ]]
 end
@@ -78,6 +81,10 @@ if rate then
   local due, begun, answered, waited = {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}
   -- Calls before a connection's first request: they follow no answer.
   local unopened = 0
+  -- wrk's own count of answers, and how many of them were followed by a call.
+  local progress, followed = nil, 0
+  -- Connections that the server closed while they waited for their slot.
+  local idle_closed = 0
 
   local function quarter_of(at_s)
     if at_s >= slots_s then return 5 end
@@ -127,18 +134,29 @@ if rate then
 
   begin_timetable = function()
     unopened = tonumber(os.getenv("WRKLAB_CONNECTIONS"))
+    -- The layout is private (src/wrk.h of wrk 4.1.0 and 4.2.0): it is believed only where this is found there.
+    progress = ffi.cast("wrklab_progress **", wrk.thread)[0]
+    if tonumber(progress.connections) ~= unopened or progress.complete ~= 0 or progress.requests ~= 0 then
+      error("this wrk keeps its counts elsewhere than wrk 4.1.0 and 4.2.0: an open loop needs one of these")
+    end
     first_slot()
   end
 
   -- wrk asks once for each connection that it opens, and then after each answer: the connection takes the next slot.
+  -- Where the server closes one that waits for its slot, wrk opens another in its place and asks once more, while the
+  -- first slot's timer goes on: that one sends the request on the new connection, and a second slot would be too many.
   function delay()
     ffi.C.gettimeofday(clock, nil)
     local now_us = tonumber(clock.us)
     local now = tonumber(clock.s) - begins + now_us / 1e6
     if unopened > 0 then
       unopened = unopened - 1
-    elseif now >= 0 then
-      count_answer(now)
+    elseif tonumber(progress.complete) == followed then
+      idle_closed = idle_closed + 1
+      return never_ms
+    else
+      followed = followed + 1
+      if now >= 0 then count_answer(now) end
     end
     if slot_s >= slots_s then return never_ms end
     count_slot()
@@ -171,8 +189,8 @@ if rate then
       waiting[quarter] = waited[quarter] + in_flight * quarter_s
       in_flight = in_flight + begun[quarter] - answered[quarter]
     end
-    return string.format("%d;%d;%d;%.17g;%s;%s;%s;%s", scheduled, sent, late, latest_s, join(due), join(begun),
-      join(answered), join(waiting))
+    return string.format("%d;%d;%d;%.17g;%s;%s;%s;%s;%d", scheduled, sent, late, latest_s, join(due), join(begun),
+      join(answered), join(waiting), idle_closed)
   end
 end
 
@@ -284,7 +302,7 @@ end
 local function slots_json()
   if not rate then return "null" end
   local names = { "scheduled", "sent", "late", "latest_s", "quarters_scheduled", "quarters_sent", "quarters_answered",
-    "quarters_waiting_s" }
+    "quarters_waiting_s", "idle_closed" }
   local totals = {}
   for _, thread in ipairs(threads) do
     local place = 0

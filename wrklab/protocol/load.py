@@ -244,6 +244,8 @@ class SlotCounts(Message):
     quarters_answered: Annotated[tuple[Count, ...], Limits(4, 4)]
     #: The time that all requests together spent in flight within a quarter.
     quarters_waiting_s: Annotated[tuple[float, ...], Limits(4, 4)]
+    #: Connections that the server closed while they waited for their slot; wrk counts each as a read error.
+    idle_closed: Count
 
 
 class WrkReport(Message):

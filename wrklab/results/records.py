@@ -257,6 +257,8 @@ class OpenLoopRecord(Record):
     quarters_answered: tuple[int, int, int, int]
     #: The time that all requests together spent in flight within a quarter.
     quarters_waiting_s: tuple[float, float, float, float]
+    #: Connections that the server closed while they waited for their slot: no request was on its way.
+    idle_closed: int
 
     @property
     def late_ratio(self) -> float:

@@ -160,6 +160,13 @@ class OpenLoopMetrics(ConnectionMetrics):
         generators=Over.ADDED,
         better=Better.LOWER,
     )
+    idle_closed = total(
+        _of_slots(lambda found: found.idle_closed),
+        Unit.CONNECTIONS,
+        "connections that the server closed while they waited for their slot",
+        source=Source.WRK_LUA,
+        doubt="none",
+    )
     latency_trend_ratio = largest(
         _of_slots(trend_ratio),
         Unit.RATIO,

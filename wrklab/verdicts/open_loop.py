@@ -41,7 +41,7 @@ def trending(row: SummaryRow) -> bool:
 
 
 def closed_by_server(row: SummaryRow) -> bool:
-    """Connections ended without an answer: wrk then sends again at once, which no timetable has."""
+    """Connections ended while a request was on its way: wrk then sends again at once, which no timetable has."""
     return row.is_open_loop and errors_of(row).read > 0
 
 
@@ -119,14 +119,13 @@ RULES: tuple[Rule, ...] = (
         severity=Severity.OTHER_LOAD,
         doubt="rate",
         applies=closed_by_server,
-        figures=lambda row: f"{plural(errors_of(row).read, 'connection')} ended without an answer",
+        figures=lambda row: f"{plural(errors_of(row).read, 'connection')} ended with a request on its way",
         meaning=(
-            "a server that closes connections which rest longer than its keep-alive time-out; wrk opens another one "
-            "and takes another slot, ahead of its time"
+            "the server closed them instead of answering; wrk opens another one and sends again, ahead of its time"
         ),
-        next_step="Fewer connections, so that connections / rate is below the time-out; or --connection-mode close",
+        next_step="Look at the server's log; where it limits requests a connection: --connection-mode close",
         words=lambda row: f"{errors_of(row).read:,} closed by server",
-        settle="fewer --connections",
+        settle="--connection-mode close",
         verdict=Verdict.POLLUTED,
         unknown_because="some requests came too early, and others were sent twice",
     ),
@@ -186,5 +185,19 @@ RULES: tuple[Rule, ...] = (
         settle="--duration 60s",
         unknown_because="a percentile of few answers lies above or below the true one by chance",
         leaves_slowest_open=True,
+    ),
+    Rule(
+        name="idle_closed",
+        severity=Severity.REMARK,
+        doubt="none",
+        applies=lambda row: above(row.idle_closed, 0),
+        figures=lambda row: f"{plural(row.idle_closed or 0, 'connection')} closed by the server while they rested",
+        meaning=(
+            "its keep-alive time-out is shorter than connections / rate; another connection was opened at once, and no "
+            "request was lost"
+        ),
+        next_step="Nothing. Each reopened connection costs the server an accept; fewer --connections avoid it",
+        words=lambda row: f"{row.idle_closed or 0:,} idle connections closed",
+        settle="fewer --connections",
     ),
 )

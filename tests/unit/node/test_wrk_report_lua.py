@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -176,3 +178,51 @@ def test_an_open_loop_sends_by_its_timetable(server: ToyServer, wrk: str, tmp_pa
     assert mean_us is not None
     waiting_s = sum(slots.quarters_waiting_s)
     assert waiting_s == pytest.approx(mean_us / 1e6 * slots.sent, rel=0.1)
+
+
+class _Impatient(BaseHTTPRequestHandler):
+    """Closes a connection that rests for 0.3 s."""
+
+    protocol_version, timeout = "HTTP/1.1", 0.3
+
+    def do_GET(self) -> None:
+        """`ok`."""
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None:
+        """Not written."""
+
+
+def test_connections_that_rest_too_long_are_opened_again_and_cost_no_slot(wrk: str, tmp_path: Path) -> None:
+    """80 slots a second on 60 connections, each of which rests for 0.75 s: all are sent once, at their time."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Impatient)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    command = [wrk, "-t1", "-c60", "-d4s", "--timeout", "5s", "-s", str(_SCRIPT)]
+    environment = os.environ | {
+        "WRKLAB_REPORT": str(tmp_path / "report"),
+        "WRKLAB_RATE": "80",
+        "WRKLAB_ARRIVALS": "poisson",
+        "WRKLAB_BEGIN": repr(time.time() + 0.3),
+        "WRKLAB_SLOTS_S": "3",
+        "WRKLAB_SEED": "7",
+        "WRKLAB_CONNECTIONS": "60",
+    }
+    url = f"http://127.0.0.1:{server.server_port}/"
+    ended = subprocess.run([*command, url], env=environment, capture_output=True, text=True, check=True, timeout=10)
+    server.shutdown()
+    server.server_close()
+    report = decode_json(WrkReport, (tmp_path / "report").read_bytes())
+
+    assert ended.stderr == ""
+    slots = report.slots
+    assert slots is not None
+    assert report.requests == slots.sent == slots.scheduled
+    # Those that rest at the end were closed as well.
+    assert slots.idle_closed == report.errors.read > 100
+    assert read_wrk_report(report, 60).errors.read == 0
+    # Sent at once on connections that were open again: nobody waited for a connection.
+    assert (report.latency.p99_us or 0) < 50_000

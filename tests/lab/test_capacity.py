@@ -1,0 +1,76 @@
+"""Searches for a capacity that is known by construction, and one that is interrupted."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.benches import assert_nothing_runs, cells_of, wait_until
+from tests.lab.conftest import invoke
+from tests.lab.known_servers import known_server
+from wrklab.hosts.session import Session
+from wrklab.paths import PROJECT_DIR, RESULTS_DIR
+from wrklab.results.run_folder import run_ids
+
+_VARIANT = "go_net_http"
+#: 10 workers of 20 ms serve 500/s. Under Poisson arrivals (M/D/10, simulated) p99 reaches 100 ms at 470/s.
+_POOL = {"hold_ms": 20, "workers": 10}
+_POOL_CAPACITY_PER_S = 470.0
+_SEARCH = ("--variant", _VARIANT, "--slo", "p99<=100ms,errors<0.1%", "--set", "hold_ms=20", "--force")
+
+
+def searched(*words: str) -> dict[str, Any]:
+    """The one search of `invoke capacity`, with its status."""
+    done = invoke("capacity", "--json", *words, limit_s=580)
+    assert done.stdout.strip(), done.stderr
+    [found] = json.loads(done.stdout)["capacities"]
+    capacity: dict[str, Any] = found
+    return capacity | {"status": done.returncode, "said": done.stderr}
+
+
+def test_the_capacity_of_a_pool_of_workers_is_found(session: Session) -> None:
+    """Within 5 % of what queueing theory says; both sides rest on two windows or more; the queue makes it smooth."""
+    with known_server(session, _VARIANT, "pool", **_POOL):
+        found = searched(*_SEARCH)
+
+    assert (found["ending"], found["status"]) == ("found", 0), found["said"]
+    assert found["estimate_per_s"] == pytest.approx(_POOL_CAPACITY_PER_S, rel=0.05), found["curve"]
+    assert found["passed_per_s"] <= found["estimate_per_s"] <= found["failed_per_s"]
+    assert found["failed_per_s"] / found["passed_per_s"] <= 1.0501
+    for side in ("passed_per_s", "failed_per_s"):
+        assert sum(window["rate_per_s"] == found[side] for window in found["curve"]) >= 2
+
+
+def test_a_search_that_is_interrupted_goes_on_at_its_next_window(session: Session) -> None:
+    """Nothing is measured twice, and nothing is left running; a server that never answers in time fails everywhere."""
+    before = set(run_ids(RESULTS_DIR))
+    argv = [str(Path(sys.executable).parent / "invoke"), "capacity", *_SEARCH, "--set", "duration_s=2"]
+    with known_server(session, _VARIANT, "late", first_right=60, late_s=0.3):
+        with subprocess.Popen(
+            argv, cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        ) as search:
+            wait_until(lambda: new_cells(before) or search.poll() is not None, 120, "two windows")
+            search.send_signal(signal.SIGINT)
+            output, _ = search.communicate(timeout=60)
+        assert search.returncode == 130, output
+        assert "invoke capacity --resume" in output
+        assert_nothing_runs(session)
+        stored = new_cells(before)
+        found = searched("--resume", "--force")
+
+    assert (found["ending"], found["status"], found["passed_per_s"]) == ("none passes", 1, None), found["said"]
+    assert [cell for cell in new_cells(before)][: len(stored)] == stored
+    assert found["windows_count"] == len(new_cells(before)) > len(stored)
+
+
+def new_cells(before: set[str]) -> list[str]:
+    """The windows of the run that was begun since, once there are two or more."""
+    new = set(run_ids(RESULTS_DIR)) - before
+    cells = [cell.cell_id for run_id in new for cell in cells_of(run_id)]
+    return cells if len(cells) > 1 else []
