@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Never, Self, TypeVar
 
 import paramiko
 from fabric import Config, Connection
@@ -86,7 +86,7 @@ class _RefuseUnknown(paramiko.RejectPolicy):
         client: paramiko.SSHClient,  # noqa: ARG002  as paramiko calls it
         hostname: str,
         key: paramiko.PKey,
-    ) -> None:
+    ) -> Never:
         raise UnknownHostKeyError(f"{hostname}: {key.get_name()}")
 
 
