@@ -65,7 +65,7 @@ def test_a_search_that_is_interrupted_goes_on_at_its_next_window(session: Sessio
         found = searched("--resume", "--force")
 
     assert (found["ending"], found["status"], found["passed_per_s"]) == ("none passes", 1, None), found["said"]
-    assert [cell for cell in new_cells(before)][: len(stored)] == stored
+    assert new_cells(before)[: len(stored)] == stored
     assert found["windows_count"] == len(new_cells(before)) > len(stored)
 
 
