@@ -199,6 +199,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.POLLUTED,
         unknown_because="resets shed load, which makes a server faster, and cost work, which makes it slower",
         concerns_generator=True,
+        cost_stands=True,
     ),
     Rule(
         name="above_ideal",

@@ -166,6 +166,7 @@ STALLED = Rule(
     direction_where=server_at_ease,
     latency_direction=Direction.TOO_LOW,
     concerns_generator=True,
+    cost_stands=True,
 )
 
 #: The rules of this theme, the more severe first within one severity.
@@ -183,6 +184,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.POLLUTED,
         unknown_because="fewer connections than requested make a server faster or slower",
         concerns_generator=True,
+        cost_stands=True,
     ),
     Rule(
         name="connections_not_open",
@@ -204,6 +206,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.POLLUTED,
         unknown_because="fewer connections than requested make a server faster or slower",
         concerns_generator=True,
+        cost_stands=True,
     ),
     STALLED,
     Rule(
@@ -220,6 +223,7 @@ RULES: tuple[Rule, ...] = (
         direction=Direction.TOO_LOW,
         direction_where=server_at_ease,
         latency_direction=Direction.TOO_LOW,
+        cost_stands=True,
     ),
     Rule(
         name="stalled_by_limit",

@@ -105,6 +105,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="neighbours",
@@ -121,6 +122,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="others_on_server",
@@ -137,6 +139,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="others_connected",
@@ -166,6 +169,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="lossy_network",
@@ -180,6 +184,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="one_machine",
@@ -192,6 +197,7 @@ RULES: tuple[Rule, ...] = (
         words=lambda _: "one machine",
         verdict=Verdict.DISTURBED,
         unknown_because="wrk takes the server's CPUs, which costs rate, and no network is crossed, which saves work",
+        cost_stands=True,
     ),
     Rule(
         name="cpus_shared",
@@ -205,6 +211,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="some_lost",

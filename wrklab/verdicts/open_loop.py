@@ -81,6 +81,7 @@ RULES: tuple[Rule, ...] = (
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
         shows_saturation=True,
+        cost_stands=True,
     ),
     Rule(
         name="overloaded",

@@ -129,6 +129,9 @@ class Rule:
     shows_saturation: bool = False
     #: Of the slowest answer it says only that it may have been slower still, whatever it says of percentiles.
     leaves_slowest_open: bool = False
+    #: It doubts the rate, and leaves the CPU time of an answer standing within the slack of a claim: each answer that
+    #: was counted was served, only not under the load that was requested, and what failed is known by its number.
+    cost_stands: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError for a rule that contradicts itself."""
@@ -137,6 +140,10 @@ class Rule:
             raise ValueError(f"rule {self.name}: either a direction or the reason why it is unknown must be given")
         if self.doubt == "none" and (has_reason or self.direction is not Direction.UNKNOWN):
             raise ValueError(f"rule {self.name} doubts nothing, so its doubt has no direction")
+        if self.cost_stands and self.doubt != "rate":
+            raise ValueError(
+                f"rule {self.name} does not doubt the rate, so that the cost of an answer is not in question"
+            )
 
     def direction_of(self, row: SummaryRow) -> Direction:
         """Which way the doubt moves the figure of one row to which the rule applies."""

@@ -186,9 +186,21 @@ def test_the_rules_that_bounds_know_exist() -> None:
     names = {rule.name for rule in RULES}
 
     assert {SPREAD_RULE, MADE_UP_RULE} <= names
-    assert names >= COST_STANDS_RULES
     assert names >= FOREIGN_RULES
-    assert not COST_STANDS_RULES & {"failed", "others_connected", "wrong_status", "wrong_body"}
+
+
+def test_which_doubts_leave_the_cost_of_an_answer_standing() -> None:
+    """The server's work was done and counted; not where it was done for others, or for answers of another kind."""
+    assert COST_STANDS_RULES >= {
+        "connections_not_open",
+        "starved",
+        "stalled",
+        "many_errors",
+        "connect_errors",
+        "spread",
+    }
+    assert FOREIGN_RULES - COST_STANDS_RULES == {"failed", "others_connected"}
+    assert not COST_STANDS_RULES & {"wrong_status", "wrong_body"}
 
 
 def doubted(found: MeasuredRow, direction: Direction) -> MeasuredRow:

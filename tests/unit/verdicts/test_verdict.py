@@ -35,6 +35,7 @@ def handmade_rule(**changes: Any) -> Rule:  # noqa: ANN401  keys of the rule
         ({"unknown_because": "nobody thought about it"}, "either a direction or the reason why it is unknown"),
         ({"doubt": "none"}, "doubts nothing, so its doubt has no direction"),
         ({"doubt": "none", "direction": Direction.UNKNOWN, "unknown_because": "why"}, "doubts nothing"),
+        ({"doubt": "latency", "cost_stands": True}, "does not doubt the rate"),
     ],
 )
 def test_a_rule_that_contradicts_itself_is_refused(changes: dict[str, Any], problem: str) -> None:
