@@ -52,7 +52,7 @@ def _has_neighbours(row: SummaryRow) -> bool:
     return not row.cpus_shared and above(row.generator_neighbours_cpu_percent, NEIGHBOURS_LIMIT_PERCENT)
 
 
-def _generator_bound(
+def _generator_bound(  # noqa: PLR0913  what differs from sign to sign
     *,
     name: str,
     applies: Callable[[SummaryRow], bool],
