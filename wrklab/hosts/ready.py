@@ -20,13 +20,13 @@ from wrklab.errors import HostError, LabError, OtherMachineError, ParseError
 from wrklab.hosts import container_lab, vagrant
 from wrklab.hosts.ansible import PLAYBOOK_MARK, PlaybookResult, run_playbook
 from wrklab.hosts.as_deployed import deployed_differences
-from wrklab.hosts.conditions import condition_notes
+from wrklab.hosts.conditions import condition_notes, idle_limit_notes
 from wrklab.hosts.controller import controller_name
 from wrklab.hosts.environment import run_environment
 from wrklab.hosts.host_lock import HeldHosts, TakenHostError, hold_hosts
 from wrklab.hosts.inventory import LabHost, read_hosts
 from wrklab.hosts.limits import HostLimits
-from wrklab.hosts.node_calls import carried
+from wrklab.hosts.node_calls import carried, unit_files
 from wrklab.hosts.preflight import Readiness, check_hosts
 from wrklab.hosts.remote import RemoteHost, answered_object
 from wrklab.hosts.session import Session, limits_of, open_session, with_known_machines
@@ -68,7 +68,7 @@ def ready_hosts(  # noqa: PLR0913  what a bench says of its hosts
     catalogue: Catalogue,
     lab: str,
     console: Console,
-    variants: Iterable[Variant],
+    variants: Sequence[Variant],
     *,
     is_forced: bool,
     server_takes_all_cpus: bool = False,
@@ -85,9 +85,11 @@ def ready_hosts(  # noqa: PLR0913  what a bench says of its hosts
         facts = opened.environments()
         session = with_known_machines(opened, facts)
         forced = _refuse_what_was_changed(opened, facts, variants, console, is_forced=is_forced)
+        units = unit_files(session.server, sorted({variant.unit for variant in variants}))
+        idle = idle_limit_notes(session.server.name, facts[session.server.name], units)
         readiness = check_hosts(session, console, is_forced=is_forced)
         readiness = replace(readiness, forced=(*forced, *readiness.forced))
-        notes = (*held.notes, *readiness.notes, *condition_notes(session.hosts, facts))
+        notes = (*held.notes, *readiness.notes, *condition_notes(session.hosts, facts), *idle)
         yield ReadyHosts(session, held, facts, replace(readiness, notes=notes))
         # What the last cell left is of no use to anyone. A host that is gone by now is not waited for.
         if held.are_ours and all(host.is_open for host in session.all):

@@ -40,7 +40,7 @@ SPEC = ServerSpec(
 )
 FACTS: dict[str, Any] = {
     "cpu": {"allowed": [0], "governors": [], "siblings": {"0": "0-1"}, "model": "any"},
-    "cgroup_limits": {"cpus_count": None},
+    "cgroup_limits": {"cpus_count": None, "unit_controllers": []},
     "limits": {"unit_descriptors_max": 1000, "local_ports_count": 28232},
     "moment": {"identity": "abc", "pace_s": 0.004},
 }
@@ -194,7 +194,7 @@ def test_half_a_character_is_read_as_a_question_mark() -> None:
         ({"cpu": {"allowed": [0], "governors": [], "siblings": []}}, "cpu.siblings"),
         ({"moment": []}, "moment"),
         ({"moment": {"identity": "", "pace_s": "fast"}}, "moment.pace_s"),
-        ({"cgroup_limits": {"cpus_count": []}}, "cgroup_limits.cpus_count"),
+        ({"cgroup_limits": {"cpus_count": [], "unit_controllers": []}}, "cgroup_limits.cpus_count"),
         ({"limits": {"local_ports_count": 1}}, "limits.unit_descriptors_max"),
     ],
 )
