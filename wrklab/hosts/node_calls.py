@@ -11,7 +11,7 @@ from wrklab.catalogue.deployment import NODE_ROOT
 from wrklab.errors import HostError, ParseError
 from wrklab.hosts.remote import CommandResult, RemoteHost, failure_text
 from wrklab.paths import SCRIPTS_DIR
-from wrklab.protocol.blanking import blanked, blanked_lines, blanked_words
+from wrklab.protocol.blanking import blanked, blanked_message
 from wrklab.protocol.codec import Message, MessageType, ProtocolError, decode, decode_json, to_word, unpack
 from wrklab.protocol.host import (
     EXIT_NO_RESULT,
@@ -82,18 +82,8 @@ def server_state(host: RemoteHost, unit: str) -> UnitState:
 
 
 def finish_server(host: RemoteHost, spec: ServerSpec) -> ServerReport:
-    """Stop a variant's unit, sampler and lease; what was seen of it. Calling it again does no harm.
-
-    Secrets are blanked in its command line and its log: the report is stored as it is.
-    """
-    report = call(host, ServerReport, "server_ctl.py", "finish", to_word(spec))
-    errors = tuple(found.replace(text=blanked(found.text)) for found in report.log_errors.errors)
-    return report.replace(
-        observed=report.observed.replace(argv=blanked_words(report.observed.argv)),
-        stop_output=blanked(report.stop_output),
-        log_tail=blanked_lines(report.log_tail),
-        log_errors=report.log_errors.replace(errors=errors),
-    )
+    """Stop a variant's unit, sampler and lease; what was seen of it. Calling it again does no harm."""
+    return call(host, ServerReport, "server_ctl.py", "finish", to_word(spec))
 
 
 def run_load(host: RemoteHost, spec: LoadSpec, limit_s: float, on_phase: OnPhase) -> LoadResult:
@@ -191,13 +181,13 @@ def _require_success(host: RemoteHost, result: CommandResult) -> None:
         except ProtocolError:
             pass  # it is no refusal: the command's own output says more
         else:
-            raise HostError(f"{host.name}: {refusal.error}")
-    raise HostError(failure_text(result))
+            raise HostError(f"{host.name}: {blanked(refusal.error)}")
+    raise HostError(blanked(failure_text(result)))
 
 
 def _read(host: RemoteHost, script: str, read: Callable[[], MessageType]) -> MessageType:
-    """What a script answered. Raises ParseError naming host, script and key."""
+    """What a script answered, without secrets: it is stored as it is. Raises ParseError naming host, script and key."""
     try:
-        return read()
+        return blanked_message(read())
     except ProtocolError as error:
         raise ParseError(f"{host.name}: {script}: {error}. Do the host's scripts fit: `invoke deploy`?") from error

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from wrklab.catalogue.scenario import Scenario
 from wrklab.errors import StoreError, UnknownNameError
+from wrklab.protocol.blanking import blanked
 from wrklab.results.records import CellRecord, JournalEntry, PlannedCell, RunEnvironment, RunPlan, StoredSample
 from wrklab.results.store import Store
 
@@ -158,8 +159,8 @@ class Run:
         self.store.add_cell(record, histograms, samples)
 
     def journal(self, phase: str, text: str, cell_id: str | None = None, at_s: float | None = None) -> None:
-        """Appends one event, synced to disk; `at_s` is now unless it is given."""
-        self.store.add_journal(phase, text, cell_id, at_s)
+        """Appends one event without secrets, synced to disk; `at_s` is now unless it is given."""
+        self.store.add_journal(phase, blanked(text), cell_id, at_s)
 
     def journal_entries(self) -> list[JournalEntry]:
         """Every event, oldest first."""

@@ -20,7 +20,7 @@ from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.remote import CommandResult, RemoteHost
 from wrklab.protocol.codec import ProtocolError, decode, decode_json, encode, encode_json, pack
 from wrklab.protocol.host import EXIT_NO_RESULT, EXIT_REFUSED, Refusal
-from wrklab.protocol.load import LoadLine, LoadPhase, LoadResult, LoadSpec, PhaseStarted
+from wrklab.protocol.load import FailureKind, LoadFailure, LoadLine, LoadPhase, LoadResult, LoadSpec, PhaseStarted
 from wrklab.protocol.server import ActiveState, LoggedError, ServerReport, ServerSpec
 
 JUNK: list[Any] = [None, "", "junk", -1, 0, 10**400, float("inf"), True, [], {}, [[]], [{}], {"a": 1}]
@@ -172,6 +172,23 @@ def test_a_servers_secrets_are_blanked_before_its_report_is_stored() -> None:
     assert found.observed.argv == ("gunicorn", "--password", "(blanked)", "app:app")
     assert found.log_tail[0] == "starting"
     assert (found.log_errors.errors[0].count, found.samples, found.state) == (3, told.samples, told.state)
+
+
+def test_what_a_generator_said_has_no_secrets_left(load_spec: LoadSpec) -> None:
+    """wrk's command line, what it printed, and why a load failed: all of it is kept under raw/."""
+    whole = handmade_complete_load()
+    wrk = whole.wrk[0].replace(
+        argv=("wrk", "-H", "X-Api-Key: hunter2"), stdout="TOKEN=hunter2", stderr="PASSWORD=hunter2"
+    )
+    failed = LoadFailure(phase=LoadPhase.WINDOW, kind=FailureKind.ANSWERS, text="password: hunter2")
+    said = encode_json(whole.replace(wrk=(wrk,), warmup=wrk, failed=failed))
+
+    found = node_calls.follow_load(saying(encode_json(LoadLine(packed=pack(said.encode())))), "c1", 1.0, lambda _: None)
+
+    assert "hunter2" not in encode_json(found)
+    assert found.wrk[0].report == whole.wrk[0].report
+    with pytest.raises(HostError, match=r"no --token \(blanked\)"):
+        node_calls.start_server(saying(encode_json(Refusal(error="no --token hunter2")), EXIT_REFUSED), SPEC)
 
 
 def test_half_a_character_is_read_as_a_question_mark() -> None:
