@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from collectors import sources_json
+from wrklab.catalogue import packet_filter
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.packet_filter import PacketFilter
 from wrklab.catalogue.stack import STACKS_DIR, Stack, Variant
 from wrklab.catalogue.unit import HostGrant, unit_text
 from wrklab.errors import CardError
@@ -33,11 +36,23 @@ NODE_ROOT = "/opt/wrklab"
 _NODE_SUFFIXES = (".py", ".lua")
 
 
+@dataclass(frozen=True)
+class FilterRules:
+    """Who may connect to variants, and whom these may connect to: addresses or names."""
+
+    clients: tuple[str, ...]
+    backends: tuple[str, ...] = ()
+
+
+def ports(project: Path) -> tuple[int, ...]:
+    """The TCP ports that stacks listen on."""
+    return tuple(sorted({stack.port for stack in read_catalogue(project).stacks.values()}))
+
+
 def port_ranges(project: Path) -> str:
     """The TCP ports that stacks listen on, written as the kernel writes them: `8080-8081,9000`."""
-    ports = sorted({stack.port for stack in read_catalogue(project).stacks.values()})
     runs: list[list[int]] = []
-    for port in ports:
+    for port in ports(project):
         if runs and port == runs[-1][-1] + 1:
             runs[-1].append(port)
         else:
@@ -45,8 +60,10 @@ def port_ranges(project: Path) -> str:
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def deployment(project: Path, words: Iterable[str], grant: HostGrant) -> dict[str, Any]:
-    """What the server host holds after a deploy.
+def deployment(
+    project: Path, words: Iterable[str], grant: HostGrant, rules: FilterRules | None = None
+) -> dict[str, Any]:
+    """What the server host holds after a deploy; without `rules` its packets are not filtered.
 
     Files and units are those of every stack, because they cost next to nothing; virtual environments and builds only
     those of the stacks that `words` (names, stacks, globs, `all`) mean. The record claims the fingerprint of the
@@ -62,14 +79,27 @@ def deployment(project: Path, words: Iterable[str], grant: HostGrant) -> dict[st
             {"path": variant.unit, "content": unit_text(stack, variant, grant)}
             for stack in stacks.values()
             for variant in stack.variants.values()
-        ],
+        ]
+        + [{"path": packet_filter.UNIT, "content": packet_filter.UNIT_TEXT}],
+        "filter": _filter_files(project, grant, rules),
         "venvs": [_venv(project, stack) for stack in chosen if stack.runtime != "openresty"],
         "go_builds": [_go_build(project, stack) for stack in chosen if stack.runtime == "go"],
         "record": {
             "fingerprint": fingerprint(project) if len(chosen) == len(stacks) else None,
             "stacks": [stack.name for stack in chosen],
+            # None: everybody may connect.
+            "clients": sorted(rules.clients) if rules else None,
         },
     }
+
+
+def _filter_files(project: Path, grant: HostGrant, rules: FilterRules | None) -> list[dict[str, str]]:
+    """Raises UsageError where a name has no address."""
+    if rules is None:
+        return []
+    clients, backends = map(packet_filter.addresses_of, (rules.clients, rules.backends))
+    table = PacketFilter(ports(project), clients, backends, grant.user)
+    return [{"path": packet_filter.FILE, "content": table.text}]
 
 
 def node_files(project: Path) -> list[dict[str, str]]:

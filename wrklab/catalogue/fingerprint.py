@@ -16,6 +16,7 @@ SOURCES = (
     "provision.yml",
     "servers",
     "wrklab/catalogue/deployment.py",
+    "wrklab/catalogue/packet_filter.py",
     "wrklab/catalogue/stack.py",
     "wrklab/catalogue/unit.py",
     "wrklab/__init__.py",

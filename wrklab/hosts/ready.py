@@ -226,7 +226,9 @@ def ensure_deployed(session: Session, held: HeldHosts, console: Console) -> None
 
     Raises ProvisionError.
     """
-    if deployed_fingerprint(session.server) == fingerprint() and _scripts_are_everywhere(session):
+    record = deployed_record(session.server)
+    is_as_here = record.get("fingerprint") == fingerprint() and _lets_in(record, session.hosts.generators)
+    if is_as_here and _scripts_are_everywhere(session):
         console.print("deploy: as this checkout has it already")
     else:
         for name in ("provision", "deploy"):
@@ -291,13 +293,19 @@ def end_playbook_leftovers(session: Session, console: Console) -> None:
             console.print(escape(f"{name}: ended what an interrupted playbook still ran there: {ended}"))
 
 
-def deployed_fingerprint(server: RemoteHost) -> str | None:
-    """What the server says was deployed there; None where nothing was, or only a part."""
+def deployed_record(server: RemoteHost) -> Mapping[str, Any]:
+    """What the server says was deployed there; empty where nothing was, or it cannot be read."""
     result = server.run(["cat", DEPLOYED_FILE], limit_s=_READ_LIMIT_S, check=False)
     if result.exit_code != 0:
-        return None
+        return {}
     try:
-        found = answered_object(server.name, DEPLOYED_FILE, result.stdout).get("fingerprint")
+        return answered_object(server.name, DEPLOYED_FILE, result.stdout)
     except ParseError:
-        return None
-    return str(found) if found else None
+        return {}
+
+
+def _lets_in(record: Mapping[str, Any], generators: Iterable[LabHost]) -> bool:
+    """Whether the server's packet filter, if it has one, lets all generators in: one may be new in the inventory."""
+    clients = record.get("clients")
+    wanted = {address for host in generators for address in (host.address, host.load_address)}
+    return clients is None or (isinstance(clients, list) and wanted <= set(map(str, clients)))
