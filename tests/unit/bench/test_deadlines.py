@@ -8,13 +8,14 @@ from typing import cast
 
 import pytest
 
+from tests.unit.handmade_hosts import handmade_host
 from wrklab.bench.cell_run import server_spec
 from wrklab.bench.deadlines import deadline_s, with_scaled_timeouts
 from wrklab.bench.load import LoadOrder, load_spec
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.hosts import node_calls
-from wrklab.hosts.inventory import LabHost, LabHosts
+from wrklab.hosts.inventory import LabHosts
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.remote import ConnectionLostError, RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session, with_known_machines
@@ -23,7 +24,7 @@ from wrklab.protocol.load import LoadSpec
 from wrklab.protocol.server import ServerSpec
 from wrklab.results.raw import Clock
 
-SERVER = LabHost("server", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (0,), "own", "ssh")
+SERVER = handmade_host(cpus=(0,))
 LOADGENS = tuple(replace(SERVER, name=name, group="loadgen") for name in ("loadgen", "loadgen_2"))
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.unit.handmade_hosts import handmade_host
 from tests.unit.hosts.test_preflight import HOST
 from wrklab.hosts import conditions
 from wrklab.hosts.conditions import condition_notes, idle_limit_notes
 from wrklab.hosts.inventory import LabHost, LabHosts
 from wrklab.results.records import UnitFile
 
-SERVER = LabHost("a", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (0, 1), "own", "ssh")
+SERVER = handmade_host("a", cpus=(0, 1))
 LOADGEN = replace(SERVER, name="b", group="loadgen", cpus=(2,))
 APART = {"a": {"moment": {"identity": "x"}}, "b": {"moment": {"identity": "y"}}}
 TOGETHER = {"a": APART["a"], "b": APART["a"]}

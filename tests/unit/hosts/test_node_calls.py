@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.handmade_hosts import handmade_host
 from tests.unit.handmade_messages import handmade_complete_load, handmade_failure, handmade_server_report
 from tests.unit.node.conftest import cell_folder
 from wrklab.errors import HostError, ParseError, WrklabError
 from wrklab.hosts import node_calls
-from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.remote import CommandResult, RemoteHost
 from wrklab.protocol.codec import ProtocolError, decode, decode_json, encode, encode_json, pack
 from wrklab.protocol.host import EXIT_NO_RESULT, EXIT_REFUSED, Refusal
@@ -50,7 +50,7 @@ class SayingHost:
     """A host whose commands say what they are told to."""
 
     name = "server"
-    host = LabHost("server", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (), "own", "ssh")
+    host = handmade_host()
     timeout_scale = 1.0
 
     def __init__(self, said: str, exit_code: int = 0) -> None:

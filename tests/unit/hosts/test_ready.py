@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from tests.unit.hosts.test_preflight import HOST
+from tests.unit.handmade_hosts import handmade_host
 from wrklab.hosts.ready import _lets_in
 
-GENERATORS = [replace(HOST, name=f"load_{n}", address=f"192.0.2.{n}", load_address=f"198.51.100.{n}") for n in (1, 2)]
+GENERATORS = [handmade_host(f"loadgen_{n}", f"192.0.2.{n}", load_address=f"198.51.100.{n}") for n in (1, 2)]
 ALL = ["192.0.2.1", "192.0.2.2", "198.51.100.1", "198.51.100.2"]
 
 
