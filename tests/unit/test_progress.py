@@ -11,9 +11,9 @@ from rich.console import Console, RenderableType
 from tests.unit.handmade_hosts import handmade_host
 from tests.unit.handmade_records import handmade_cell, handmade_failure, handmade_plan
 from wrklab.cli import doctor, labs, listing
-from wrklab.doctor.findings import Finding
+from wrklab.doctor.machine import Finding
 from wrklab.progress import BenchProgress, doing
-from wrklab.report.cell_line import one_line
+from wrklab.report.terminal import one_line
 from wrklab.results.run_folder import RunInfo
 
 ODD = "a [/x] b [Errno 2] [bold] c"

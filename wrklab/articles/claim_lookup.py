@@ -29,9 +29,8 @@ from wrklab.catalogue.scenario import Scenario
 from wrklab.results.probe_record import ProbeRecord
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts import bounds
-from wrklab.verdicts.doubt import Direction
 from wrklab.verdicts.rules import RULES, Note
-from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdict import Direction, Verdict
 
 #: Rules on the generator and the machine. The server's errors, which others are about, may be counted but for these.
 _FOREIGN_VERDICTS = frozenset({Verdict.GENERATOR_BOUND, Verdict.DISTURBED, Verdict.FAILED})

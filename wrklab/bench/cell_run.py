@@ -8,13 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from wrklab.bench.deadlines import deadline_s
-from wrklab.bench.load import CellLoad, LoadOrder
+from wrklab.bench.load import CellLoad, LoadOrder, deadline_s
 from wrklab.bench.plan import Cell
 from wrklab.errors import CellError, WrklabError
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import clock_of
 from wrklab.hosts.limits import LoadShares
+from wrklab.hosts.node_calls import clock_of
 from wrklab.hosts.remote import RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session
 from wrklab.protocol.blanking import blanked

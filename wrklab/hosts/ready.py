@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from wrklab.catalogue.catalogue import Catalogue
-from wrklab.catalogue.deployment import NODE_ROOT, node_files
-from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.deployment import NODE_ROOT, fingerprint, node_files
 from wrklab.catalogue.stack import Variant
 from wrklab.errors import HostError, LabError, OtherMachineError, ParseError
 from wrklab.hosts import container_lab, vagrant

@@ -444,7 +444,7 @@ class RunPlan(Record):
     runtimes: dict[Name, str] = Field(default_factory=dict)
     #: catalogue.deployment.variant_digest of each variant: a run is resumed only with the servers that it began with.
     variant_digests: dict[Name, str]
-    #: catalogue.fingerprint.fingerprint of the checkout that began the run.
+    #: catalogue.deployment.fingerprint of the checkout that began the run.
     fingerprint: str
 
 

@@ -11,8 +11,7 @@ from wrklab.formats import count, percent, plural, ratio_percent
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts import generator
 from wrklab.verdicts.bounds import NEAR_CEILING_RATIO, above_ceiling, overflowed, server_at_ease, server_busy
-from wrklab.verdicts.doubt import Direction
-from wrklab.verdicts.verdict import Rule, Severity, Verdict, above, errors_of
+from wrklab.verdicts.verdict import Direction, Rule, Severity, Verdict, above, errors_of
 
 #: More stalled connections than this share of the requested ones make the rate doubtful, as with errors.
 STALLED_LIMIT_RATIO = 0.001

@@ -10,9 +10,8 @@ from collections.abc import Callable
 
 from wrklab.formats import percent, ratio_percent
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.doubt import Direction
 from wrklab.verdicts.hosts import NEIGHBOURS_LIMIT_PERCENT, STEAL_LIMIT_PERCENT
-from wrklab.verdicts.verdict import Rule, Severity, Verdict, above
+from wrklab.verdicts.verdict import Direction, Rule, Severity, Verdict, above
 
 #: Above this the generator measures itself; Hyperfoil draws the same line.
 GENERATOR_CPU_LIMIT_PERCENT = 80.0

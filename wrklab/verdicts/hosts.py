@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from wrklab.formats import percent, plural
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.doubt import Direction
-from wrklab.verdicts.verdict import Rule, Severity, Verdict, above, at_least
+from wrklab.verdicts.verdict import Direction, Rule, Severity, Verdict, above, at_least
 
 #: CPU that others took on a host's CPUs, and that the hypervisor took.
 NEIGHBOURS_LIMIT_PERCENT = 10.0

@@ -37,9 +37,8 @@ from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.extract.cell import cell_outcome
 from wrklab.results.records import Errors
 from wrklab.summary.rows import summarise
-from wrklab.verdicts.doubt import Direction
 from wrklab.verdicts.rules import RULES, Note
-from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdict import Direction, Verdict
 
 GEVENT, DEV, GO = "flask_gunicorn_gevent", "flask_dev_sync", "go_net_http"
 

@@ -20,8 +20,7 @@ from wrklab.articles.claims import FAILS, HOLDS, OPEN, ClaimResult, judge_claims
 from wrklab.articles.library import ArticleLibrary, read_library
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.results.records import Errors
-from wrklab.verdicts.doubt import Direction
-from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdict import Direction, Verdict
 
 
 def row(variant: str, rates_per_s: Sequence[float], cpu_percent: float, **changes: Any) -> MeasuredRow:  # noqa: ANN401

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.handmade_hosts import handmade_host
 from wrklab.doctor import lab_hosts
-from wrklab.doctor.findings import Level
+from wrklab.doctor.machine import Level
 from wrklab.errors import HostError
 from wrklab.hosts import host_checks
 from wrklab.hosts.host_checks import HostLook, LinkLook, System, look_at_link, read_system

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from tests.unit.handmade_messages import handmade_complete_load, handmade_failur
 from tests.unit.node.conftest import cell_folder
 from wrklab.errors import HostError, ParseError, WrklabError
 from wrklab.hosts import node_calls
+from wrklab.hosts.node_calls import read_clock
 from wrklab.hosts.remote import CommandResult, RemoteHost
 from wrklab.protocol.codec import ProtocolError, decode, decode_json, encode, encode_json, pack
 from wrklab.protocol.host import EXIT_NO_RESULT, EXIT_REFUSED, Refusal
@@ -233,3 +234,46 @@ def test_a_clean_up_that_cannot_be_read_is_reported(change: dict[str, object]) -
     assert node_calls.clean_up(saying(json.dumps(said))).free_bytes == {}
     with pytest.raises(ParseError, match=rf"server: server_ctl\.py cleanup: {next(iter(change))}"):
         node_calls.clean_up(saying(json.dumps(said | change)))
+
+
+class Line:
+    """A host whose clock is ahead, behind a line with the given delays there and back, in turn."""
+
+    def __init__(self, ahead_s: float, delays_s: list[tuple[float, float]]) -> None:
+        self.now_s = 1000.0
+        self._ahead_s = ahead_s
+        self._delays_s: Iterator[tuple[float, float]] = iter(delays_s)
+
+    def now(self) -> float:
+        return self.now_s
+
+    def ask(self) -> float:
+        there_s, back_s = next(self._delays_s)
+        self.now_s += there_s
+        told_s = self.now_s + self._ahead_s
+        self.now_s += back_s
+        return told_s
+
+
+def test_the_quickest_round_trip_tells() -> None:
+    """Seven answers that were held up on their way back do not count."""
+    line = Line(-2.5, [(0.001, 0.4)] * 7 + [(0.001, 0.001)])
+    clock = read_clock(line.ask, line.now)
+
+    assert clock.ahead_s == pytest.approx(-2.5, abs=1e-6)
+    assert clock.round_trip_s == pytest.approx(0.002, abs=1e-6)
+    assert clock.call_s == pytest.approx(7 * 0.401 + 0.002, abs=1e-6)
+    assert clock.on_host(1005.0) == pytest.approx(1002.5, abs=1e-6)
+    assert clock.on_controller(clock.on_host(1005.0)) == 1005.0
+
+
+@given(
+    st.floats(-1e4, 1e4),
+    st.lists(st.tuples(st.floats(1e-5, 2.0), st.floats(1e-5, 2.0)), min_size=8, max_size=8),
+)
+def test_the_difference_is_within_its_uncertainty(ahead_s: float, delays_s: list[tuple[float, float]]) -> None:
+    """Whatever the delays in either direction are."""
+    line = Line(ahead_s, delays_s)
+    clock = read_clock(line.ask, line.now)
+
+    assert abs(clock.ahead_s - ahead_s) <= clock.uncertainty_s + 1e-6

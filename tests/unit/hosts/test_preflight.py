@@ -10,8 +10,17 @@ import pytest
 
 from tests.unit.handmade_hosts import handmade_host
 from wrklab.errors import ParseError
-from wrklab.hosts.host_state import Disk, HostState, read_state
-from wrklab.hosts.preflight import FIRST_LOOK_S, LOOK_S, LOOKS_COUNT, Readiness, findings, looks_at
+from wrklab.hosts.preflight import (
+    FIRST_LOOK_S,
+    LOOK_S,
+    LOOKS_COUNT,
+    Disk,
+    HostState,
+    Readiness,
+    findings,
+    looks_at,
+    read_state,
+)
 from wrklab.protocol.codec import decode_json
 from wrklab.protocol.host import HostStateReport
 

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from tests.unit.verdicts.good_rows import Case, check_silent, check_speaks, good_row
-from wrklab.verdicts.doubt import Bound
 from wrklab.verdicts.hosts import RULES
 from wrklab.verdicts.rules import rate_bound, row_notes, verdict_of
-from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdict import Bound, Verdict
 
 #: rule: (what makes it speak, what its note must hold, what keeps it silent though near).
 CASES: dict[str, Case] = {
