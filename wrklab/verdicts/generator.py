@@ -125,13 +125,13 @@ RULES: tuple[Rule, ...] = (
     ),
     _generator_bound(
         name="generator_paused",
-        applies=lambda row: above(row.generator_held_up_s, PAUSED_LIMIT_S),
-        figures=lambda row: f"for {row.generator_held_up_s or 0.0:.1f} s of {row.duration_s:g} s in the worst round",
+        applies=lambda row: above(row.generator_paused_s, PAUSED_LIMIT_S),
+        figures=lambda row: f"for {row.generator_paused_s or 0.0:.1f} s of {row.duration_s:g} s in the worst round",
         meaning=(
             "wrk was stopped, or nothing ran on its host: nothing was asked meanwhile, and answers were timed too long"
         ),
         next_step="Look for what stops it: a debugger, a freezer, a host that is migrated or suspended",
-        words=lambda row: f"generator paused {row.generator_held_up_s or 0.0:.1f} s",
+        words=lambda row: f"generator paused {row.generator_paused_s or 0.0:.1f} s",
     ),
     _generator_bound(
         name="generator_host_full",

@@ -36,7 +36,7 @@ _WITHOUT_ITS_CPUS = "the server did not have the CPUs that were given to it"
 
 def throttled(row: SummaryRow) -> bool:
     """The unit waited for a CPU while its CPUs had time: a quota, or an affinity, kept it from them."""
-    if above(row.unit_held_back_percent, THROTTLED_LIMIT_PERCENT):
+    if above(row.unit_throttled_percent, THROTTLED_LIMIT_PERCENT):
         return True
     if row.unit_waiting_percent is None or row.server_cpus_busy_percent is None:
         return False
@@ -78,9 +78,9 @@ def _throttled_text(row: SummaryRow) -> str:
         f"the unit waited for a CPU {percent(row.unit_waiting_percent)} of the time, while the server's CPUs were "
         f"{percent(row.server_cpus_busy_percent)} busy"
     )
-    if not row.unit_held_back_percent:
+    if not row.unit_throttled_percent:
         return waited
-    return f"{waited}; for {percent(row.unit_held_back_percent)} of the time nobody had the CPU that it waited for"
+    return f"{waited}; for {percent(row.unit_throttled_percent)} of the time nobody had the CPU that it waited for"
 
 
 def _lost_text(row: SummaryRow) -> str:

@@ -195,7 +195,7 @@ def _cpus(row: SummaryRow) -> str:
 def _connections(row: SummaryRow) -> str:
     errors = formats.plural(errors_of(row).total, "error")
     lost = (
-        f"{formats.count(row.connections_unanswered)} never answered, {formats.count(row.connections_silent)} stalled"
+        f"{formats.count(row.connections_unanswered)} never answered, {formats.count(row.connections_stalled)} stalled"
     )
     return f"{errors}; {formats.count(row.connections_open)} of {row.connections_asked:,} connections open, {lost}"
 

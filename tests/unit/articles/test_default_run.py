@@ -64,7 +64,7 @@ def slow(mean_ms: float, max_ms: float) -> Any:  # noqa: ANN401
 
 
 #: A full server that lets connections in one after the other: 738 of 2,000 wait in its accept queue all the window.
-LET_IN = {"connections_unanswered": 738, "connections_not_let_in": 738, "connections_unexplained": 0}
+LET_IN = {"connections_unanswered": 738, "connections_unaccepted": 738, "connections_unexplained": 0}
 #: The development server: connections that never opened, and rounds that do not agree.
 BROKEN = {"connections_open": 834, "busy_ratio": 0.3}
 

@@ -93,7 +93,7 @@ def test_shared_cpus_doubt_a_row_by_what_the_generator_took(
 def test_a_quota_of_most_of_a_cpu_is_shown(held_back_percent: float | None, *, is_shown: bool) -> None:
     """The unit waits no longer than its CPUs are busy, but at times when nobody has them."""
     half: dict[str, Any] = {"server_cpu_percent": 70.0, "server_cpus_busy_percent": 72.0, "unit_waiting_percent": 40.0}
-    row = good_row(**half, unit_held_back_percent=held_back_percent)
+    row = good_row(**half, unit_throttled_percent=held_back_percent)
 
     assert ("throttled" in {note.rule for note in row_notes(row)}) is is_shown
     assert verdict_of(row) == (Verdict.DISTURBED if is_shown else Verdict.UNEXPLAINED)

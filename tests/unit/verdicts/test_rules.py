@@ -102,7 +102,7 @@ def test_every_verdict_has_a_rule_that_leads_to_it() -> None:
 
 def test_one_process_that_can_use_one_cpu_is_the_limit_of_four() -> None:
     """A Python process is at its end at 25 % of four CPUs; Go's is not."""
-    row = good_row(**IDLE, busiest_process_cpu_percent=99.0, serving_processes_count=1, full_processes_count=1)
+    row = good_row(**IDLE, busiest_process_cpu_percent=99.0, serving_processes_count=1, saturated_processes_count=1)
 
     assert verdict_of(row) == Verdict.SERVER_BOUND
     assert "1 of 1 serving processes filled one CPU each" in applying(row)[-1].figures(row)
@@ -403,7 +403,7 @@ def judged(**changes: object) -> list[tuple[str, list[str]]]:
         ({"neighbours_cpu_percent": 25.0}, "disturbed", "generator_neighbours"),
         ({"steal_percent": 12.0}, "disturbed", "generator_steal"),
         ({"connections_open": 900}, "polluted", "connections_not_open"),
-        ({"connections_silent": 300}, "polluted", "stalled"),
+        ({"connections_stalled": 300}, "polluted", "stalled"),
         ({"errors": {"connect": 3}}, "polluted", "connect_errors"),
     ],
 )
