@@ -107,7 +107,7 @@ def _resolved(name: str) -> Iterator[Address]:
         except OSError as error:
             raise UsageError(
                 f"{name} cannot be resolved ({error}), so that the server's packet filter cannot let it in. Write its "
-                "address into the inventory, or switch the filter off with lab_filter: false"
+                "address into the inventory, or leave lab_filter out"
             ) from error
         yield from (ipaddress.ip_address(entry[4][0]) for entry in found)
 
