@@ -204,9 +204,9 @@ def list_(c: Context, json: bool = False) -> None:
 @verb
 def claims(c: Context, suite: str = "", json: bool = False) -> None:
     """Show what the articles claim next to their own figures, and where they contradict themselves. Needs no run."""
-    from wrklab.cli import claiming
+    from wrklab.cli import listing
 
-    claiming.claims(suite, as_json=json)
+    listing.claims(suite, as_json=json)
 
 
 @task(help={"json": "print as JSON"})
@@ -246,9 +246,9 @@ def reparse(c: Context, run: str, json: bool = False) -> None:
 
     Runs that an older wrklab stored can be reported after it. Raw files, journal and attempts stay.
     """
-    from wrklab.cli import reparsing
+    from wrklab.cli import reporting
 
-    reparsing.reparse_run(run, as_json=json)
+    reporting.reparse_run(run, as_json=json)
 
 
 @task(
@@ -310,9 +310,9 @@ def trend(c: Context, reference: str = "", metric: str = "requests_per_s", json:
 
     Writes results/index.html. The first call makes a virtual environment for Apache Otava.
     """
-    from wrklab.cli import trending
+    from wrklab.cli import comparing
 
-    trending.trend(reference, metric, as_json=json)
+    comparing.trend(reference, metric, as_json=json)
 
 
 @task(help=_LAB_HELP)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,6 +18,7 @@ if str(_PROJECT) not in sys.path:
     sys.path.insert(0, str(_PROJECT))
 
 from wrklab.catalogue import deployment as deployments  # noqa: E402
+from wrklab.catalogue import packet_filter  # noqa: E402
 from wrklab.catalogue.unit import HostGrant  # noqa: E402
 from wrklab.errors import WrklabError  # noqa: E402  the package is found only from here on
 
@@ -59,8 +60,10 @@ def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where
     cpus_allowed: Sequence[int],
     descriptors_count: int,
     user: str,
+    clients: Sequence[str] | None,
+    backends: Sequence[str],
 ) -> dict[str, Any]:
-    """What the server host holds after a deploy; see wrklab.catalogue.deployment."""
+    """What the server host holds after a deploy; see wrklab.catalogue.deployment. No clients: no filter."""
     words = [variants] if isinstance(variants, str) else [str(word) for word in variants]
     grant = HostGrant(
         cpus_count=len(cpus) or len(cpus_allowed),
@@ -68,7 +71,13 @@ def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where
         descriptors_count=int(descriptors_count),
         user=user,
     )
-    return deployments.deployment(Path(project), words, grant)
+    rules = None if clients is None else deployments.FilterRules(tuple(clients), tuple(backends))
+    return deployments.deployment(Path(project), words, grant, rules)
+
+
+def wrklab_load_addresses(names: Sequence[str], values: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Where hosts are reached, and where their load goes; `values` are Ansible's hostvars."""
+    return packet_filter.load_addresses(names, values)
 
 
 def wrklab_masks(units: Sequence[str]) -> list[dict[str, str]]:
@@ -83,6 +92,7 @@ class FilterModule:
         """The filters by the names that playbooks use."""
         return {
             "wrklab_deployment": wrklab_deployment,
+            "wrklab_load_addresses": wrklab_load_addresses,
             "wrklab_masks": wrklab_masks,
             "wrklab_node_files": wrklab_node_files,
             "wrklab_port_ranges": wrklab_port_ranges,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wrklab.bench.answer_checks import wrk_specs
+from wrklab.bench.load import wrk_specs
 from wrklab.hosts.host_lock import holder_of
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.remote import RemoteHost

@@ -16,7 +16,7 @@ import pytest
 from tests.pace import allowed_s
 from tests.unit.ansible_parts import copy_of_checkout
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.deployment import fingerprint
 from wrklab.paths import INVENTORY_DIR, PROJECT_DIR
 
 #: How long a playbook may take on two cores where nothing is to be changed.

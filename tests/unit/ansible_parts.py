@@ -16,7 +16,7 @@ from typing import Any
 import ansible.module_utils
 import module_lock
 
-from wrklab.catalogue.fingerprint import SOURCES
+from wrklab.catalogue.deployment import SOURCES
 from wrklab.paths import PLAYBOOKS_DIR, PROJECT_DIR
 
 _MODULE_UTILS = PLAYBOOKS_DIR / "module_utils"

@@ -162,7 +162,7 @@ def _cell(draw: random.Random, kind: _Kind, number: int, round_number: int, posi
             "host_cpu_percent": 8 + 30 * rate / 20_000,
             "connections_open": kind.open_count,
             "connections_unanswered": 0,
-            "connections_silent": kind.stalled_count,
+            "connections_stalled": kind.stalled_count,
             "connections_unread": 0,
         },
     )
@@ -212,7 +212,7 @@ def _samples(draw: random.Random, cell: CellRecord) -> list[StoredSample]:
                 *(StoredSample(host, f"cpu.{n}.busy", "s", at_s, 5.0 + tick * 0.01) for n in range(1, 8)),
             ]
         unit_s = usage["server"] - 45
-        queued = 0 if cpu < 0.9 else draw.randrange(400) + (900 if measured.connections_silent else 0)
+        queued = 0 if cpu < 0.9 else draw.randrange(400) + (900 if measured.connections_stalled else 0)
         found += [
             StoredSample("server", "unit_cpu.usage", "s", at_s, unit_s),
             StoredSample("server", "unit_cpu.user", "s", at_s, unit_s * 0.7),

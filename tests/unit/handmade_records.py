@@ -122,7 +122,7 @@ def handmade_generator(**changes: Any) -> GeneratorRecord:  # noqa: ANN401
         "connections_unread": 0,
         "connections_reopening": 0,
         "connections_unanswered": 0,
-        "connections_silent": 0,
+        "connections_stalled": 0,
         "verify_after": "",
         "verify_after_kind": "right",
         "answers_checked": 600,

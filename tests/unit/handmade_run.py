@@ -146,7 +146,9 @@ def _server(draw: random.Random) -> dict[str, Any]:
         **_percents(draw, "cpu_percent", "host_cpu_percent", "neighbours_cpu_percent", "others_cpu_percent"),
         **_percents(draw, "softirq_cpu_percent", "cpus_busy_percent", "steal_percent", "unit_waiting_percent"),
         **_percents(draw, "unit_stalled_percent", "busiest_process_cpu_percent"),
-        **_counts(draw, "serving_processes_count", "full_processes_count", "processes_max", "threads_max", "backlog"),
+        **_counts(
+            draw, "serving_processes_count", "saturated_processes_count", "processes_max", "threads_max", "backlog"
+        ),
         **_counts(draw, "accept_queue_max", "accept_queue_counted", "accept_queue_before", "listen_overflows"),
         **_counts(draw, "retransmits", "segments_lost"),
         "lasting_listen_overflows": draw.choice([0, 0, 5]),
@@ -171,10 +173,10 @@ def _generator(draw: random.Random, host: str) -> dict[str, Any]:
         **_percents(draw, "cpu_percent", "shared_cpu_percent", "host_cpu_percent", "neighbours_cpu_percent"),
         **_percents(draw, "steal_percent", "busiest_thread_cpu_percent", "busiest_thread_waiting_percent"),
         **_percents(draw, "others_cpu_percent"),
-        **_counts(draw, "connections_unread", "connections_reopening", "connections_unanswered", "connections_silent"),
+        **_counts(draw, "connections_unread", "connections_reopening", "connections_unanswered", "connections_stalled"),
         **_counts(draw, "segments_lost", "answers_checked"),
         "errors": _errors(draw),
-        "held_up_s": draw.uniform(0.0, 0.7),
+        "paused_s": draw.uniform(0.0, 0.7),
         "start_skew_s": draw.uniform(0.0, 0.05),
         "clock_uncertainty_s": draw.uniform(0.0, 0.004),
         **dict(zip(("verify_after", "verify_after_kind"), draw.choice(_FOUND_AFTER), strict=True)),

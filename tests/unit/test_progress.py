@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
+from tests.unit.handmade_hosts import handmade_host
 from tests.unit.handmade_records import handmade_cell, handmade_failure, handmade_plan
 from wrklab.cli import doctor, labs, listing
-from wrklab.doctor.findings import Finding
-from wrklab.hosts.inventory import LabHost
+from wrklab.doctor.machine import Finding
 from wrklab.progress import BenchProgress, doing
-from wrklab.report.cell_line import one_line
+from wrklab.report.terminal import one_line
 from wrklab.results.run_folder import RunInfo
 
 ODD = "a [/x] b [Errno 2] [bold] c"
@@ -58,7 +58,7 @@ def test_tables_show_texts_as_they_are(console: Console, monkeypatch: pytest.Mon
     monkeypatch.setattr(listing, "results", lambda: console)
     run = RunInfo(run_id="20261121T003012Z_ab12", path=Path("results"), command=f"bench {ODD}", problem=f"run {ODD}")
     monkeypatch.setattr(listing, "list_runs", lambda _: [run])
-    host = LabHost("server", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (), "own", "ssh")
+    host = handmade_host()
 
     findings = [Finding("disk", "bad", f"found {ODD}", f"remedy {ODD}")]
     listing.show_runs(as_json=False)

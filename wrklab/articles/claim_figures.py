@@ -170,7 +170,7 @@ def _waiting_ratio(row: SummaryRow, published: PublishedRow | None) -> float:
     """
     if _queued_s(row) <= WRK_DEFAULT_TIMEOUT_S:
         return 0.0
-    waiting = row.connections_not_let_in or 0
+    waiting = row.connections_unaccepted or 0
     longer = max(published.duration_s / row.duration_s, 1.0) if published else 1.0
     return waiting / max((row.requests or 0) * longer, waiting)
 
@@ -180,7 +180,7 @@ def _queued_s(row: SummaryRow) -> float:
 
     No latency shows these waits. 0 where none was counted.
     """
-    if not row.connections_not_let_in:
+    if not row.connections_unaccepted:
         return 0.0
     counted_at_s = STALLS_COUNTED_AT * row.duration_s
     p99_s = row.latency.p99_us / 1e6 if row.latency else 0.0

@@ -29,9 +29,8 @@ from wrklab.catalogue.scenario import Scenario
 from wrklab.results.probe_record import ProbeRecord
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts import bounds
-from wrklab.verdicts.doubt import Direction
 from wrklab.verdicts.rules import RULES, Note
-from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdict import Direction, Verdict
 
 #: Rules on the generator and the machine. The server's errors, which others are about, may be counted but for these.
 _FOREIGN_VERDICTS = frozenset({Verdict.GENERATOR_BOUND, Verdict.DISTURBED, Verdict.FAILED})
@@ -40,12 +39,8 @@ FOREIGN_RULES = frozenset(rule.name for rule in RULES if rule.verdict in _FOREIG
 SPREAD_RULE = "spread"
 #: The latencies hold answers that wrk made up, so that not even the slowest was seen.
 MADE_UP_RULE = "not_observed"
-#: Doubts on a rate that leave the CPU time of an answer standing, up to COST_SLACK_RATIO: each answer that was counted
-#: was served, only not under the load that was requested. Answers that failed are accounted for by their number.
-COST_STANDS_RULES = frozenset(
-    {"connections_not_open", "starved", "stalled", "many_errors", "connect_errors", SPREAD_RULE}
-    | {rule for rule in FOREIGN_RULES if rule not in {"failed", "others_connected"}}
-)
+#: Doubts on a rate that leave the CPU time of an answer standing, up to COST_SLACK_RATIO.
+COST_STANDS_RULES = frozenset(rule.name for rule in RULES if rule.cost_stands)
 #: How far the CPU time of an answer moves with the load of a busy server: Go's by a quarter from 2,000 to 20,000
 #: connections (docs/open_questions.md, 6).
 COST_SLACK_RATIO = 0.25

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from rich.console import Console
 
 from wrklab.bench.cells import Bench, BenchResult, DescribeCell, run_cells
-from wrklab.bench.deadlines import with_scaled_timeouts
+from wrklab.bench.load import with_scaled_timeouts
 from wrklab.bench.mixes import refuse_missing_secrets
 from wrklab.bench.plan import BenchRequest, Cell, MaximumOf, cells_of_plan, order_cells, resolve
 from wrklab.bench.rates import closed_loop_maximum
@@ -28,8 +28,7 @@ from wrklab.bench.resume import (
     variant_digests,
 )
 from wrklab.catalogue.catalogue import Catalogue
-from wrklab.catalogue.deployment import variant_digest
-from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.deployment import fingerprint, variant_digest
 from wrklab.catalogue.scenario import Scenario
 from wrklab.catalogue.stack import ONE_CPU_A_PROCESS, Variant
 from wrklab.errors import LabError, UsageError

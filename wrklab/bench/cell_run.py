@@ -8,15 +8,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from wrklab.bench.deadlines import deadline_s
-from wrklab.bench.load import CellLoad, LoadOrder
+from wrklab.bench.load import CellLoad, LoadOrder, deadline_s
 from wrklab.bench.plan import Cell
 from wrklab.errors import CellError, WrklabError
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import clock_of
 from wrklab.hosts.limits import LoadShares
+from wrklab.hosts.node_calls import clock_of
 from wrklab.hosts.remote import RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session
+from wrklab.protocol.blanking import blanked
 from wrklab.protocol.phases import Phase
 from wrklab.protocol.server import ServerReport, ServerSpec
 from wrklab.results.raw import CellConditions, CellEvent, CellRaw, Clock, RawError
@@ -73,7 +73,7 @@ class _Drive:
         self.load = CellLoad(order, on_phase, self._note)
 
     def _note(self, phase: str, text: str) -> None:
-        self._events.append(CellEvent(phase=phase, text=text))
+        self._events.append(CellEvent(phase=phase, text=blanked(text)))
 
     def raw(self) -> CellRaw:
         """What was kept of it."""

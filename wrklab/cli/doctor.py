@@ -11,7 +11,7 @@ from rich.table import Table
 
 from wrklab.cli.verbs import console, print_json, results
 from wrklab.doctor import lab_hosts, machine
-from wrklab.doctor.findings import Finding, Level
+from wrklab.doctor.machine import Finding, Level
 from wrklab.hosts import container_lab
 from wrklab.hosts import vagrant as vagrant_lab
 from wrklab.hosts.inventory import read_hosts

@@ -1,4 +1,4 @@
-"""`invoke list` and `invoke runs`."""
+"""`invoke list`, `runs` and `claims`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from wrklab.articles.claims import judge_articles
+from wrklab.articles.consistency import find_inconsistencies
 from wrklab.articles.library import ArticleLibrary, read_library
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.cli.verbs import print_json, results
 from wrklab.hosts.ansible import known_labs
 from wrklab.paths import RESULTS_DIR
+from wrklab.report import claims as layout
 from wrklab.results.run_folder import RunInfo, list_runs
 
 
@@ -107,3 +110,22 @@ def _cells(info: RunInfo) -> str:
         return info.problem
     failed = f", {info.failed_count} failed" if info.failed_count else ""
     return f"{info.measured_count}/{info.planned_count}{failed}"
+
+
+def claims(suite: str, *, as_json: bool) -> None:
+    """Every claim next to its article's own figures, and what does not fit within the articles. Needs no run."""
+    catalogue = read_catalogue()
+    library = read_library(catalogue)
+    chosen = catalogue.suite(suite).name if suite else None
+    found = [result for result in judge_articles(library) if chosen in {None, result.suite}]
+    articles = {result.claim.source for result in found}
+    wrong = [one for one in find_inconsistencies(library) if one.article in articles]
+    if as_json:
+        print_json(
+            {
+                "claims": [layout.article_data(result) for result in found],
+                "article_inconsistencies": [layout.inconsistency_data(one) for one in wrong],
+            }
+        )
+        return
+    layout.render_articles(found, wrong, results())

@@ -14,7 +14,7 @@ from invoke.exceptions import Exit
 from rich.markup import escape
 
 from wrklab.articles.library import attachments, read_library
-from wrklab.bench.retry import revive
+from wrklab.bench.cells import revive
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.catalogue.stack import Variant
 from wrklab.cli.verbs import console, one_interrupt, print_json, results
@@ -24,8 +24,7 @@ from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
 from wrklab.probe.probing import ProbeOutcome, failed_probe, probe_variant
 from wrklab.progress import doing
-from wrklab.report.probe import limited_by, read_findings, render, serving, to_rows, write_report
-from wrklab.report.probe_page import write_probe_page
+from wrklab.report.probe import limited_by, read_findings, render, serving, to_rows, write_probe_page, write_report
 from wrklab.results.probe_folder import ProbeFolder, new_probe_id
 from wrklab.results.probe_record import CapacityLimit, ProbePlan, ProbeRecord
 

@@ -18,9 +18,8 @@ import numpy as np
 from wrklab.summary.rows import SummaryRow
 from wrklab.summary.statistics import SIGNIFICANCE_P, can_test, difference_p, false_discovery, is_beyond, median_ratio
 from wrklab.verdicts.bounds import hold_bound
-from wrklab.verdicts.doubt import CLOSED, Bound
 from wrklab.verdicts.rules import deciding, rate_bound, settling
-from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdict import CLOSED, Bound, Verdict
 
 #: A variant under a scenario: (scenario, variant).
 Key = tuple[str, str]

@@ -21,9 +21,8 @@ from wrklab.summary.statistics import (
     ratio_interval,
 )
 from wrklab.verdicts.bounds import IDEAL_LIMIT_RATIO, complete_holds
-from wrklab.verdicts.doubt import Bound, Direction
 from wrklab.verdicts.rules import applying, is_doubtful, rate_bound, settling, verdict_of
-from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdict import Bound, Direction, Verdict
 
 #: What became of a row:
 #: - better, worse: distinguishable, and beyond the noise floor; equal: not so

@@ -8,12 +8,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.doctor.findings import Finding
+from wrklab.doctor.machine import Finding
 from wrklab.errors import HostError, WrklabError
-from wrklab.hosts.clocks import clock_of
 from wrklab.hosts.conditions import are_cpus_shared
 from wrklab.hosts.host_checks import HostLook, LinkLook, look_at_host, look_at_link, read_system
 from wrklab.hosts.inventory import LOADGEN_GROUP, SERVER_GROUP, LabHost, LabHosts
+from wrklab.hosts.node_calls import clock_of
 from wrklab.hosts.remote import RemoteHost
 from wrklab.results.raw import Clock
 

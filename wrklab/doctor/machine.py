@@ -1,4 +1,4 @@
-"""This machine: what it can do, what is missing, and the command that mends it."""
+"""What a look finds; and this machine: what it can do, what is missing, and the command that mends it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,26 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from wrklab.doctor.findings import Finding
 from wrklab.hosts import container_lab
+
+#: `bad`: a bench is refused, or fails, or its figures are worth nothing; `note` is worth knowing before one.
+Level = Literal["good", "note", "bad"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`host` is empty for this machine; `remedy` is a command or an action, empty when nothing is to be done."""
+
+    subject: str
+    level: Level
+    found: str
+    remedy: str = ""
+    host: str = ""
+
 
 #: The base system, two nodes' upper layers, package caches.
 _DISK_NEEDED_BYTES = 4 * 2**30

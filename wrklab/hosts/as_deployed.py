@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wrklab.catalogue.deployment import lock_text
-from wrklab.catalogue.locks import go_difference, version_differences
+from wrklab.catalogue.deployment import go_difference, lock_text, version_differences
 from wrklab.catalogue.stack import Stack, Variant
 from wrklab.catalogue.unit import HostGrant, unit_text
 from wrklab.errors import ParseError

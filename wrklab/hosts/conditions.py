@@ -5,16 +5,20 @@ A report says what of it moves rates and shows in no sample of a window.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from wrklab.hosts.inventory import LabHost, LabHosts
+from wrklab.results.records import UnitFile
 
 Environments = Mapping[str, Mapping[str, Any]]
 
 #: What environment.py's computation takes on a slow machine of today (a quick one: 3 ms). Emulated ones take 50 to 130.
 _PACE_S = 0.006
 _SLOWNESS_MAX_RATIO = 20.0
+#: A setting of a unit that limits its memory, systemd.resource-control(5); empty and `infinity` are none.
+_MEMORY_LIMIT = re.compile(r"^Memory(?:Max|High|Limit)=(?!infinity\s*$)\S", re.MULTILINE)
 #: The governor that keeps the clock where it is (Documentation/admin-guide/pm/cpufreq.rst).
 _STEADY_GOVERNOR = "performance"
 
@@ -97,6 +101,20 @@ def _of_host(host: LabHost, facts: Mapping[str, Any]) -> Iterator[str]:
             f"{host.name}: a limit of its cgroup allows it {allowed_count:g} of the {len(host.cpus)} CPUs that it is "
             "given: CPU shares in percent of those cannot reach 100."
         )
+
+
+def idle_limit_notes(host: str, facts: Mapping[str, Any], units: Mapping[str, Sequence[UnitFile]]) -> list[str]:
+    """A sentence where units on a host limit their memory and nothing enforces it; `units` are files by unit."""
+    if "memory" in facts["cgroup_limits"]["unit_controllers"]:
+        return []
+    limited = sorted(unit for unit, files in units.items() if any(_MEMORY_LIMIT.search(file.text) for file in files))
+    if not limited:
+        return []
+    sentence = (
+        f"{host}: the memory limit of {', '.join(limited)} has no effect: systemd has no memory controller there "
+        "(cgroup version 2), so they may take more than their units say."
+    )
+    return [sentence]
 
 
 def _shared_cores(hosts: LabHosts, facts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from wrklab.errors import LabError
 from wrklab.hosts.ansible import run_playbook
+from wrklab.paths import PLAYBOOKS_DIR
 
 LAB = "container"
 LAB_FILE = Path("/var/lib/wrklab/container/lab.json")
@@ -28,6 +30,8 @@ DEFAULT_NETWORK = "10.86.77"
 BRIDGE = "wrklab0"
 TABLE = "wrklab"
 MOST_GENERATORS = 100
+#: What makes the table.
+_TABLE_SOURCE = PLAYBOOKS_DIR / "module_utils" / "container_lab" / "network.py"
 _BRIDGE_PORTS = Path("/sys/class/net") / BRIDGE / "brif"
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _SSH_PORT = 22
@@ -65,6 +69,8 @@ class ContainerLabStatus:
     request: Mapping[str, Any]
     #: Of this machine, for whoever made the lab.
     usable_cpus: tuple[int, ...]
+    #: Of the nft table as nft listed it when the lab was made; empty where an older version made it.
+    table_sha256: str = ""
 
     @property
     def up(self) -> bool:
@@ -99,6 +105,7 @@ def status() -> ContainerLabStatus:
             content["created_at"],
             content["request"],
             tuple(content["usable_cpus"]),
+            str(content.get("table_sha256", "")),
         )
     except FileNotFoundError:
         return ContainerLabStatus(
@@ -230,16 +237,27 @@ def _shape(request: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _network_is_complete(found: ContainerLabStatus) -> bool:
-    """Whether every node hangs on the bridge, this machine forwards, and the nft table is about the lab's network.
+    """Whether every node hangs on the bridge, this machine forwards, and the nft table is the one of this version.
 
-    A reloaded firewall takes the table away, and nodes answer on as before. What cannot be told is not whole.
+    What cannot be told is not whole.
     """
     try:
         ports_count = len(list(_BRIDGE_PORTS.iterdir()))
         forwards = _FORWARDING.read_text(encoding="ascii").strip() == "1"
     except OSError:
         return False
-    return ports_count >= len(found.nodes) and forwards and found.network in _nft_table()
+    return ports_count >= len(found.nodes) and forwards and _table_is_current(found)
+
+
+def _table_is_current(found: ContainerLabStatus) -> bool:
+    """Whether the nft table is as it was loaded, and as this checkout would load it.
+
+    A reloaded firewall takes the table away, and nodes answer on as before. The table carries a digest of the file that
+    made it (`definition` in network.py).
+    """
+    listed = _nft_table()
+    definition = sha256(_TABLE_SOURCE.read_bytes()).hexdigest()[:16]
+    return sha256(listed.encode()).hexdigest() == found.table_sha256 and definition in listed
 
 
 def _nft_table() -> str:

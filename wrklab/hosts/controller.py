@@ -12,7 +12,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.deployment import fingerprint
 from wrklab.paths import PROJECT_DIR, SCRIPTS_DIR
 from wrklab.protocol.codec import decode_json, to_word
 from wrklab.protocol.host import HostStateReport, HostStateSpec

@@ -7,8 +7,8 @@ from typing import Any
 
 from wrklab.catalogue.stack import Variant
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import clock_of
 from wrklab.hosts.controller import controller_environment
+from wrklab.hosts.node_calls import clock_of
 from wrklab.hosts.preflight import Readiness
 from wrklab.hosts.session import Session
 from wrklab.protocol.blanking import blanked

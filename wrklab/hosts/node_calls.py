@@ -1,9 +1,13 @@
-"""The calls that a controller makes on hosts: one script each of wrklab/node, a spec in, a typed message out."""
+"""The calls that a controller makes on hosts: one script each of wrklab/node, a spec in, a typed message out.
+
+Among them how far a host's clock is from the controller's.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +15,7 @@ from wrklab.catalogue.deployment import NODE_ROOT
 from wrklab.errors import HostError, ParseError
 from wrklab.hosts.remote import CommandResult, RemoteHost, failure_text
 from wrklab.paths import SCRIPTS_DIR
-from wrklab.protocol.blanking import blanked, blanked_lines, blanked_words
+from wrklab.protocol.blanking import blanked, blanked_message
 from wrklab.protocol.codec import Message, MessageType, ProtocolError, decode, decode_json, to_word, unpack
 from wrklab.protocol.host import (
     EXIT_NO_RESULT,
@@ -25,6 +29,7 @@ from wrklab.protocol.host import (
 )
 from wrklab.protocol.load import LoadLine, LoadPhase, LoadResult, LoadSpec
 from wrklab.protocol.server import CleanedHost, ServerReport, ServerSpec, ServerStarted, UnitState, UnitTexts
+from wrklab.results.raw import Clock
 from wrklab.results.records import UnitFile
 
 NODE_DIR = f"{NODE_ROOT}/node"
@@ -82,18 +87,8 @@ def server_state(host: RemoteHost, unit: str) -> UnitState:
 
 
 def finish_server(host: RemoteHost, spec: ServerSpec) -> ServerReport:
-    """Stop a variant's unit, sampler and lease; what was seen of it. Calling it again does no harm.
-
-    Secrets are blanked in its command line and its log: the report is stored as it is.
-    """
-    report = call(host, ServerReport, "server_ctl.py", "finish", to_word(spec))
-    errors = tuple(found.replace(text=blanked(found.text)) for found in report.log_errors.errors)
-    return report.replace(
-        observed=report.observed.replace(argv=blanked_words(report.observed.argv)),
-        stop_output=blanked(report.stop_output),
-        log_tail=blanked_lines(report.log_tail),
-        log_errors=report.log_errors.replace(errors=errors),
-    )
+    """Stop a variant's unit, sampler and lease; what was seen of it. Calling it again does no harm."""
+    return call(host, ServerReport, "server_ctl.py", "finish", to_word(spec))
 
 
 def run_load(host: RemoteHost, spec: LoadSpec, limit_s: float, on_phase: OnPhase) -> LoadResult:
@@ -198,13 +193,45 @@ def _require_success(host: RemoteHost, result: CommandResult) -> None:
         except ProtocolError:
             pass  # it is no refusal: the command's own output says more
         else:
-            raise HostError(f"{host.name}: {refusal.error}")
-    raise HostError(failure_text(result))
+            raise HostError(f"{host.name}: {blanked(refusal.error)}")
+    raise HostError(blanked(failure_text(result)))
 
 
 def _read(host: RemoteHost, script: str, read: Callable[[], MessageType]) -> MessageType:
-    """What a script answered. Raises ParseError naming host, script and key."""
+    """What a script answered, without secrets: it is stored as it is. Raises ParseError naming host, script and key."""
     try:
-        return read()
+        return blanked_message(read())
     except ProtocolError as error:
         raise ParseError(f"{host.name}: {script}: {error}. Do the host's scripts fit: `invoke deploy`?") from error
+
+
+#: Answers each line with the host's clock. One interpreter for all questions: its start is in none of the round trips.
+_TELL_TIME = "import sys, time\nfor _ in sys.stdin: print(repr(time.time()), flush=True)"
+_QUESTIONS_COUNT = 8
+_ANSWER_LIMIT_S = 20.0
+
+
+def clock_of(host: RemoteHost) -> Clock:
+    """A host's clock, asked over the open connection. Raises HostError."""
+    with host.talk(["/usr/bin/python3", "-I", "-S", "-c", _TELL_TIME], limit_s=_ANSWER_LIMIT_S) as ask:
+        try:
+            return read_clock(lambda: float(ask("")))
+        except ValueError as error:
+            raise HostError(f"{host.name}: its clock gave no number: {error}") from error
+
+
+def read_clock(ask: Callable[[], float], now: Callable[[], float] = time.time) -> Clock:
+    """The clock behind `ask`, epoch seconds, against the controller's.
+
+    The answer is taken for the middle of its round trip (Cristian, Probabilistic clock synchronization, 1989): of the
+    quickest, since whatever delayed the others need not have been the same in both directions.
+    """
+    began_s = now()
+    reads = []
+    for _ in range(_QUESTIONS_COUNT):
+        before_s = now()
+        told_s = ask()
+        after_s = now()
+        reads.append((after_s - before_s, told_s - (before_s + after_s) / 2))
+    round_trip_s, ahead_s = min(reads)
+    return Clock(ahead_s, round_trip_s, now() - began_s)

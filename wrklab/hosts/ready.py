@@ -13,20 +13,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from wrklab.catalogue.catalogue import Catalogue
-from wrklab.catalogue.deployment import NODE_ROOT, node_files
-from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.deployment import NODE_ROOT, fingerprint, node_files
 from wrklab.catalogue.stack import Variant
 from wrklab.errors import HostError, LabError, OtherMachineError, ParseError
 from wrklab.hosts import container_lab, vagrant
 from wrklab.hosts.ansible import PLAYBOOK_MARK, PlaybookResult, run_playbook
 from wrklab.hosts.as_deployed import deployed_differences
-from wrklab.hosts.conditions import condition_notes
+from wrklab.hosts.conditions import condition_notes, idle_limit_notes
 from wrklab.hosts.controller import controller_name
 from wrklab.hosts.environment import run_environment
 from wrklab.hosts.host_lock import HeldHosts, TakenHostError, hold_hosts
 from wrklab.hosts.inventory import LabHost, read_hosts
 from wrklab.hosts.limits import HostLimits
-from wrklab.hosts.node_calls import carried
+from wrklab.hosts.node_calls import carried, unit_files
 from wrklab.hosts.preflight import Readiness, check_hosts
 from wrklab.hosts.remote import RemoteHost, answered_object
 from wrklab.hosts.session import Session, limits_of, open_session, with_known_machines
@@ -68,7 +67,7 @@ def ready_hosts(  # noqa: PLR0913  what a bench says of its hosts
     catalogue: Catalogue,
     lab: str,
     console: Console,
-    variants: Iterable[Variant],
+    variants: Sequence[Variant],
     *,
     is_forced: bool,
     server_takes_all_cpus: bool = False,
@@ -85,9 +84,11 @@ def ready_hosts(  # noqa: PLR0913  what a bench says of its hosts
         facts = opened.environments()
         session = with_known_machines(opened, facts)
         forced = _refuse_what_was_changed(opened, facts, variants, console, is_forced=is_forced)
+        units = unit_files(session.server, sorted({variant.unit for variant in variants}))
+        idle = idle_limit_notes(session.server.name, facts[session.server.name], units)
         readiness = check_hosts(session, console, is_forced=is_forced)
         readiness = replace(readiness, forced=(*forced, *readiness.forced))
-        notes = (*held.notes, *readiness.notes, *condition_notes(session.hosts, facts))
+        notes = (*held.notes, *readiness.notes, *condition_notes(session.hosts, facts), *idle)
         yield ReadyHosts(session, held, facts, replace(readiness, notes=notes))
         # What the last cell left is of no use to anyone. A host that is gone by now is not waited for.
         if held.are_ours and all(host.is_open for host in session.all):
@@ -224,7 +225,9 @@ def ensure_deployed(session: Session, held: HeldHosts, console: Console) -> None
 
     Raises ProvisionError.
     """
-    if deployed_fingerprint(session.server) == fingerprint() and _scripts_are_everywhere(session):
+    record = deployed_record(session.server)
+    is_as_here = record.get("fingerprint") == fingerprint() and _lets_in(record, session.hosts.generators)
+    if is_as_here and _scripts_are_everywhere(session):
         console.print("deploy: as this checkout has it already")
     else:
         for name in ("provision", "deploy"):
@@ -289,13 +292,19 @@ def end_playbook_leftovers(session: Session, console: Console) -> None:
             console.print(escape(f"{name}: ended what an interrupted playbook still ran there: {ended}"))
 
 
-def deployed_fingerprint(server: RemoteHost) -> str | None:
-    """What the server says was deployed there; None where nothing was, or only a part."""
+def deployed_record(server: RemoteHost) -> Mapping[str, Any]:
+    """What the server says was deployed there; empty where nothing was, or it cannot be read."""
     result = server.run(["cat", DEPLOYED_FILE], limit_s=_READ_LIMIT_S, check=False)
     if result.exit_code != 0:
-        return None
+        return {}
     try:
-        found = answered_object(server.name, DEPLOYED_FILE, result.stdout).get("fingerprint")
+        return answered_object(server.name, DEPLOYED_FILE, result.stdout)
     except ParseError:
-        return None
-    return str(found) if found else None
+        return {}
+
+
+def _lets_in(record: Mapping[str, Any], generators: Iterable[LabHost]) -> bool:
+    """Whether the server's packet filter, if it has one, lets all generators in: one may be new in the inventory."""
+    clients = record.get("clients")
+    wanted = {address for host in generators for address in (host.address, host.load_address)}
+    return clients is None or (isinstance(clients, list) and wanted <= set(map(str, clients)))

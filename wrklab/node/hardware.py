@@ -13,6 +13,7 @@ import re
 import socket
 import struct
 import time
+from collections.abc import Iterable
 from glob import glob
 from typing import Any
 
@@ -28,6 +29,8 @@ _SPEED_WORDS = re.compile(
     r"intel_pstate|amd_pstate|intel_idle\.max_cstate|processor\.max_cstate|cgroup_no_v1|"
     r"systemd\.unified_cgroup_hierarchy)(?:=.*)?"
 )
+#: Controllers of cgroups whose limits concern a server.
+_CONTROLLERS = frozenset({"cpu", "cpuset", "memory", "pids"})
 #: cgroup v1 shows a memory without limit as a number near 2^63.
 _V1_UNLIMITED_BYTES = 1 << 60
 _NET = "/sys/class/net"
@@ -111,17 +114,27 @@ def cgroup_limits() -> dict[str, Any]:
     """The tightest of the limits that this process and a system unit are under, as far as they can be seen from here.
 
     `cpus_count`: quota / period, in CPUs. `cpuset`: as the kernel writes it. None: no limit is seen. A container does
-    not see the limits of the cgroups that it lies in.
+    not see the limits of the cgroups that it lies in. `unit_controllers`: what systemd can limit and count for a unit
+    here; without `memory`, say, MemoryMax of a unit has no effect.
     """
     root = unified_root()
-    folders = {*_upwards(root, own_cgroup()[len(root) :]), *_upwards(root, "/system.slice"), *_v1_folders()}
+    v1_folders = _v1_folders()
+    folders = {*_upwards(root, own_cgroup()[len(root) :]), *_upwards(root, "/system.slice"), *v1_folders}
     return {
         "version": 1 if unified_root().endswith("/unified") else 2,
         "cpus_count": _least(_cpus_count(folder) for folder in folders),
         "cpuset": _first(folders, ("cpuset.cpus.effective", "cpuset.effective_cpus")),
         "memory_bytes": _least(_number(folder, ("memory.max", "memory.limit_in_bytes")) for folder in folders),
+        "unit_controllers": sorted(_unit_controllers(root, v1_folders)),
         "tasks_count": _least(_number(folder, ("pids.max",)) for folder in folders),
     }
+
+
+def _unit_controllers(root: str, v1_folders: Iterable[str]) -> set[str]:
+    """Of version 2 as its root lists them; of version 1 those that are mounted here."""
+    listed = (node_io.line(f"{root}/cgroup.controllers") or "").split()
+    mounted = [folder.removeprefix("/sys/fs/cgroup/").split("/")[0].split(",") for folder in v1_folders]
+    return {*listed, *(name for names in mounted for name in names)} & _CONTROLLERS
 
 
 def _v1_folders() -> set[str]:
@@ -130,7 +143,7 @@ def _v1_folders() -> set[str]:
     for row in (node_io.read_text("/proc/self/cgroup") or "").splitlines():
         _, controllers, path = row.split(":", 2)
         mounted = f"/sys/fs/cgroup/{controllers}"
-        if {"cpu", "cpuset", "memory", "pids"} & set(controllers.split(",")) and os.path.isdir(mounted):
+        if _CONTROLLERS & set(controllers.split(",")) and os.path.isdir(mounted):
             found |= _upwards(mounted, path)
     return found
 

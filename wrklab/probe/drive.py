@@ -12,7 +12,7 @@ from wrklab.catalogue.stack import Variant
 from wrklab.catalogue.unit import LOG_DIR
 from wrklab.errors import CellError, HostError
 from wrklab.hosts import node_calls
-from wrklab.hosts.clocks import clock_of
+from wrklab.hosts.node_calls import clock_of
 from wrklab.hosts.remote import retry_on_disconnect
 from wrklab.hosts.session import Session
 from wrklab.probe.wave import WavePlan, WaveRaw

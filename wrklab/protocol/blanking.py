@@ -1,4 +1,4 @@
-"""Secrets are blanked in every text that a record keeps: command lines, environments, unit files, logs.
+"""Secrets are blanked in every text that is stored: command lines, environments, unit files, logs, errors.
 
 What a run keeps may be passed on. Whatever looks like a secret by its name or its form is blanked, rather too much than
 too little; the name stays, so that a reader sees what was there.
@@ -7,7 +7,11 @@ too little; the name stays, so that a reader sees what was there.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import get_args
+
+from wrklab.protocol.codec import Message, MessageType, Text, hints_of
 
 BLANK = "(blanked)"
 
@@ -52,3 +56,36 @@ def blanked_words(words: Sequence[str]) -> tuple[str, ...]:
 def blanked_lines(lines: Sequence[str]) -> tuple[str, ...]:
     """Lines of a log without secrets; a private key may go over several."""
     return tuple(blanked("\n".join(lines)).split("\n")) if lines else ()
+
+
+def blanked_message(message: MessageType) -> MessageType:
+    """A message whose every `Text` is without secrets: what hosts said may then be stored as it is."""
+    hints = hints_of(type(message))
+    texts = {name: _blanked_value(name, getattr(message, name)) for name, hint in hints.items() if _holds_text(hint)}
+    return message.replace(**texts) if texts else message
+
+
+def _blanked_value(name: str, value: object) -> object:
+    """What a field holds, without secrets; of several texts one after another those of `argv` are words, else lines."""
+    if isinstance(value, str):
+        return blanked(value)
+    if isinstance(value, Message):
+        return blanked_message(value)
+    if isinstance(value, Mapping):
+        return {key: _blanked_value(name, item) for key, item in value.items()}
+    if not isinstance(value, tuple):
+        return value
+    texts = tuple(item for item in value if isinstance(item, str))
+    if texts and len(texts) == len(value):
+        return blanked_words(texts) if name == "argv" else blanked_lines(texts)
+    return tuple(_blanked_value(name, item) for item in value)
+
+
+@cache
+def _holds_text(hint: object) -> bool:
+    """Whether a field of this type has a `Text` anywhere: thousands of samples and counts need no look."""
+    if hint == Text:
+        return True
+    if isinstance(hint, type) and issubclass(hint, Message):
+        return any(_holds_text(each) for each in hints_of(hint).values())
+    return any(_holds_text(each) for each in get_args(hint))

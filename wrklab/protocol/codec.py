@@ -175,13 +175,13 @@ def parse_json(text: str | bytes) -> Json:
 
 def decode(kind: type[MessageType], value: Json, path: str = "") -> MessageType:
     """A message from a value of JSON. Raises ProtocolError."""
-    hints = _hints_of(kind)
+    hints = hints_of(kind)
     values = _row_values(kind, value, path) if kind._is_row else _object_values(kind, value, path)  # noqa: SLF001
     fields = {name: _decoded(hints[name], item, f"{path}.{name}" if path else name) for name, item in values.items()}
     return kind(**fields)
 
 
-def _hints_of(kind: type[Message]) -> Mapping[str, object]:
+def hints_of(kind: type[Message]) -> Mapping[str, object]:
     """The types of a message's fields, read when a message of this kind is first decoded.
 
     In a module with `from __future__ import annotations` they are texts. Turning one into a type takes 0.1 ms, too much

@@ -86,9 +86,10 @@ class CpuFacts(Message, is_partial=True):
 
 
 class CgroupFacts(Message, is_partial=True):
-    """The CPUs' quota; None where there is none."""
+    """The CPUs' quota, None where there is none; and what systemd can limit of a unit there."""
 
     cpus_count: float | None
+    unit_controllers: Annotated[tuple[Word, ...], Limits(0, 100)]
 
 
 class LimitFacts(Message, is_partial=True):

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from wrklab.protocol.codec import Count, Limits, Message, Port, Seconds, Text, Word
+from wrklab.protocol.phases import Phase
 from wrklab.protocol.request_mix import MixReport, MixSpec
 
 #: A slot that is taken later than this after its time was not sent at its time: delays have whole milliseconds.
@@ -12,15 +13,18 @@ LATE_SLOT_S = 0.001
 
 
 class LoadPhase(StrEnum):
-    """What a load does, in order: `DRAIN` only where local ports are short, `ARMED` only with several generators."""
+    """The phases of a cell that are the load's, in order.
 
-    READY = "ready"
-    WARMUP = "warmup"
-    SETTLE = "settle"
-    DRAIN = "drain"
-    ARMED = "armed"
-    WINDOW = "window"
-    VERIFY_AFTER = "verify_after"
+    `DRAIN` is there only where local ports are short, `ARMED` only with several generators.
+    """
+
+    READY = Phase.READY.value
+    WARMUP = Phase.WARMUP.value
+    SETTLE = Phase.SETTLE.value
+    DRAIN = Phase.DRAIN.value
+    ARMED = Phase.ARMED.value
+    WINDOW = Phase.WINDOW.value
+    VERIFY_AFTER = Phase.VERIFY_AFTER.value
 
 
 class AnswerKind(StrEnum):

@@ -1,8 +1,9 @@
-"""Two runs side by side, for people and for programs."""
+"""Two runs side by side: for the terminal, for programs, and as a page of their own (compare_OLD.html)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -12,13 +13,15 @@ from rich.table import Table
 from wrklab import formats
 from wrklab.compare.rows import Outcome, RowChange
 from wrklab.compare.runs import RunComparison, RunSide
+from wrklab.report import charts
+from wrklab.report.chart_figures import ArticleFigure
 from wrklab.report.contents import read_contents
 from wrklab.report.escaping import terminal
+from wrklab.report.html_page import Page, documents, write_page
 from wrklab.results.run_folder import Run
 from wrklab.summary.rows import COMPARED_METRICS, SummaryRow
-from wrklab.verdicts.doubt import Direction
 from wrklab.verdicts.rules import is_doubtful, verdict_of
-from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdict import Direction, Verdict
 
 #: What each outcome reads as, and its colour.
 _SHOWN: dict[Outcome, tuple[str, str]] = {
@@ -238,3 +241,55 @@ def _render_changes(found: RunComparison, console: Console) -> None:
     for change in found.changes:
         table.add_row(*map(terminal, (change.where, change.key, change.old, change.new)))
     console.print(table)
+
+
+_CSS = {"better": "holds", "worse": "fails", "failed": "fails", "vanished": "fails", "polluted": "fails"}
+
+
+def write_comparison(folder: Path, found: RunComparison) -> Path:
+    """Writes the page into a folder (the new run's), replaced as a whole; its path. Raises StoreError."""
+    figures = [
+        ArticleFigure(
+            name=f"{row.variant} ({row.scenario})",
+            variant=row.variant,
+            ratio=row.ratio,
+            low=row.interval.low if row.interval else row.ratio,
+            high=row.interval.high if row.interval else row.ratio,
+            published_per_s=row.old.requests_per_s,
+            measured_per_s=row.new.requests_per_s,
+            is_doubtful=not row.is_exact,
+            label=f"{row.ratio:.3f}  {row.outcome}",
+        )
+        for row in found.rows
+        if row.ratio and row.old and row.new and row.old.requests_per_s and row.new.requests_per_s
+    ]
+    specs = {}
+    if figures:
+        chart = charts.ratios(figures, "new / old (log scale)", ("old requests/s", "new requests/s"))
+        specs = {"ratios": charts.page_spec(charts.plain(chart))}
+    path = folder / f"compare_{found.old.run_id}.html"
+    write_page(
+        path,
+        "compare.html.j2",
+        Page(f"{found.old.run_id} and {found.new.run_id}", documents(charts=specs), has_charts=bool(specs)),
+        old=found.old.run_id,
+        new=found.new.run_id,
+        caveats=list(caveat_lines(found)),
+        summary=list(summary_lines(found)),
+        changes=[(one.where, one.key, one.old, one.new) for one in found.changes],
+        has_chart=bool(specs),
+        headers=[header.replace("\n", " ") for header in HEADERS],
+        outcome_place=HEADERS.index("is"),
+        rows=[
+            {
+                "scenario": row.scenario,
+                "cells": [cell.replace("\n", ", ") for cell in row_cells(row)],
+                "css": _CSS.get(row.outcome, "unclear"),
+                "is_doubtful": any(is_doubtful(side) for side in (row.old, row.new) if side),
+                "remark": row.remark,
+            }
+            for row in found.rows
+            if row.outcome != "unplanned"
+        ],
+    )
+    return path

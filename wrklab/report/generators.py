@@ -5,7 +5,7 @@ from __future__ import annotations
 from wrklab import formats
 from wrklab.report.contents import Contents
 from wrklab.summary.rows import GENERATOR_METRICS, GeneratorShare
-from wrklab.verdicts.generator_verdicts import generator_rules, generator_verdict
+from wrklab.verdicts.rules import generator_rules, generator_verdict
 
 GENERATOR_HEADERS = (
     "variant",

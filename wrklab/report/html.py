@@ -18,9 +18,8 @@ from wrklab.report.answer import compose, reason
 from wrklab.report.chart_figures import WindowPanels
 from wrklab.report.charts import VERDICT_COLOURS
 from wrklab.report.columns import COLUMNS, to_csv
-from wrklab.report.contents import Contents, ReportRow
+from wrklab.report.contents import HOW_TO_READ, WHEN_NOT_TO_BELIEVE, Contents, ReportRow
 from wrklab.report.environment import environment_tables
-from wrklab.report.guide import HOW_TO_READ, WHEN_NOT_TO_BELIEVE
 from wrklab.report.html_page import Page, documents, write_page
 from wrklab.report.pictures import Pictures
 from wrklab.report.screen import named_entries, title

@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from wrklab import formats
 from wrklab.report import claims
 from wrklab.report.answer import compose
-from wrklab.report.contents import Contents, ReportRow
+from wrklab.report.contents import HOW_TO_READ, WHEN_NOT_TO_BELIEVE, Contents, ReportRow
 from wrklab.report.environment import environment_tables, unit_texts
 from wrklab.report.escaping import markdown, markdown_block, markdown_code
 from wrklab.report.generators import GENERATOR_HEADERS, GENERATORS_MEANING, generator_lines
-from wrklab.report.guide import HOW_TO_READ, WHEN_NOT_TO_BELIEVE
 from wrklab.report.pictures import Picture
 from wrklab.report.requests import REQUEST_HEADERS, REQUEST_TEXTS, REQUESTS_MEANING, request_lines
 from wrklab.report.screen import DOUBTFUL_LATENCY_LEGEND, short_table

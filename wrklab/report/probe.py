@@ -1,8 +1,12 @@
-"""The report of probes: a table for the terminal, probe.md, an object a variant for programs. From the store alone."""
+"""The report of probes: a table for the terminal, probe.md, report.html, an object a variant for programs.
+
+It is read from the store alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,8 +18,10 @@ from wrklab.articles.comparison import ProbeComparison
 from wrklab.articles.findings import ProbeFindings, probe_findings
 from wrklab.articles.library import SNAPSHOT_FILE, parse_snapshot
 from wrklab.articles.reference import PublishedProbe
-from wrklab.report import claims
+from wrklab.report import charts, claims
+from wrklab.report.chart_figures import in_flight_figures
 from wrklab.report.escaping import markdown, markdown_block, markdown_code, terminal
+from wrklab.report.html_page import Page, documents, write_page
 from wrklab.results.probe_folder import ProbeFolder
 from wrklab.results.probe_record import CapacityLimit, KernelQueue, ProbeRecord, ServingKind
 from wrklab.results.run_folder import write_file
@@ -223,3 +229,32 @@ def to_markdown(folder: ProbeFolder, records: Sequence[ProbeRecord], findings: P
         lines += [f"| {' | '.join(row)} |" for row in claims.markdown_rows(results, markdown)]
         lines.append("")
     return "\n".join(lines)
+
+
+def write_probe_page(folder: ProbeFolder, findings: ProbeFindings) -> Path:
+    """Writes the page into the folder, replaced as a whole; its path. Raises StoreError."""
+    records = folder.records()
+    figures = in_flight_figures(records)
+    specs = {"in_flight": charts.page_spec(charts.plain(charts.in_flight(figures)))} if figures else {}
+    path = folder.path / "report.html"
+    css = {"holds": "holds", "does not hold": "fails"}
+    rows = [dict(zip(claims.HEADERS, cells, strict=True)) for cells in claims.markdown_rows(findings.claims, str)]
+    write_page(
+        path,
+        "probe.html.j2",
+        Page(f"wrklab {folder.plan.probe_id}", documents(charts=specs), has_charts=bool(specs)),
+        plan=folder.plan,
+        has_chart=bool(specs),
+        headers=HEADINGS,
+        rows=[cells(record) for record in records],
+        records=[
+            {
+                "variant": record.variant,
+                "details": details(record, findings.compared.get(record.variant)),
+                "log": "\n".join(record.log_tail),
+            }
+            for record in records
+        ],
+        claims=[{**row, "css": css.get(row["answer"], "unclear")} for row in rows],
+    )
+    return path

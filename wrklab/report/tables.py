@@ -258,7 +258,7 @@ def note_lines(contents: Contents) -> Iterator[tuple[int, str, tuple[str, ...]]]
         yield group.number, heading, tuple(f"{', '.join(who)}: {text}" for who, text in group.entries)
 
 
-TWIN_HEADERS = ("variant", "scenario", "A per s", "B per s", "B / A", "from-to", "told apart")
+TWIN_HEADERS = ("variant", "scenario", "A per s", "B per s", "B / A", "from-to", "distinguishable")
 
 
 def floor_line(floor: NoiseFloor) -> str:
@@ -275,7 +275,7 @@ def floor_line(floor: NoiseFloor) -> str:
 
 
 def twin_lines(floor: NoiseFloor) -> Iterator[tuple[str, ...]]:
-    """One line a variant and scenario, by TWIN_HEADERS; `told apart`: the lab was not steady while it ran."""
+    """One line a variant and scenario, by TWIN_HEADERS; `distinguishable`: the lab was not steady while it ran."""
     for pair in floor.pairs:
         interval = pair.interval
         yield (
@@ -285,7 +285,7 @@ def twin_lines(floor: NoiseFloor) -> Iterator[tuple[str, ...]]:
             formats.rate(median(pair.b_per_s)),
             formats.near_one(pair.ratio),
             formats.near_one_range(interval.low, interval.high) if interval else formats.NONE,
-            "yes" if (pair.scenario, pair.variant) in floor.told_apart else "no",
+            "yes" if (pair.scenario, pair.variant) in floor.distinguishable else "no",
         )
 
 
@@ -300,7 +300,7 @@ def twins_data(floor: NoiseFloor) -> list[dict[str, Any]]:
             "ratio": pair.ratio,
             "ratio_low": pair.interval.low if pair.interval else None,
             "ratio_high": pair.interval.high if pair.interval else None,
-            "told_apart": (pair.scenario, pair.variant) in floor.told_apart,
+            "distinguishable": (pair.scenario, pair.variant) in floor.distinguishable,
         }
         for pair in floor.pairs
     ]

@@ -1,4 +1,7 @@
-"""The long report in the terminal: every table in 120 columns, doubtful figures dimmed, notes below by number."""
+"""The long report in the terminal: every table in 120 columns, doubtful figures dimmed, notes below by number.
+
+And the line that a cell gets while a bench runs.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from rich.text import Text
 from wrklab import formats
 from wrklab.report import claims
 from wrklab.report.contents import Contents, ReportRow
-from wrklab.report.escaping import terminal
+from wrklab.report.escaping import terminal, terminal_markup
 from wrklab.report.generators import GENERATOR_HEADERS, generator_lines
 from wrklab.report.requests import REQUEST_HEADERS, request_lines
 from wrklab.report.tables import (
@@ -33,6 +36,8 @@ from wrklab.report.tables import (
     scenario_line,
     twin_lines,
 )
+from wrklab.results.records import CellRecord, RunPlan
+from wrklab.verdicts.rules import cell_verdict
 from wrklab.verdicts.verdict import Verdict
 
 #: From this width on, both halves of the main table stand side by side.
@@ -202,3 +207,22 @@ def _table(width: int) -> Table:
 def _stacked(header: str) -> str:
     """A header's words below each other, so that columns are as narrow as their figures."""
     return header.replace(" ", "\n")
+
+
+def one_line(plan: RunPlan, record: CellRecord) -> str:
+    """What came of one cell, for the progress, as rich markup: its verdict first."""
+    cell = f"{terminal_markup(record.scenario)} round {record.round_number}{record.twin}"
+    name = f"{terminal_markup(record.variant)} [dim]{cell}[/dim]"
+    again = "" if record.attempts == 1 else "  [yellow]second attempt[/yellow]"
+    verdict = cell_verdict(plan, record)
+    if record.measurement is None:
+        text = record.failure.text.splitlines()[0] if record.failure else "no measurement"
+        return f"{name}  [red]{verdict}[/red] {terminal_markup(text[:120])}{again}"
+    measured = record.measurement
+    errors = f"  {measured.errors.total} errors" if measured.errors.total else ""
+    p99 = f"  p99 {measured.latency.p99_us / 1000:,.1f} ms" if measured.latency else ""
+    return (
+        f"{name}  [{'green' if verdict.is_sound else 'yellow'}]{verdict}[/]  "
+        f"{measured.requests_per_s:,.0f} requests/s{p99}  "
+        f"{measured.connections_open}/{measured.connections_asked} open{errors}{again}"
+    )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from wrklab.errors import StoreError
 from wrklab.results.probe_record import ProbePlan, ProbeRecord
 from wrklab.results.records import RunEnvironment
-from wrklab.results.run_folder import new_run_id, read_attachment, whole_folder, write_file
+from wrklab.results.run_folder import fill_folder, new_run_id, read_attachment, whole_folder, write_file
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -50,12 +50,8 @@ class ProbeFolder:
         """
         path = results_dir / plan.probe_id
         with whole_folder(path) as unfinished:
-            (unfinished / "raw").mkdir()
+            fill_folder(unfinished, plan, environment, attachments)
             (unfinished / "probes").mkdir()
-            write_file(unfinished / "plan.json", plan.model_dump_json(indent=1))
-            write_file(unfinished / "environment.json", environment.model_dump_json(indent=1))
-            for name, text in attachments.items():
-                write_file(unfinished / name, text)
         return cls(path, plan)
 
     @classmethod

@@ -24,6 +24,7 @@ from typing import Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from wrklab.errors import UNREADABLE, CellError, ParseError, StoreError, WrklabError
+from wrklab.protocol.blanking import blanked
 from wrklab.protocol.codec import ProtocolError, decode, encode_json, parse_json
 from wrklab.protocol.load import LoadResult
 from wrklab.protocol.phases import Phase
@@ -138,12 +139,12 @@ class RawError(Record):
 
     @classmethod
     def of(cls, error: WrklabError, phase: Phase) -> RawError:
-        """What ended a cell; `phase` is where it was then, for an error that does not say so itself."""
+        """What ended a cell, without secrets; `phase` is where it was, for an error that does not say so itself."""
         if not isinstance(error, CellError):
-            return cls(phase=phase, text=str(error), source=_source_of(error))
+            return cls(phase=phase, text=blanked(str(error)), source=_source_of(error))
         # A CellError that was made from another error says where that one happened.
         source = ErrorSource.CELL if error.__cause__ is None else _source_of(error.__cause__)
-        return cls(phase=error.phase, text=error.text, source=source)
+        return cls(phase=error.phase, text=blanked(error.text), source=source)
 
 
 def _source_of(error: BaseException) -> ErrorSource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field
 
 from wrklab.catalogue.cards import Card, Name
 from wrklab.catalogue.scenario import Scenario, ScenarioName
@@ -20,6 +20,11 @@ class Record(Card):
     """The base of what is stored: inf and nan are refused when they arise, not when they are read."""
 
     model_config = ConfigDict(allow_inf_nan=False)
+
+
+def _once(name: str, former_name: str) -> Any:  # noqa: ANN401  pydantic's own signature
+    """A field that older stores have by another name; None where it is missing."""
+    return Field(default=None, validation_alias=AliasChoices(name, former_name))
 
 
 class Latency(Record):
@@ -135,7 +140,7 @@ class GeneratorRecord(Record):
     #: Near the window's end: established connections that never got an answer, and those long without one. None: it was
     #: not looked in time.
     connections_unanswered: int | None = None
-    connections_silent: int | None = None
+    connections_stalled: int | None = _once("connections_stalled", "connections_silent")
     #: What its GET after the window found, or empty when it was right.
     verify_after: str
     verify_after_kind: AnswerKind
@@ -146,7 +151,7 @@ class GeneratorRecord(Record):
     #: CPU time of the host itself, but of others than wrk and than the kernel's softirq.
     others_cpu_percent: float | None = None
     #: Of the window: wrk was found stopped, or nothing on the host looked. None: wrk never ran.
-    held_up_s: float | None = None
+    paused_s: float | None = _once("paused_s", "held_up_s")
     #: Answers of which status and body were compared.
     answers_checked: int
 
@@ -199,7 +204,7 @@ class ServerRecord(Record):
     busiest_process_cpu_percent: float | None = None
     #: Processes that serve (a tenth of the busiest's CPU time or more), and those of them that fill one CPU.
     serving_processes_count: int | None = None
-    full_processes_count: int | None = None
+    saturated_processes_count: int | None = _once("saturated_processes_count", "full_processes_count")
     memory_max_bytes: int | None = None
     processes_max: int | None = None
     threads_max: int | None = None
@@ -339,12 +344,12 @@ class Measurement(Record):
         return _sum_known(generator.connections_unanswered for generator in self.generators)
 
     @property
-    def connections_silent(self) -> int | None:
+    def connections_stalled(self) -> int | None:
         """All generators' together; None where none of them counted."""
-        return _sum_known(generator.connections_silent for generator in self.generators)
+        return _sum_known(generator.connections_stalled for generator in self.generators)
 
     @property
-    def connections_not_let_in(self) -> int | None:
+    def connections_unaccepted(self) -> int | None:
         """Of those without an answer, what waits in the server's accept queue while it accepts one after the other.
 
         With those that it has just accepted, whose answer is due. 0 where the queue hardly grows shorter: a server
@@ -472,7 +477,7 @@ class RunPlan(Record):
     runtimes: dict[Name, str] = Field(default_factory=dict)
     #: catalogue.deployment.variant_digest of each variant: a run is resumed only with the servers that it began with.
     variant_digests: dict[Name, str]
-    #: catalogue.fingerprint.fingerprint of the checkout that began the run.
+    #: catalogue.deployment.fingerprint of the checkout that began the run.
     fingerprint: str
 
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from wrklab.catalogue.scenario import Scenario
 from wrklab.errors import StoreError, UnknownNameError
+from wrklab.protocol.blanking import blanked
 from wrklab.results.records import CellRecord, JournalEntry, PlannedCell, RunEnvironment, RunPlan, StoredSample
 from wrklab.results.store import Store
 
@@ -91,10 +92,10 @@ class Run:
         """
         path = results_dir / plan.run_id
         with whole_folder(path) as unfinished:
-            (unfinished / "raw").mkdir()
-            _fill(unfinished, plan, environment)
-            for name, text in attachments.items():
-                write_file(unfinished / name, text)
+            fill_folder(unfinished, plan, environment, attachments)
+            meta = {"run_id": plan.run_id, "state": "open", "created_at_s": repr(plan.created_at_s)}
+            # SQLite goes by the path that it opened, so the store is opened again after the folder has its name.
+            Store.create(unfinished / _STORE, meta).close()
         run = cls(path, plan, environment, Store.open(path / _STORE))
         run.hold()
         return run
@@ -159,8 +160,8 @@ class Run:
         self.store.add_cell(record, histograms, samples)
 
     def journal(self, phase: str, text: str, cell_id: str | None = None, at_s: float | None = None) -> None:
-        """Appends one event, synced to disk; `at_s` is now unless it is given."""
-        self.store.add_journal(phase, text, cell_id, at_s)
+        """Appends one event without secrets, synced to disk; `at_s` is now unless it is given."""
+        self.store.add_journal(phase, blanked(text), cell_id, at_s)
 
     def journal_entries(self) -> list[JournalEntry]:
         """Every event, oldest first."""
@@ -378,13 +379,16 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _fill(folder: Path, plan: RunPlan, environment: RunEnvironment) -> None:
-    """What every run has from its beginning. Raises StoreError."""
+def fill_folder(folder: Path, plan: BaseModel, environment: RunEnvironment, attachments: Mapping[str, str]) -> None:
+    """What a folder of results has from its beginning: a place for raw files, plan, environment, and `attachments`.
+
+    These are further files, name -> text, that only their writer understands. Raises StoreError.
+    """
+    (folder / "raw").mkdir()
     write_file(folder / "plan.json", plan.model_dump_json(indent=1))
     write_file(folder / "environment.json", environment.model_dump_json(indent=1))
-    meta = {"run_id": plan.run_id, "state": "open", "created_at_s": repr(plan.created_at_s)}
-    # SQLite goes by the path that it opened, so the store is opened again after the folder has its name.
-    Store.create(folder / _STORE, meta).close()
+    for name, text in attachments.items():
+        write_file(folder / name, text)
 
 
 def _read_model(path: Path, model: type[Model]) -> Model:

@@ -105,8 +105,8 @@ class ServerMetrics(AnswerMetrics):
         "processes with at least a tenth of the busiest's CPU time: supervisors have less",
         source=Source.SAMPLES,
     )
-    full_processes_count = smallest(
-        lambda window: window.server.full_processes_count,
+    saturated_processes_count = smallest(
+        lambda window: window.server.saturated_processes_count,
         Unit.PROCESSES,
         "of `serving_processes_count`, those at 90 % of one CPU or more",
         source=Source.SAMPLES,
@@ -118,7 +118,7 @@ class ServerMetrics(AnswerMetrics):
         source=Source.SAMPLES,
         better=Better.LOWER,
     )
-    unit_held_back_percent = largest(
+    unit_throttled_percent = largest(
         lambda window: _throttled_percent(window.server),
         Unit.PERCENT,
         "time in which the unit was throttled: runnable, on a CPU that nobody used ([how](#a-throttled-unit))",
@@ -249,14 +249,14 @@ class GeneratorMetrics(ServerMetrics):
         better=Better.LOWER,
         share="steal_percent",
     )
-    generator_held_up_s = largest(
-        of_worst_generator(lambda part: part.held_up_s),
+    generator_paused_s = largest(
+        of_worst_generator(lambda part: part.paused_s),
         Unit.SECONDS,
         "time of a window in which wrk was paused: stopped, or its whole host was",
         source=Source.SAMPLES,
         generators=Over.LARGEST,
         better=Better.LOWER,
-        share="held_up_s",
+        share="paused_s",
     )
 
     @cached_property

@@ -34,7 +34,7 @@ def _unexplained(window: Measurement) -> int | None:
     """Connections without an answer whose turn nothing promises; None where they were not counted."""
     if window.connections_unanswered is None:
         return None
-    return window.connections_unanswered + (window.connections_silent or 0) - (window.connections_not_let_in or 0)
+    return window.connections_unanswered + (window.connections_stalled or 0) - (window.connections_unaccepted or 0)
 
 
 def _has_silences(window: Measurement) -> bool:
@@ -231,17 +231,17 @@ class ConnectionMetrics(LatencyMetrics):
         better=Better.LOWER,
         share="connections_unanswered",
     )
-    connections_silent = largest(
-        lambda window: window.connections_silent,
+    connections_stalled = largest(
+        lambda window: window.connections_stalled,
         Unit.CONNECTIONS,
         "stalled near the end: as long without an answer, after having had some",
         source=Source.SAMPLES,
         generators=Over.SUM,
         better=Better.LOWER,
-        share="connections_silent",
+        share="connections_stalled",
     )
-    connections_not_let_in = largest(
-        lambda window: window.connections_not_let_in,
+    connections_unaccepted = largest(
+        lambda window: window.connections_unaccepted,
         Unit.CONNECTIONS,
         "of these, what waits in a shrinking accept queue ([how many](#connections-without-answers))",
         source=Source.SAMPLES,
@@ -249,7 +249,7 @@ class ConnectionMetrics(LatencyMetrics):
     connections_unexplained = largest(
         _unexplained,
         Unit.CONNECTIONS,
-        "of a window, `connections_unanswered` + `connections_silent` - `connections_not_let_in`",
+        "of a window, `connections_unanswered` + `connections_stalled` - `connections_unaccepted`",
         source=Source.SAMPLES,
         better=Better.LOWER,
     )

@@ -57,7 +57,7 @@ class NoiseFloor:
     ratio: float | None
     pairs: tuple[TwinPair, ...]
     #: (scenario, variant) of pairs that the test distinguishes although they are the same: the lab was not steady.
-    told_apart: frozenset[tuple[str, str]] = frozenset()
+    distinguishable: frozenset[tuple[str, str]] = frozenset()
 
 
 def noise_floor(plan: RunPlan, cells: Sequence[CellRecord]) -> NoiseFloor | None:
@@ -69,7 +69,7 @@ def noise_floor(plan: RunPlan, cells: Sequence[CellRecord]) -> NoiseFloor | None
         TwinPair(variant, scenario, _rates(cells, scenario, variant, "a"), _rates(cells, scenario, variant, "b"))
         for scenario, variant in sorted(planned)
     )
-    return NoiseFloor(_floor_ratio(pairs), pairs, _told_apart(pairs))
+    return NoiseFloor(_floor_ratio(pairs), pairs, _distinguishable(pairs))
 
 
 def larger_floor(*floors: NoiseFloor | None) -> float | None:
@@ -93,7 +93,7 @@ def _floor_ratio(pairs: Sequence[TwinPair]) -> float | None:
     return float(np.expm1(np.quantile(np.abs(np.concatenate(known)), CONFIDENCE_RATIO)))
 
 
-def _told_apart(pairs: Sequence[TwinPair]) -> frozenset[tuple[str, str]]:
+def _distinguishable(pairs: Sequence[TwinPair]) -> frozenset[tuple[str, str]]:
     tested = [(pair, difference_p(pair.b_per_s, pair.a_per_s)) for pair in pairs]
     known = [(pair, p_value) for pair, p_value in tested if p_value is not None]
     adjusted = holm([p_value for _, p_value in known])

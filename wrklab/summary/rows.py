@@ -105,9 +105,9 @@ class GeneratorShare(SummaryRow):
         return None if self.start_apart_s is None else self.start_apart_s / self.duration_s
 
     @derived(Unit.CONNECTIONS, source=Source.SAMPLES)
-    def connections_not_let_in(self) -> int | None:
+    def connections_unaccepted(self) -> int | None:
         """those of all generators: nobody knows whose connections wait in the server's accept queue"""
-        return self.of.connections_not_let_in
+        return self.of.connections_unaccepted
 
     @derived(Unit.CONNECTIONS, source=Source.SAMPLES, better=Better.LOWER)
     def connections_unexplained(self) -> int | None:
@@ -117,9 +117,9 @@ class GeneratorShare(SummaryRow):
     @property
     def connections_lost(self) -> int | None:
         """Never answered, or stalled; None where neither was counted."""
-        if self.connections_unanswered is None and self.connections_silent is None:
+        if self.connections_unanswered is None and self.connections_stalled is None:
             return None
-        return (self.connections_unanswered or 0) + (self.connections_silent or 0)
+        return (self.connections_unanswered or 0) + (self.connections_stalled or 0)
 
     @cached_property
     def broken_ratio(self) -> float | None:

@@ -10,8 +10,7 @@ from wrklab.results.records import Errors
 from wrklab.summary.metrics_answers import FoundAfter
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts.bounds import IDEAL_LIMIT_RATIO, held_text, in_flight
-from wrklab.verdicts.doubt import Direction
-from wrklab.verdicts.verdict import Rule, Severity, Verdict, above, errors_of
+from wrklab.verdicts.verdict import Direction, Rule, Severity, Verdict, above, errors_of
 
 #: Read and write errors beyond this share of the answers make the rate doubtful.
 ERRORS_LIMIT_RATIO = 0.001
@@ -24,7 +23,7 @@ TIMER_SLACK_US = 2000.0
 ANSWER_SIZE_LIMIT_RATIO = 0.02
 #: A connection waits for one answer at a time; clocks and a window's edges give a thousandth.
 IN_FLIGHT_LIMIT_RATIO = 1.05
-#: How long the GET right after a window waits at least (longer for slow hosts): twice bench.deadlines.ATTEMPT_LIMIT_S.
+#: How long the GET right after a window waits at least (longer for slow hosts): twice bench.load.ATTEMPT_LIMIT_S.
 AFTER_LIMIT_S = 4.0
 #: What wrk left queued must be served within this share of it, to call longer waits a hang.
 DRAINED_RATIO = 0.5
@@ -199,6 +198,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.POLLUTED,
         unknown_because="resets shed load, which makes a server faster, and cost work, which makes it slower",
         concerns_generator=True,
+        cost_stands=True,
     ),
     Rule(
         name="above_ideal",

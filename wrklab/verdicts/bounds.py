@@ -114,8 +114,8 @@ def every_process_full(row: SummaryRow) -> bool:
     """Each process that serves fills the one CPU that it can use, however many the host has."""
     return (
         row.is_one_cpu_a_process
-        and bool(row.full_processes_count)
-        and row.serving_processes_count == row.full_processes_count
+        and bool(row.saturated_processes_count)
+        and row.serving_processes_count == row.saturated_processes_count
     )
 
 
@@ -130,7 +130,9 @@ def server_text(row: SummaryRow) -> str:
     if row.server_cpus_busy_percent is not None:
         found += f", which were {percent(row.server_cpus_busy_percent)} busy with the kernel's work"
     if every_process_full(row):
-        found += f"; {row.full_processes_count} of {row.serving_processes_count} serving processes filled one CPU each"
+        found += (
+            f"; {row.saturated_processes_count} of {row.serving_processes_count} serving processes filled one CPU each"
+        )
     return found
 
 

@@ -11,8 +11,7 @@ from wrklab.formats import count, percent, plural, ratio_percent
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts import generator
 from wrklab.verdicts.bounds import NEAR_CEILING_RATIO, above_ceiling, overflowed, server_at_ease, server_busy
-from wrklab.verdicts.doubt import Direction
-from wrklab.verdicts.verdict import Rule, Severity, Verdict, above, errors_of
+from wrklab.verdicts.verdict import Direction, Rule, Severity, Verdict, above, errors_of
 
 #: More stalled connections than this share of the requested ones make the rate doubtful, as with errors.
 STALLED_LIMIT_RATIO = 0.001
@@ -26,13 +25,13 @@ _NOT_THE_LAST = "their waits are in no latency"
 
 def connections_lost(row: SummaryRow) -> int:
     """Connections that were still waiting for an answer near a window's end, long after others had theirs."""
-    return (row.connections_unanswered or 0) + (row.connections_silent or 0)
+    return (row.connections_unanswered or 0) + (row.connections_stalled or 0)
 
 
 def is_accepting(row: SummaryRow) -> bool:
     """Whether the accept queue explains who has no answer. Of a server with time to spare it explains nothing."""
     is_explained = (row.connections_unexplained or 0) <= STALLED_LIMIT_RATIO * row.connections_asked
-    return bool(row.connections_not_let_in) and is_explained and server_busy(row)
+    return bool(row.connections_unaccepted) and is_explained and server_busy(row)
 
 
 def connections_not_open(row: SummaryRow) -> bool:
@@ -98,7 +97,7 @@ def _has_stalled(row: SummaryRow) -> bool:
 
 
 def _not_accepted_ratio(row: SummaryRow) -> float:
-    return (row.connections_not_let_in or 0) / row.connections_asked
+    return (row.connections_unaccepted or 0) / row.connections_asked
 
 
 def _reopening_ratio(row: SummaryRow) -> float:
@@ -128,12 +127,12 @@ def _open_text(row: SummaryRow) -> str:
 
 def _stalled_text(row: SummaryRow) -> str:
     never = f"{count(row.connections_unanswered)} of {row.connections_asked:,} connections never got an answer"
-    return f"{never}, {count(row.connections_silent)} more had none any longer, near the end of the worst window"
+    return f"{never}, {count(row.connections_stalled)} more had none any longer, near the end of the worst window"
 
 
 def _not_accepted_text(row: SummaryRow) -> str:
     return (
-        f"{_stalled_text(row)}; {count(row.connections_not_let_in)} of them waited in its accept queue, which grew "
+        f"{_stalled_text(row)}; {count(row.connections_unaccepted)} of them waited in its accept queue, which grew "
         "shorter"
     )
 
@@ -166,6 +165,7 @@ STALLED = Rule(
     direction_where=server_at_ease,
     latency_direction=Direction.TOO_LOW,
     concerns_generator=True,
+    cost_stands=True,
 )
 
 #: The rules of this theme, the more severe first within one severity.
@@ -183,6 +183,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.POLLUTED,
         unknown_because="fewer connections than requested make a server faster or slower",
         concerns_generator=True,
+        cost_stands=True,
     ),
     Rule(
         name="connections_not_open",
@@ -204,6 +205,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.POLLUTED,
         unknown_because="fewer connections than requested make a server faster or slower",
         concerns_generator=True,
+        cost_stands=True,
     ),
     STALLED,
     Rule(
@@ -220,6 +222,7 @@ RULES: tuple[Rule, ...] = (
         direction=Direction.TOO_LOW,
         direction_where=server_at_ease,
         latency_direction=Direction.TOO_LOW,
+        cost_stands=True,
     ),
     Rule(
         name="stalled_by_limit",
@@ -273,7 +276,7 @@ RULES: tuple[Rule, ...] = (
             "of those outside are in no latency"
         ),
         next_step="A new client waits as long. More processes accept it sooner; fewer connections leave nobody outside",
-        words=lambda row: f"{row.connections_not_let_in or 0:,} not accepted yet",
+        words=lambda row: f"{row.connections_unaccepted or 0:,} not accepted yet",
         settle="fewer --connections",
         direction=Direction.TOO_LOW,
     ),

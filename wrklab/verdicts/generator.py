@@ -6,11 +6,12 @@ there before wrk reads and times them).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from wrklab.formats import percent, ratio_percent
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.doubt import Direction
 from wrklab.verdicts.hosts import NEIGHBOURS_LIMIT_PERCENT, STEAL_LIMIT_PERCENT
-from wrklab.verdicts.verdict import Rule, Severity, Verdict, above
+from wrklab.verdicts.verdict import Direction, Rule, Severity, Verdict, above
 
 #: Above this the generator measures itself; Hyperfoil draws the same line.
 GENERATOR_CPU_LIMIT_PERCENT = 80.0
@@ -50,12 +51,40 @@ def _has_neighbours(row: SummaryRow) -> bool:
     return not row.cpus_shared and above(row.generator_neighbours_cpu_percent, NEIGHBOURS_LIMIT_PERCENT)
 
 
-#: The rules of this theme, the more severe first within one severity.
-RULES: tuple[Rule, ...] = (
-    Rule(
-        name="generator_busy",
+def _generator_bound(  # noqa: PLR0913  what differs from sign to sign
+    *,
+    name: str,
+    applies: Callable[[SummaryRow], bool],
+    figures: Callable[[SummaryRow], str],
+    meaning: str,
+    next_step: str,
+    words: Callable[[SummaryRow], str],
+    settle: str = "",
+) -> Rule:
+    """A sign that wrk had no time to spare: the server could have given more, and answers were timed too long."""
+    return Rule(
+        name=name,
         severity=Severity.GENERATOR_FULL,
         doubt="rate",
+        applies=applies,
+        figures=figures,
+        meaning=meaning,
+        next_step=next_step,
+        words=words,
+        settle=settle,
+        verdict=Verdict.GENERATOR_BOUND,
+        direction=Direction.TOO_LOW,
+        latency_direction=Direction.TOO_HIGH,
+        concerns_generator=True,
+        shows_saturation=True,
+        cost_stands=True,
+    )
+
+
+#: The rules of this theme, the more severe first within one severity.
+RULES: tuple[Rule, ...] = (
+    _generator_bound(
+        name="generator_busy",
         applies=lambda row: above(row.generator_cpu_percent, GENERATOR_CPU_LIMIT_PERCENT),
         figures=lambda row: (
             f"wrk took {percent(row.generator_cpu_percent)} of {row.busiest_generator}'s CPUs, the server's unit "
@@ -65,16 +94,9 @@ RULES: tuple[Rule, ...] = (
         next_step="Give the generator more CPUs or add a generator; checking every body costs it 12-16 % CPU an answer",
         words=lambda _: "generator full",
         settle=_SECOND_GENERATOR,
-        verdict=Verdict.GENERATOR_BOUND,
-        direction=Direction.TOO_LOW,
-        latency_direction=Direction.TOO_HIGH,
-        concerns_generator=True,
-        shows_saturation=True,
     ),
-    Rule(
+    _generator_bound(
         name="generator_thread_busy",
-        severity=Severity.GENERATOR_FULL,
-        doubt="rate",
         applies=_is_thread_busy,
         figures=lambda row: (
             f"wrk's busiest thread ran or waited for a CPU {percent(row.generator_thread_percent)} of the time, "
@@ -89,16 +111,9 @@ RULES: tuple[Rule, ...] = (
         ),
         words=lambda _: "wrk thread full",
         settle="more --threads",
-        verdict=Verdict.GENERATOR_BOUND,
-        direction=Direction.TOO_LOW,
-        latency_direction=Direction.TOO_HIGH,
-        concerns_generator=True,
-        shows_saturation=True,
     ),
-    Rule(
+    _generator_bound(
         name="generator_behind",
-        severity=Severity.GENERATOR_FULL,
-        doubt="rate",
         applies=lambda row: above(row.generator_unread_ratio, UNREAD_LIMIT_RATIO),
         figures=lambda row: (
             f"{ratio_percent(row.generator_unread_ratio)} of the connections had an answer that wrk had not read"
@@ -107,33 +122,19 @@ RULES: tuple[Rule, ...] = (
         next_step="Look for what keeps wrk from running: a CPU quota, a neighbour, a slow host",
         words=lambda _: "generator reads late",
         settle=_SECOND_GENERATOR,
-        verdict=Verdict.GENERATOR_BOUND,
-        direction=Direction.TOO_LOW,
-        latency_direction=Direction.TOO_HIGH,
-        concerns_generator=True,
-        shows_saturation=True,
     ),
-    Rule(
+    _generator_bound(
         name="generator_paused",
-        severity=Severity.GENERATOR_FULL,
-        doubt="rate",
-        applies=lambda row: above(row.generator_held_up_s, PAUSED_LIMIT_S),
-        figures=lambda row: f"for {row.generator_held_up_s or 0.0:.1f} s of {row.duration_s:g} s in the worst round",
+        applies=lambda row: above(row.generator_paused_s, PAUSED_LIMIT_S),
+        figures=lambda row: f"for {row.generator_paused_s or 0.0:.1f} s of {row.duration_s:g} s in the worst round",
         meaning=(
             "wrk was stopped, or nothing ran on its host: nothing was asked meanwhile, and answers were timed too long"
         ),
         next_step="Look for what stops it: a debugger, a freezer, a host that is migrated or suspended",
-        words=lambda row: f"generator paused {row.generator_held_up_s or 0.0:.1f} s",
-        verdict=Verdict.GENERATOR_BOUND,
-        direction=Direction.TOO_LOW,
-        latency_direction=Direction.TOO_HIGH,
-        concerns_generator=True,
-        shows_saturation=True,
+        words=lambda row: f"generator paused {row.generator_paused_s or 0.0:.1f} s",
     ),
-    Rule(
+    _generator_bound(
         name="generator_host_full",
-        severity=Severity.GENERATOR_FULL,
-        doubt="rate",
         applies=lambda row: above(row.generator_host_cpu_percent, GENERATOR_HOST_LIMIT_PERCENT),
         figures=lambda row: (
             f"{row.busiest_generator}'s CPUs were {percent(row.generator_host_cpu_percent)} busy, wrk itself took "
@@ -143,11 +144,6 @@ RULES: tuple[Rule, ...] = (
         next_step="End what else runs on the generator, give it more CPUs or add a generator",
         words=lambda _: "generator full",
         settle=_SECOND_GENERATOR,
-        verdict=Verdict.GENERATOR_BOUND,
-        direction=Direction.TOO_LOW,
-        latency_direction=Direction.TOO_HIGH,
-        concerns_generator=True,
-        shows_saturation=True,
     ),
     Rule(
         name="started_apart",
@@ -167,6 +163,7 @@ RULES: tuple[Rule, ...] = (
         direction=Direction.TOO_HIGH,
         latency_direction=Direction.TOO_LOW,
         concerns_generator=True,
+        cost_stands=True,
     ),
     Rule(
         name="generator_steal",
@@ -184,6 +181,7 @@ RULES: tuple[Rule, ...] = (
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
         concerns_generator=True,
+        cost_stands=True,
     ),
     Rule(
         name="generator_neighbours",
@@ -201,6 +199,7 @@ RULES: tuple[Rule, ...] = (
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
         concerns_generator=True,
+        cost_stands=True,
     ),
     Rule(
         name="others_on_generator",
@@ -220,5 +219,6 @@ RULES: tuple[Rule, ...] = (
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
         concerns_generator=True,
+        cost_stands=True,
     ),
 )

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from wrklab.formats import percent, plural
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.doubt import Direction
-from wrklab.verdicts.verdict import Rule, Severity, Verdict, above, at_least
+from wrklab.verdicts.verdict import Direction, Rule, Severity, Verdict, above, at_least
 
 #: CPU that others took on a host's CPUs, and that the hypervisor took.
 NEIGHBOURS_LIMIT_PERCENT = 10.0
@@ -37,7 +36,7 @@ _WITHOUT_ITS_CPUS = "the server did not have the CPUs that were given to it"
 
 def throttled(row: SummaryRow) -> bool:
     """The unit waited for a CPU while its CPUs had time: a quota, or an affinity, kept it from them."""
-    if above(row.unit_held_back_percent, THROTTLED_LIMIT_PERCENT):
+    if above(row.unit_throttled_percent, THROTTLED_LIMIT_PERCENT):
         return True
     if row.unit_waiting_percent is None or row.server_cpus_busy_percent is None:
         return False
@@ -79,9 +78,9 @@ def _throttled_text(row: SummaryRow) -> str:
         f"the unit waited for a CPU {percent(row.unit_waiting_percent)} of the time, while the server's CPUs were "
         f"{percent(row.server_cpus_busy_percent)} busy"
     )
-    if not row.unit_held_back_percent:
+    if not row.unit_throttled_percent:
         return waited
-    return f"{waited}; for {percent(row.unit_held_back_percent)} of the time nobody had the CPU that it waited for"
+    return f"{waited}; for {percent(row.unit_throttled_percent)} of the time nobody had the CPU that it waited for"
 
 
 def _lost_text(row: SummaryRow) -> str:
@@ -105,6 +104,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="neighbours",
@@ -121,6 +121,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="others_on_server",
@@ -137,6 +138,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="others_connected",
@@ -166,6 +168,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="lossy_network",
@@ -180,6 +183,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="one_machine",
@@ -192,6 +196,7 @@ RULES: tuple[Rule, ...] = (
         words=lambda _: "one machine",
         verdict=Verdict.DISTURBED,
         unknown_because="wrk takes the server's CPUs, which costs rate, and no network is crossed, which saves work",
+        cost_stands=True,
     ),
     Rule(
         name="cpus_shared",
@@ -205,6 +210,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="some_lost",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from wrklab.formats import duration_us, plural
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.doubt import Direction
-from wrklab.verdicts.verdict import Rule, Severity, errors_of
+from wrklab.verdicts.verdict import Direction, Rule, Severity, errors_of
 
 #: p99.9 is one answer in a thousand.
 LATENCY_COUNT_MIN = 1000

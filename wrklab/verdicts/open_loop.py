@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from wrklab.formats import duration_us, plural, rate, ratio_percent
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.doubt import Direction
-from wrklab.verdicts.verdict import Rule, Severity, Verdict, above, errors_of
+from wrklab.verdicts.verdict import Direction, Rule, Severity, Verdict, above, errors_of
 
 #: Requests sent more than 1 ms after their slot: above this share the loop was not open.
 LATE_LIMIT_RATIO = 0.001
@@ -81,6 +80,7 @@ RULES: tuple[Rule, ...] = (
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
         shows_saturation=True,
+        cost_stands=True,
     ),
     Rule(
         name="overloaded",

@@ -60,6 +60,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.UNSTABLE,
         unknown_because="rounds differ both ways, and the tests on them weigh it",
         is_weighed_by_tests=True,
+        cost_stands=True,
     ),
     Rule(
         name="did_not_fail",

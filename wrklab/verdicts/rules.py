@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from wrklab import formats
 from wrklab.results.records import CellRecord, RunPlan
-from wrklab.summary.rows import SummaryRow, cell_row
+from wrklab.summary.rows import GeneratorShare, SummaryRow, cell_row
 from wrklab.verdicts import answers, bounds, connections, generator, hosts, latencies, open_loop, rounds
 from wrklab.verdicts.bounds import UNEXPLAINED
-from wrklab.verdicts.doubt import Bound, Direction, Doubt
-from wrklab.verdicts.verdict import Rule, Verdict, errors_of
+from wrklab.verdicts.connections import STALLED, is_accepting
+from wrklab.verdicts.verdict import Bound, Direction, Doubt, Rule, Verdict, errors_of
 
 #: The themes; of rules of the same severity those of an earlier one come first. Severities, and why they stand in this
 #: order: verdict.Severity.
@@ -195,7 +195,7 @@ def _cpus(row: SummaryRow) -> str:
 def _connections(row: SummaryRow) -> str:
     errors = formats.plural(errors_of(row).total, "error")
     lost = (
-        f"{formats.count(row.connections_unanswered)} never answered, {formats.count(row.connections_silent)} stalled"
+        f"{formats.count(row.connections_unanswered)} never answered, {formats.count(row.connections_stalled)} stalled"
     )
     return f"{errors}; {formats.count(row.connections_open)} of {row.connections_asked:,} connections open, {lost}"
 
@@ -217,3 +217,24 @@ def _littles_law(row: SummaryRow) -> str:
         f"{formats.rate(row.requests_per_s)} requests/s x {formats.duration_us(row.latency.mean_us)} = "
         f"{found:,.0f} in flight"
     )
+
+
+# ---- One generator of several: the rules of rows, asked of its part of the load ----
+
+#: None of them applies.
+OK = "ok"
+
+
+def generator_rules(share: GeneratorShare) -> tuple[Rule, ...]:
+    """The rules that apply to one generator's part of a row, the most severe first.
+
+    What set the rate is a matter of the row as a whole. Connections without answers are nobody's fault where the
+    server's accept queue explains the row's.
+    """
+    explained = (STALLED,) if is_accepting(share.of) else ()
+    return tuple(rule for rule in RULES if rule.concerns_generator and rule not in explained and rule.applies(share))
+
+
+def generator_verdict(rules: tuple[Rule, ...]) -> str:
+    """A `Verdict` where one of them leads to it, else `ok`."""
+    return next((str(rule.verdict) for rule in rules if rule.verdict), OK)

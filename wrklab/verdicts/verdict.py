@@ -1,14 +1,66 @@
-"""A verdict: one word for what set a rate, so that no number stands without it. And a rule: one reason for one."""
+"""A verdict: one word for what set a rate, so that no number stands without it. And a rule: one reason for one.
+
+A rule says what it casts doubt on, and which way that moves the figure; the bounds of doubts say what that leaves open.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Literal
 
 from wrklab.results.records import Errors
 from wrklab.summary.rows import SummaryRow
-from wrklab.verdicts.doubt import Direction, Doubt
+
+#: What a note casts doubt on: the rate (and with it everything), the latencies alone, or nothing (it explains).
+Doubt = Literal["rate", "latency", "none"]
+
+
+class Direction(StrEnum):
+    """How a doubtful figure relates to the true one."""
+
+    #: The true figure is at least the measured one: something kept the server from giving more.
+    TOO_LOW = "too low"
+    #: The true figure is at most the measured one.
+    TOO_HIGH = "too high"
+    #: Nothing can be said.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Bound:
+    """On which sides of a measured figure the true one may lie, beyond what the rounds' scatter allows."""
+
+    may_be_higher: bool = False
+    may_be_lower: bool = False
+
+    @classmethod
+    def of(cls, directions: Iterable[Direction]) -> Bound:
+        """All doubts on one figure together: one too low and one too high leave nothing to say."""
+        found = set(directions)
+        return cls(
+            may_be_higher=bool(found & {Direction.TOO_LOW, Direction.UNKNOWN}),
+            may_be_lower=bool(found & {Direction.TOO_HIGH, Direction.UNKNOWN}),
+        )
+
+    @property
+    def is_closed(self) -> bool:
+        """The measured figure stands."""
+        return not (self.may_be_higher or self.may_be_lower)
+
+    @property
+    def is_unknown(self) -> bool:
+        """The measured figure bounds nothing."""
+        return self.may_be_higher and self.may_be_lower
+
+    def stays_above(self, other: Bound) -> bool:
+        """Whether a figure that was measured above another one is above it, wherever both truly lie."""
+        return not self.may_be_lower and not other.may_be_higher
+
+
+#: Nothing doubts the figure.
+CLOSED = Bound()
 
 
 class Verdict(StrEnum):
@@ -129,6 +181,9 @@ class Rule:
     shows_saturation: bool = False
     #: Of the slowest answer it says only that it may have been slower still, whatever it says of percentiles.
     leaves_slowest_open: bool = False
+    #: It doubts the rate, and leaves the CPU time of an answer standing within the slack of a claim: each answer that
+    #: was counted was served, only not under the load that was requested, and what failed is known by its number.
+    cost_stands: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError for a rule that contradicts itself."""
@@ -137,6 +192,10 @@ class Rule:
             raise ValueError(f"rule {self.name}: either a direction or the reason why it is unknown must be given")
         if self.doubt == "none" and (has_reason or self.direction is not Direction.UNKNOWN):
             raise ValueError(f"rule {self.name} doubts nothing, so its doubt has no direction")
+        if self.cost_stands and self.doubt != "rate":
+            raise ValueError(
+                f"rule {self.name} does not doubt the rate, so that the cost of an answer is not in question"
+            )
 
     def direction_of(self, row: SummaryRow) -> Direction:
         """Which way the doubt moves the figure of one row to which the rule applies."""

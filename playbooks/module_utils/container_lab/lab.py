@@ -147,16 +147,18 @@ def known_nodes() -> list[Node]:
 
 
 def _is_written_as_now(plan: LabPlan) -> bool:
-    """Whether lab.json is there and knows the nodes' processes and this machine's CPUs.
+    """Whether lab.json is there and knows the nodes' processes, this machine's CPUs and the nft table.
 
-    A node that has rebooted has another process, and CPUs may have come that no node takes.
+    A node that has rebooted has another process, and CPUs may have come that no node takes. Another version of nft may
+    list the same table in other words.
     """
     try:
         content = json.loads(LAB_FILE.read_text())
         processes = {name: (host["pid"], host["start_ticks"]) for name, host in content["hosts"].items()}
         records = {node.name: read_record(node) for node in plan.nodes}
         known = {name: (record.pid, record.start_ticks) for name, record in records.items() if record}
-        return processes == known and set(content["usable_cpus"]) == os.sched_getaffinity(0)
+        is_of_machine = set(content["usable_cpus"]) == os.sched_getaffinity(0)
+        return processes == known and is_of_machine and content["table_sha256"] == network.table_digest()
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -178,6 +180,7 @@ def _write_lab_file(plan: LabPlan, took_s: float) -> None:
     content = {
         "network": str(plan.network),
         "bridge_address": plan.bridge_address,
+        "table_sha256": network.table_digest(),
         "hosts": {node.name: _host_entry(plan, node, record) for node, record in records.items()},
         "cpus_shared": plan.cpus_shared,
         # Of this machine for whoever made the lab: where there are more now, the nodes are made again.

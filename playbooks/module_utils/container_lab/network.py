@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import ipaddress
 import json
 import socket
 import struct
+import sys
 from pathlib import Path
 
 from .commands import ContainerLabError, run, succeeds
@@ -113,7 +116,8 @@ def table_text(plan: LabPlan, *, forwarded_before: bool) -> str:
 
     Of what is forwarded, nodes reach out under their own addresses, and only answers come in. A machine that did not
     forward before the lab was there does not become a router between its own network cards. Packets
-    of the controller itself are tracked as ever: a firewall of this machine may depend on it.
+    of the controller itself are tracked as ever: a firewall of this machine may depend on it. The comment lets
+    whoever lists the table see whether this very file made it.
     """
     network, own = plan.network, plan.bridge_address
     others = "" if forwarded_before else _OTHERS
@@ -132,10 +136,20 @@ table ip {TABLE} {{
 	}}
 	chain postrouting {{
 		type nat hook postrouting priority srcnat; policy accept;
-		ip saddr {network} ip daddr != {network} masquerade
+		ip saddr {network} ip daddr != {network} masquerade comment "{definition()}"
 	}}
 }}
 """
+
+
+def definition() -> str:
+    """Stands for this file's text, which defines the table: another version of it has another one."""
+    return hashlib.sha256(inspect.getsource(sys.modules[__name__]).encode()).hexdigest()[:16]
+
+
+def table_digest() -> str:
+    """Stands for the table as nft lists it now."""
+    return hashlib.sha256(_listed_table().encode()).hexdigest()
 
 
 def _listed_table() -> str:

@@ -37,9 +37,8 @@ from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.extract.cell import cell_outcome
 from wrklab.results.records import Errors
 from wrklab.summary.rows import summarise
-from wrklab.verdicts.doubt import Direction
 from wrklab.verdicts.rules import RULES, Note
-from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdict import Direction, Verdict
 
 GEVENT, DEV, GO = "flask_gunicorn_gevent", "flask_dev_sync", "go_net_http"
 
@@ -186,9 +185,21 @@ def test_the_rules_that_bounds_know_exist() -> None:
     names = {rule.name for rule in RULES}
 
     assert {SPREAD_RULE, MADE_UP_RULE} <= names
-    assert names >= COST_STANDS_RULES
     assert names >= FOREIGN_RULES
-    assert not COST_STANDS_RULES & {"failed", "others_connected", "wrong_status", "wrong_body"}
+
+
+def test_which_doubts_leave_the_cost_of_an_answer_standing() -> None:
+    """The server's work was done and counted; not where it was done for others, or for answers of another kind."""
+    assert {
+        "connections_not_open",
+        "starved",
+        "stalled",
+        "many_errors",
+        "connect_errors",
+        "spread",
+    } <= COST_STANDS_RULES
+    assert {"failed", "others_connected"} == FOREIGN_RULES - COST_STANDS_RULES
+    assert not COST_STANDS_RULES & {"wrong_status", "wrong_body"}
 
 
 def doubted(found: MeasuredRow, direction: Direction) -> MeasuredRow:

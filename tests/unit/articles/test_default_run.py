@@ -20,8 +20,7 @@ from wrklab.articles.claims import FAILS, HOLDS, OPEN, ClaimResult, judge_claims
 from wrklab.articles.library import ArticleLibrary, read_library
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.results.records import Errors
-from wrklab.verdicts.doubt import Direction
-from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdict import Direction, Verdict
 
 
 def row(variant: str, rates_per_s: Sequence[float], cpu_percent: float, **changes: Any) -> MeasuredRow:  # noqa: ANN401
@@ -65,7 +64,7 @@ def slow(mean_ms: float, max_ms: float) -> Any:  # noqa: ANN401
 
 
 #: A full server that lets connections in one after the other: 738 of 2,000 wait in its accept queue all the window.
-LET_IN = {"connections_unanswered": 738, "connections_not_let_in": 738, "connections_unexplained": 0}
+LET_IN = {"connections_unanswered": 738, "connections_unaccepted": 738, "connections_unexplained": 0}
 #: The development server: connections that never opened, and rounds that do not agree.
 BROKEN = {"connections_open": 834, "busy_ratio": 0.3}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unit.handmade_hosts import handmade_host
 from wrklab.bench.bench import require_several_cpus, takes_all_cpus_for
 from wrklab.bench.plan import BenchRequest
 from wrklab.catalogue.catalogue import read_catalogue
@@ -13,7 +14,7 @@ from wrklab.hosts.inventory import LabHost
 
 def server(*cpus: int) -> LabHost:
     """A server of one's own with these CPUs."""
-    return LabHost("server", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, cpus, "own", "ssh")
+    return handmade_host(cpus=cpus)
 
 
 @pytest.mark.parametrize(("suite", "takes_all"), [("gil", True), ("cpu", False), (None, False)])

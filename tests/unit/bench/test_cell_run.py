@@ -6,13 +6,14 @@ from typing import Any, cast
 
 import pytest
 
+from tests.unit.handmade_hosts import handmade_host
 from tests.unit.handmade_messages import handmade_complete_load, handmade_failure, handmade_server_report
 from wrklab.bench.cell_run import run_cell
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.errors import HostError, ParseError
 from wrklab.hosts import node_calls
-from wrklab.hosts.inventory import LabHost, LabHosts
+from wrklab.hosts.inventory import LabHosts
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
@@ -20,8 +21,8 @@ from wrklab.protocol.load import LoadPhase, LoadResult
 from wrklab.protocol.phases import Phase
 from wrklab.results.raw import CellRaw, Clock, ErrorSource, RawError
 
-SERVER = LabHost("server", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (0,), "own", "ssh")
-LOADGEN = LabHost("loadgen", "loadgen", "192.0.2.2", "192.0.2.2", "root", 22, None, None, None, (0,), "own", "ssh")
+SERVER = handmade_host(cpus=(0,))
+LOADGEN = handmade_host("loadgen", "192.0.2.2", cpus=(0,))
 SAME_CLOCK = Clock(0.0, 0.0, 0.0)
 
 

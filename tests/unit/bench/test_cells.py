@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
+from tests.unit.handmade_messages import handmade_cleaned_host
 from tests.unit.handmade_raw import HOSTS, captured_load, captured_server, handmade_raw
 from tests.unit.handmade_records import (
     handmade_cell,
@@ -18,14 +19,17 @@ from tests.unit.handmade_records import (
     handmade_plan,
 )
 from wrklab.bench import cells
-from wrklab.bench.cells import Bench, BenchResult, run_cells
+from wrklab.bench.cells import ROOM_MIN_BYTES, Bench, BenchResult, revive, run_cells
 from wrklab.bench.plan import cells_of_plan
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.errors import HostError, StoreError
 from wrklab.extract.cell import CellOutcome
+from wrklab.hosts import node_calls
 from wrklab.hosts.host_lock import HeldHosts
+from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
-from wrklab.report.cell_line import one_line
+from wrklab.protocol.server import CleanedHost
+from wrklab.report.terminal import one_line
 from wrklab.results.raw import CellRaw, read_raw
 from wrklab.results.records import CellRecord, Failure
 from wrklab.results.run_folder import Run
@@ -228,3 +232,81 @@ def test_hosts_that_another_controller_took_are_left_alone(rehearsal: Rehearsal)
     assert "lost to another controller" in result.problem
     assert rehearsal.run.cells() == []
     assert rehearsal.session.cleaned == 0
+
+
+ROOMY = {folder: 10 * needed for folder, needed in ROOM_MIN_BYTES.items()}
+
+
+class OneHost:
+    """A session of one host whose connection opens or not."""
+
+    name = "server"
+    timeout_scale = 1.0
+    boot_id = ""
+
+    def __init__(self, fails_count: int = 0) -> None:
+        self.fails_count = fails_count
+
+    def open(self) -> None:
+        if self.fails_count:
+            self.fails_count -= 1
+            raise HostError("server: not reachable")
+
+    def on_all(self, work: Callable[[RemoteHost], bool]) -> dict[str, bool]:
+        return {self.name: work(cast("RemoteHost", self))}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "_LOOK_AGAIN_S", 0.01)
+
+
+def cleaned(monkeypatch: pytest.MonkeyPatch, free_bytes: dict[str, int], boot_id: str = "") -> None:
+    found = handmade_cleaned_host(free_bytes=free_bytes, boot_id=boot_id)
+    monkeypatch.setattr(node_calls, "clean_up", lambda _: found)
+
+
+def test_a_host_that_comes_back_in_time_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was away for some looks; now it is clean and has room."""
+    cleaned(monkeypatch, ROOMY)
+    host = OneHost(fails_count=5)
+    revive(cast("Session", host), limit_s=5)
+
+    assert host.fails_count == 0
+
+
+def test_a_host_in_another_boot_than_before_has_rebooted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once; and it is not known of one that was never asked."""
+    host = OneHost()
+    cleaned(monkeypatch, ROOMY, boot_id="one")
+    assert revive(cast("Session", host), limit_s=5) == ()
+    assert revive(cast("Session", host), limit_s=5) == ()
+    cleaned(monkeypatch, ROOMY, boot_id="two")
+    assert revive(cast("Session", host), limit_s=5) == ("server",)
+    assert revive(cast("Session", host), limit_s=5) == ()
+
+
+def test_a_host_that_stays_away_is_told_with_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with why."""
+    cleaned(monkeypatch, ROOMY)
+    with pytest.raises(HostError, match=r"unusable for 0\.1 s after a failed cell: server: not reachable"):
+        revive(cast("Session", OneHost(fails_count=1000)), limit_s=0.1)
+
+
+def test_a_host_that_cannot_be_cleaned_up_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reachable, but sudo or Python is gone."""
+
+    def refuse(_: RemoteHost) -> CleanedHost:
+        raise HostError("server: `sudo -n` ended with 127")
+
+    monkeypatch.setattr(node_calls, "clean_up", refuse)
+    with pytest.raises(HostError, match="ended with 127"):
+        revive(cast("Session", OneHost()), limit_s=0.1)
+
+
+@pytest.mark.parametrize("folder", ROOM_MIN_BYTES)
+def test_a_host_without_room_is_told_at_once(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    """Which folder, what is free, what is needed."""
+    cleaned(monkeypatch, ROOMY | {folder: 4096})
+    with pytest.raises(HostError, match=f"4,096 bytes are free in {folder}"):
+        revive(cast("Session", OneHost()), limit_s=60)

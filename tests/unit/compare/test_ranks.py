@@ -8,7 +8,7 @@ from tests.unit.handmade_records import handmade_cell, handmade_measurement, han
 from wrklab.compare.ranks import Contender, OpenRank, Rank, rank, rank_rows
 from wrklab.results.records import Errors
 from wrklab.summary.rows import summarise
-from wrklab.verdicts.doubt import Bound
+from wrklab.verdicts.verdict import Bound
 
 FAST = Contender("fast", (2000.0, 2010.0, 2005.0))
 SLOW = Contender("slow", (1000.0, 1010.0, 1005.0))

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
+from tests.unit.handmade_hosts import handmade_host
 from wrklab.doctor import lab_hosts
-from wrklab.doctor.findings import Level
+from wrklab.doctor.machine import Level
 from wrklab.errors import HostError
 from wrklab.hosts import host_checks
 from wrklab.hosts.host_checks import HostLook, LinkLook, System, look_at_link, read_system
-from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.remote import CommandResult, RemoteHost
 from wrklab.results.raw import Clock
 
-SERVER = LabHost("a", "server", "192.0.2.1", "198.51.100.1", "root", 22, None, None, None, (0, 1), "own", "ssh")
+SERVER = handmade_host("a", load_address="198.51.100.1", cpus=(0, 1))
 LOADGEN = replace(SERVER, name="b", group="loadgen", cpus=())
 LOOK = HostLook("x", (0, 1, 2, 3), 10 * 2**30, 4 * 2**30, "", {})
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.handmade_hosts import handmade_host
 from tests.unit.handmade_raw import SAME_CLOCK, captured, handmade_raw
 from tests.unit.handmade_records import handmade_cell, handmade_planned
 from wrklab.bench.cell_run import run_cell
@@ -20,7 +21,7 @@ from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.errors import ParseError
 from wrklab.extract.cell import cell_outcome
 from wrklab.hosts import node_calls
-from wrklab.hosts.inventory import LabHost, LabHosts
+from wrklab.hosts.inventory import LabHosts
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
@@ -48,26 +49,11 @@ JUNK: list[Any] = [
     {"a": 1},
 ]
 
-
-def lab_host(name: str, group: str) -> LabHost:
-    """A host of the lab that the cell was captured on."""
-    return LabHost(
-        name=name,
-        group=group,
-        address="127.0.0.1",
-        load_address="127.0.0.1",
-        user="root",
-        port=22,
-        key_path=None,
-        known_hosts_path=None,
-        jump_host=None,
-        cpus=(0,),
-        lab="container",
-        lab_kind="container",
-    )
-
-
-HOSTS = LabHosts("container", "container", lab_host("server", "server"), (lab_host("loadgen", "loadgen"),))
+#: The lab that the cell was captured on.
+SERVER, LOADGEN = (
+    handmade_host(name, "127.0.0.1", cpus=(0,), lab="container", lab_kind="container") for name in ("server", "loadgen")
+)
+HOSTS = LabHosts("container", "container", SERVER, (LOADGEN,))
 
 
 WHOLE = captured()

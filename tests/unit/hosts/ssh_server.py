@@ -12,6 +12,7 @@ from pathlib import Path
 import paramiko
 from paramiko.common import AUTH_SUCCESSFUL, OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED, OPEN_SUCCEEDED
 
+from tests.unit.handmade_hosts import handmade_host
 from wrklab.hosts.inventory import LabHost
 
 #: What is done with a channel on which a command was requested.
@@ -99,19 +100,12 @@ def ssh_server(
         known_hosts.write_text(f"[127.0.0.1]:{port} {host_key.get_name()} {host_key.get_base64()}\n")
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
         try:
-            yield LabHost(
-                name="server",
-                group="server",
+            yield handmade_host(
                 address="127.0.0.1",
-                load_address="127.0.0.1",
-                user="root",
                 port=port,
                 key_path=folder / "key",
                 known_hosts_path=known_hosts,
-                jump_host=None,
-                cpus=(),
                 lab="mylab",
-                lab_kind="ssh",
             )
         finally:
             server.forwards_event.set()

@@ -9,8 +9,7 @@ from rich.console import Console
 
 from tests.unit.hosts.test_preflight import HOST
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.catalogue.deployment import lock_text
-from wrklab.catalogue.locks import locked_versions
+from wrklab.catalogue.deployment import lock_text, locked_versions
 from wrklab.catalogue.unit import HostGrant, unit_text
 from wrklab.errors import OtherMachineError
 from wrklab.hosts import node_calls, ready

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.unit.handmade_hosts import handmade_host
 from tests.unit.hosts.test_preflight import HOST
 from wrklab.hosts import conditions
-from wrklab.hosts.conditions import condition_notes
+from wrklab.hosts.conditions import condition_notes, idle_limit_notes
 from wrklab.hosts.inventory import LabHost, LabHosts
+from wrklab.results.records import UnitFile
 
-SERVER = LabHost("a", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (0, 1), "own", "ssh")
+SERVER = handmade_host("a", cpus=(0, 1))
 LOADGEN = replace(SERVER, name="b", group="loadgen", cpus=(2,))
 APART = {"a": {"moment": {"identity": "x"}}, "b": {"moment": {"identity": "y"}}}
 TOGETHER = {"a": APART["a"], "b": APART["a"]}
@@ -99,3 +101,24 @@ def test_a_quota_below_the_cpus_given_is_told() -> None:
     (told,) = condition_notes(hosts(), facts(cgroup_limits={"cpus_count": 0.1}))
 
     assert told.startswith("server: a limit of its cgroup allows it 0.1 of the 1 CPUs that it is given")
+
+
+@pytest.mark.parametrize(
+    ("controllers", "limit", "is_told"),
+    [
+        (["cpu"], "MemoryMax=200M", True),
+        (["cpu"], "MemoryHigh=200M", True),
+        (["cpu"], "MemoryMax=infinity", False),
+        (["cpu"], "MemoryMax=", False),
+        (["cpu"], "# MemoryMax=200M", False),
+        (["cpu", "memory"], "MemoryMax=200M", False),
+    ],
+)
+def test_a_memory_limit_without_effect_is_told(controllers: list[str], limit: str, *, is_told: bool) -> None:
+    """Of the unit itself or a drop-in, where systemd has no controller for it."""
+    own, drop_in = (UnitFile(path=f"/{name}", text=text) for name, text in (("a", "[Service]"), ("b", f"x\n{limit}\n")))
+    units = {"wrklab-a.service": (own, drop_in), "wrklab-b.service": (own,)}
+
+    notes = idle_limit_notes("server", {"cgroup_limits": {"unit_controllers": controllers}}, units)
+
+    assert [note.partition(" has ")[0] for note in notes] == ["server: the memory limit of wrklab-a.service"] * is_told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from wrklab.hosts import container_lab
 from wrklab.hosts.ansible import PlaybookResult
 
 NODES = {"server": "10.86.77.11", "loadgen": "10.86.77.21"}
-RULES = "table ip wrklab {\n\tip saddr 10.86.77.0/24 ip daddr != 10.86.77.0/24 masquerade\n}\n"
+RULES = f'table ip wrklab {{\n\tip saddr 10.86.77.0/24 masquerade comment "{network.definition()}"\n}}\n'
 
 Played = list[Mapping[str, object]]
 
 
-def write_lab_file(path: Path, **request: object) -> None:
-    """lab.json of a lab whose nodes are this very process."""
+def write_lab_file(path: Path, table: str = RULES, **request: object) -> None:
+    """lab.json of a lab whose nodes are this very process, made with a table that nft listed so."""
     host = {
         "cpus": [0],
         "cpu_separation": "cpuset",
@@ -33,6 +34,7 @@ def write_lab_file(path: Path, **request: object) -> None:
     content = {
         "network": "10.86.77.0/24",
         "hosts": {name: host | {"group": name, "address": address} for name, address in NODES.items()},
+        "table_sha256": sha256(table.encode()).hexdigest(),
         "cpus_shared": False,
         "usable_cpus": sorted(os.sched_getaffinity(0)),
         "created_at": 1000.0,
@@ -84,13 +86,33 @@ def test_a_whole_lab_needs_no_playbook(played: Played) -> None:
     assert played == []
 
 
-@pytest.mark.parametrize("rules", ["", "table ip wrklab {\n}\n", RULES.replace("10.86.77", "10.86.78")])
+@pytest.mark.parametrize(
+    "rules",
+    ["", "table ip wrklab {\n}\n", RULES.replace("10.86.77", "10.86.78"), RULES.replace("masquerade", "accept")],
+)
 def test_a_lost_or_strange_table_is_noticed(played: Played, monkeypatch: pytest.MonkeyPatch, rules: str) -> None:
-    """A reloaded firewall, an empty table, one of another network."""
+    """A reloaded firewall, an empty table, one of another network, or one that somebody changed."""
     monkeypatch.setattr(container_lab, "_nft_table", lambda: rules)
 
     assert container_lab.up().changed
     assert len(played) == 1
+
+
+def test_the_table_of_another_version_is_noticed(
+    machine: Path, played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is as it was loaded, and not what this version would load; and in a lab of before tables were recorded."""
+    older = RULES.replace(network.definition(), "0123456789abcdef")
+    write_lab_file(machine / "lab.json", older)
+    monkeypatch.setattr(container_lab, "_nft_table", lambda: older)
+    assert container_lab.up().changed
+
+    content = json.loads((machine / "lab.json").read_text())
+    del content["table_sha256"]
+    (machine / "lab.json").write_text(json.dumps(content))
+    monkeypatch.setattr(container_lab, "_nft_table", lambda: RULES)
+    assert container_lab.up().changed
+    assert len(played) == 2
 
 
 def test_a_lost_bridge_is_noticed(machine: Path, played: Played) -> None:

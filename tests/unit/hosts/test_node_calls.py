@@ -5,23 +5,24 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.handmade_hosts import handmade_host
 from tests.unit.handmade_messages import handmade_complete_load, handmade_failure, handmade_server_report
 from tests.unit.handmade_mixes import handmade_mix, handmade_request
 from tests.unit.node.conftest import cell_folder
 from wrklab.errors import HostError, ParseError, WrklabError
 from wrklab.hosts import node_calls
-from wrklab.hosts.inventory import LabHost
+from wrklab.hosts.node_calls import read_clock
 from wrklab.hosts.remote import CommandResult, RemoteHost
 from wrklab.protocol.codec import ProtocolError, decode, decode_json, encode, encode_json, from_word, pack
 from wrklab.protocol.host import EXIT_NO_RESULT, EXIT_REFUSED, Refusal
-from wrklab.protocol.load import LoadLine, LoadPhase, LoadResult, LoadSpec, PhaseStarted
+from wrklab.protocol.load import FailureKind, LoadFailure, LoadLine, LoadPhase, LoadResult, LoadSpec, PhaseStarted
 from wrklab.protocol.server import ActiveState, LoggedError, ServerReport, ServerSpec
 
 JUNK: list[Any] = [None, "", "junk", -1, 0, 10**400, float("inf"), True, [], {}, [[]], [{}], {"a": 1}]
@@ -41,7 +42,7 @@ SPEC = ServerSpec(
 )
 FACTS: dict[str, Any] = {
     "cpu": {"allowed": [0], "governors": [], "siblings": {"0": "0-1"}, "model": "any"},
-    "cgroup_limits": {"cpus_count": None},
+    "cgroup_limits": {"cpus_count": None, "unit_controllers": []},
     "limits": {"unit_descriptors_max": 1000, "local_ports_count": 28232},
     "moment": {"identity": "abc", "pace_s": 0.004},
 }
@@ -51,7 +52,7 @@ class SayingHost:
     """A host whose commands say what they are told to."""
 
     name = "server"
-    host = LabHost("server", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (), "own", "ssh")
+    host = handmade_host()
     timeout_scale = 1.0
 
     def __init__(self, said: str, exit_code: int = 0) -> None:
@@ -205,6 +206,23 @@ def test_a_servers_secrets_are_blanked_before_its_report_is_stored() -> None:
     assert (found.log_errors.errors[0].count, found.samples, found.state) == (3, told.samples, told.state)
 
 
+def test_what_a_generator_said_has_no_secrets_left(load_spec: LoadSpec) -> None:
+    """wrk's command line, what it printed, and why a load failed: all of it is kept under raw/."""
+    whole = handmade_complete_load()
+    wrk = whole.wrk[0].replace(
+        argv=("wrk", "-H", "X-Api-Key: hunter2"), stdout="TOKEN=hunter2", stderr="PASSWORD=hunter2"
+    )
+    failed = LoadFailure(phase=LoadPhase.WINDOW, kind=FailureKind.ANSWERS, text="password: hunter2")
+    said = encode_json(whole.replace(wrk=(wrk,), warmup=wrk, failed=failed))
+
+    found = node_calls.follow_load(saying(encode_json(LoadLine(packed=pack(said.encode())))), "c1", 1.0, lambda _: None)
+
+    assert "hunter2" not in encode_json(found)
+    assert found.wrk[0].report == whole.wrk[0].report
+    with pytest.raises(HostError, match=r"no --token \(blanked\)"):
+        node_calls.start_server(saying(encode_json(Refusal(error="no --token hunter2")), EXIT_REFUSED), SPEC)
+
+
 def test_half_a_character_is_read_as_a_question_mark() -> None:
     """A lone surrogate is valid JSON and no text: no file and no store would take it."""
     state = (
@@ -225,7 +243,7 @@ def test_half_a_character_is_read_as_a_question_mark() -> None:
         ({"cpu": {"allowed": [0], "governors": [], "siblings": []}}, "cpu.siblings"),
         ({"moment": []}, "moment"),
         ({"moment": {"identity": "", "pace_s": "fast"}}, "moment.pace_s"),
-        ({"cgroup_limits": {"cpus_count": []}}, "cgroup_limits.cpus_count"),
+        ({"cgroup_limits": {"cpus_count": [], "unit_controllers": []}}, "cgroup_limits.cpus_count"),
         ({"limits": {"local_ports_count": 1}}, "limits.unit_descriptors_max"),
     ],
 )
@@ -254,3 +272,46 @@ def test_a_clean_up_that_cannot_be_read_is_reported(change: dict[str, object]) -
     assert node_calls.clean_up(saying(json.dumps(said))).free_bytes == {}
     with pytest.raises(ParseError, match=rf"server: server_ctl\.py cleanup: {next(iter(change))}"):
         node_calls.clean_up(saying(json.dumps(said | change)))
+
+
+class Line:
+    """A host whose clock is ahead, behind a line with the given delays there and back, in turn."""
+
+    def __init__(self, ahead_s: float, delays_s: list[tuple[float, float]]) -> None:
+        self.now_s = 1000.0
+        self._ahead_s = ahead_s
+        self._delays_s: Iterator[tuple[float, float]] = iter(delays_s)
+
+    def now(self) -> float:
+        return self.now_s
+
+    def ask(self) -> float:
+        there_s, back_s = next(self._delays_s)
+        self.now_s += there_s
+        told_s = self.now_s + self._ahead_s
+        self.now_s += back_s
+        return told_s
+
+
+def test_the_quickest_round_trip_tells() -> None:
+    """Seven answers that were held up on their way back do not count."""
+    line = Line(-2.5, [(0.001, 0.4)] * 7 + [(0.001, 0.001)])
+    clock = read_clock(line.ask, line.now)
+
+    assert clock.ahead_s == pytest.approx(-2.5, abs=1e-6)
+    assert clock.round_trip_s == pytest.approx(0.002, abs=1e-6)
+    assert clock.call_s == pytest.approx(7 * 0.401 + 0.002, abs=1e-6)
+    assert clock.on_host(1005.0) == pytest.approx(1002.5, abs=1e-6)
+    assert clock.on_controller(clock.on_host(1005.0)) == 1005.0
+
+
+@given(
+    st.floats(-1e4, 1e4),
+    st.lists(st.tuples(st.floats(1e-5, 2.0), st.floats(1e-5, 2.0)), min_size=8, max_size=8),
+)
+def test_the_difference_is_within_its_uncertainty(ahead_s: float, delays_s: list[tuple[float, float]]) -> None:
+    """Whatever the delays in either direction are."""
+    line = Line(ahead_s, delays_s)
+    clock = read_clock(line.ask, line.now)
+
+    assert abs(clock.ahead_s - ahead_s) <= clock.uncertainty_s + 1e-6

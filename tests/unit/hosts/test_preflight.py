@@ -8,10 +8,19 @@ from typing import Any
 
 import pytest
 
+from tests.unit.handmade_hosts import handmade_host
 from wrklab.errors import ParseError
-from wrklab.hosts.host_state import Disk, HostState, read_state
-from wrklab.hosts.inventory import LabHost
-from wrklab.hosts.preflight import FIRST_LOOK_S, LOOK_S, LOOKS_COUNT, Readiness, findings, looks_at
+from wrklab.hosts.preflight import (
+    FIRST_LOOK_S,
+    LOOK_S,
+    LOOKS_COUNT,
+    Disk,
+    HostState,
+    Readiness,
+    findings,
+    looks_at,
+    read_state,
+)
 from wrklab.protocol.codec import decode_json
 from wrklab.protocol.host import HostStateReport
 
@@ -21,10 +30,7 @@ CAPTURED = decode_json(
 )
 GIB = 1 << 30
 
-HOST = LabHost(
-    name="server", group="server", address="10.0.0.1", load_address="10.0.0.1", user="root", port=22, key_path=None,
-    known_hosts_path=None, jump_host=None, cpus=(0,), lab="mylab", lab_kind="ssh",
-)  # fmt: skip
+HOST = handmade_host(address="10.0.0.1", cpus=(0,), lab="mylab")
 CALM = HostState(
     look_s=0.5, busy_percent=2.0, niced_percent=0.0, steal_percent=0.0, load_average=(0.1, 0.2, 0.3), uptime_s=100.0,
     memory_bytes=4 * GIB, memory_available_bytes=3 * GIB, swap_used_bytes=0, swapped_pages_per_s=0.0,

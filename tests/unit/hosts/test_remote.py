@@ -11,6 +11,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from tests.unit.handmade_hosts import handmade_host
 from tests.unit.hosts.ssh_server import ssh_server
 from wrklab.errors import HostError
 from wrklab.hosts import remote
@@ -25,20 +26,7 @@ def host_at(port: int, folder: Path) -> LabHost:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     known_hosts = folder / "known_hosts"
     known_hosts.touch()
-    return LabHost(
-        name="server",
-        group="server",
-        address="127.0.0.1",
-        load_address="127.0.0.1",
-        user="root",
-        port=port,
-        key_path=key,
-        known_hosts_path=known_hosts,
-        jump_host=None,
-        cpus=(),
-        lab="mylab",
-        lab_kind="ssh",
-    )
+    return handmade_host(address="127.0.0.1", port=port, key_path=key, known_hosts_path=known_hosts, lab="mylab")
 
 
 def free_port() -> int:

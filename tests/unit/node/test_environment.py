@@ -80,6 +80,7 @@ def test_the_tightest_limit_of_all_cgroups_above_counts(tmp_path: Path, monkeypa
         "system.slice/pids.max": "200",
         "system.slice/ssh.service/cpuset.cpus.effective": "0-1",
         "cpuset.cpus.effective": "0-3",
+        "cgroup.controllers": "cpu io memory",
     }
     for name, text in files.items():
         path = tmp_path / name
@@ -94,6 +95,7 @@ def test_the_tightest_limit_of_all_cgroups_above_counts(tmp_path: Path, monkeypa
         "cpus_count": 1.5,
         "cpuset": "0-1",
         "memory_bytes": 536870912,
+        "unit_controllers": ["cpu", "memory"],
         "tasks_count": 200,
     }
 
@@ -113,6 +115,20 @@ def test_version_1_of_cgroups_is_understood_too(tmp_path: Path, monkeypatch: pyt
     found = hardware.cgroup_limits()
 
     assert (found["version"], found["cpus_count"], found["memory_bytes"]) == (1, 0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("mounted", "found"), [((), []), (("memory", "cpu,cpuacct/system.slice", "cpu,cpuacct"), ["cpu", "memory"])]
+)
+def test_what_units_can_be_limited_in_by_version_1(
+    monkeypatch: pytest.MonkeyPatch, mounted: tuple[str, ...], found: list[str]
+) -> None:
+    """Where version 2 has no controllers: those that are mounted, and none in a container that sees none."""
+    monkeypatch.setattr(hardware, "unified_root", lambda: "/nowhere/unified")
+    monkeypatch.setattr(hardware, "own_cgroup", lambda: "/nowhere/unified")
+    monkeypatch.setattr(hardware, "_v1_folders", lambda: {f"/sys/fs/cgroup/{name}" for name in mounted})
+
+    assert hardware.cgroup_limits()["unit_controllers"] == found
 
 
 def test_an_address_that_is_nowhere_has_no_interface() -> None:

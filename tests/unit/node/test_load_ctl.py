@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.handmade_hosts import handmade_host
 from tests.unit.node.conftest import cell_folder
-from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.node_calls import call_limit_s
 from wrklab.hosts.remote import RemoteHost
 from wrklab.node import load_ctl, node_io
@@ -76,5 +76,5 @@ def test_a_spec_that_is_too_long_is_refused(
 
 def test_a_call_outlasts_the_commands_of_its_script() -> None:
     """So that the script says which of them hung."""
-    host = LabHost("server", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (), "own", "ssh")
+    host = handmade_host()
     assert call_limit_s(RemoteHost(host)) > node_io.COMMAND_LIMIT_S

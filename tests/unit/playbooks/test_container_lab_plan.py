@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -348,6 +349,17 @@ def test_only_nodes_reach_out_and_only_answers_come_in(
     subprocess.run([*lab_router["left"], "ip", "route", "add", "192.0.2.9", "via", "198.51.100.1"], check=True)
     subprocess.run([*lab_router["router"], "ip", "route", "add", "192.0.2.9", "dev", "wrklab0"], check=True)
     assert not reaches(lab_router["node"], "198.51.100.2", "192.0.2.9")
+
+
+def test_a_listed_table_shows_which_version_made_it(lab_router: dict[str, list[str]]) -> None:
+    """nft lists rules in its own words, and comments as they are."""
+    table = network.table_text(make_plan(REQUEST), forwarded_before=False)
+    subprocess.run([*lab_router["router"], "nft", "-f", "-"], input=table, text=True, check=True)
+    listing = [*lab_router["router"], "nft", "list", "table", "ip", network.TABLE]
+    listed = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
+
+    assert network.definition() in listed
+    assert network.definition() == sha256(Path(network.__file__).read_bytes()).hexdigest()[:16]
 
 
 MOUNTS = r"""

@@ -6,7 +6,10 @@ import time
 
 import pytest
 
-from wrklab.protocol.blanking import blanked, blanked_lines, blanked_words
+from tests.unit.handmade_messages import handmade_complete_load, handmade_server_report
+from wrklab.protocol.blanking import blanked, blanked_lines, blanked_message, blanked_words
+from wrklab.protocol.codec import encode_json
+from wrklab.protocol.server import LoggedError
 
 
 @pytest.mark.parametrize(
@@ -82,3 +85,31 @@ def test_a_hostile_text_costs_no_time(text: str) -> None:
     began_s = time.monotonic()
     blanked(text)
     assert time.monotonic() - began_s < 5
+
+
+def test_every_text_of_a_message_is_blanked() -> None:
+    """However deep it is; words of a command line one by one, a log as a whole, and samples are left alone."""
+    report = handmade_server_report()
+    told = report.replace(
+        observed=report.observed.replace(argv=("app", "--password", "hunter 2")),
+        log_tail=("-----BEGIN PRIVATE KEY-----", "hunter2"),
+        log_errors=report.log_errors.replace(errors=(LoggedError(text="token: hunter2", count=3),)),
+        sampler_stderr="PASSWORD=hunter2",
+        stop_output="PASSWORD=hunter2",
+        samples=("PASSWORD=kept",),
+    )
+    found = blanked_message(told)
+
+    assert "hunter" not in encode_json(found)
+    assert found.observed.argv == ("app", "--password", "(blanked)")
+    assert found.log_tail == ("-----BEGIN PRIVATE KEY-----(blanked)",)
+    assert found.samples == told.samples
+    assert found.replace(
+        **{name: getattr(told, name) for name in ("observed", "log_tail", "log_errors")}
+    ) == told.replace(sampler_stderr="PASSWORD=(blanked)", stop_output="PASSWORD=(blanked)")
+
+
+def test_a_message_without_secrets_is_as_it_was() -> None:
+    """What is parsed and compared later is not touched."""
+    assert blanked_message(handmade_complete_load()) == handmade_complete_load()
+    assert blanked_message(handmade_server_report(log_tail=("a", "b"))) == handmade_server_report(log_tail=("a", "b"))

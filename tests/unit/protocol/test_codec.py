@@ -204,12 +204,12 @@ def test_a_word_that_is_no_spec_is_refused(word: str) -> None:
 @pytest.mark.parametrize("kind", _ALL, ids=lambda kind: kind.__name__)
 def test_every_message_can_be_decoded(kind: type[Message]) -> None:
     """Each field is of a type that the codec knows: a value of none of them is refused, never a crash."""
-    hints = codec._hints_of(kind)
+    hints = codec.hints_of(kind)
 
     assert kind.__doc__
     for name in kind._names:
         hint = hints[name]
-        assert not isinstance(kind.__annotations__[name], str), "types as texts are slow: see codec._hints_of"
+        assert not isinstance(kind.__annotations__[name], str), "types as texts are slow: see codec.hints_of"
         if hint is not object:
             with pytest.raises(ProtocolError):
                 codec._decoded(hint, _Nothing(), name)

@@ -15,12 +15,11 @@ from wrklab.articles.findings import ProbeFindings
 from wrklab.compare.runs import compare_runs
 from wrklab.report import charts
 from wrklab.report.chart_figures import InFlightFigure, RateFigure, TrendFigure, WindowFigure, window_panels
-from wrklab.report.comparison import read_side
-from wrklab.report.comparison_page import write_comparison
+from wrklab.report.comparison import read_side, write_comparison
 from wrklab.report.contents import read_contents
 from wrklab.report.index import write_index
 from wrklab.report.pictures import run_pictures, write_pictures
-from wrklab.report.probe_page import write_probe_page
+from wrklab.report.probe import write_probe_page
 from wrklab.report.reports import write_report
 from wrklab.report.trend import read_trend
 from wrklab.results.probe_folder import ProbeFolder

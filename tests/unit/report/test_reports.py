@@ -28,7 +28,7 @@ from wrklab.articles.reference import read_articles
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.paths import PROJECT_DIR
 from wrklab.report.contents import read_contents
-from wrklab.report.export import export
+from wrklab.report.export_formats import export
 from wrklab.report.reports import render_terminal, report_data, write_report
 from wrklab.results.records import CellRecord, Errors
 from wrklab.results.run_folder import Run

@@ -13,7 +13,7 @@ from wrklab.articles.reference import PublishedProbe, read_articles
 from wrklab.errors import StoreError
 from wrklab.paths import PROJECT_DIR
 from wrklab.report.probe import details, to_markdown, to_rows
-from wrklab.results import probe_folder
+from wrklab.results import run_folder
 from wrklab.results.probe_folder import ProbeFolder, newest_probe
 from wrklab.results.probe_record import ProbePlan, ProbeRecord, probed_limit
 from wrklab.results.records import RunEnvironment
@@ -61,7 +61,7 @@ def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch
         if path.name == "environment.json":
             raise StoreError(f"{path} cannot be written: no space left on device")
 
-    monkeypatch.setattr(probe_folder, "write_file", refuse)
+    monkeypatch.setattr(run_folder, "write_file", refuse)
 
     with pytest.raises(StoreError, match="no space"):
         folder(tmp_path, 1, "go_net_http")

@@ -119,6 +119,12 @@ def test_an_error_keeps_its_phase_and_who_is_to_blame(error: WrklabError, phase:
     assert RawError.of(error, Phase.WINDOW) == RawError(phase=phase, text="x", source=source)
 
 
+def test_an_error_is_kept_without_secrets() -> None:
+    """It may repeat what a command said."""
+    for error in (CellError(Phase.START, "no --token hunter2"), HostError("no --token hunter2")):
+        assert RawError.of(error, Phase.START).text == "no --token (blanked)"
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_clock_is_finite(number: float) -> None:
     """Whatever a host says of its time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from tests.unit.handmade_records import (
     handmade_cell,
     handmade_environment,
     handmade_failure,
+    handmade_generator,
     handmade_measurement,
     handmade_plan,
 )
@@ -120,6 +122,21 @@ def test_a_cell_that_cannot_be_stored_whole_is_not_stored_at_all(tmp_path: Path)
 
         assert run.cells() == []
         assert run.histograms(handmade_cell().cell_id) == {}
+
+
+def test_fields_of_older_stores_are_read_by_their_former_names() -> None:
+    """And written by the names of today."""
+    generator = handmade_generator(connections_stalled=3, paused_s=1.5)
+    server = handmade_measurement(server={"saturated_processes_count": 2}).server
+    for record, former in (
+        (generator, {"connections_stalled": "connections_silent", "paused_s": "held_up_s"}),
+        (server, {"saturated_processes_count": "full_processes_count"}),
+    ):
+        stored = json.loads(record.model_dump_json())
+        older = {former.get(name, name): value for name, value in stored.items()}
+        assert former.keys() <= stored.keys()
+        assert type(record).model_validate_json(json.dumps(older)) == record
+        assert type(record).model_validate_json(json.dumps(stored)) == record
 
 
 def test_what_is_no_number_never_becomes_a_record() -> None:

@@ -53,7 +53,7 @@ def test_a_unit_is_held_back_by_what_nobody_else_ran(server: dict[str, float], e
     """What PSI calls "full", less what others that ran there explain."""
     cell = handmade_cell(measurement=handmade_measurement(server=server))
 
-    assert row_of([cell]).unit_held_back_percent == (None if expected is None else pytest.approx(expected))
+    assert row_of([cell]).unit_throttled_percent == (None if expected is None else pytest.approx(expected))
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_a_queue_that_grows_shorter_tells_who_is_being_let_in(
     )
     row = row_of([cell])
 
-    assert (row.connections_not_let_in, row.connections_unexplained) == expected
+    assert (row.connections_unaccepted, row.connections_unexplained) == expected
 
 
 def test_others_that_use_the_server_are_those_of_the_worst_round() -> None:

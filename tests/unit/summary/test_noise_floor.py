@@ -48,7 +48,7 @@ def test_twins_that_agree_have_a_floor_of_nothing() -> None:
 
     assert found.ratio == pytest.approx(0.0)
     assert [pair.ratio for pair in found.pairs] == [1.0]
-    assert not found.told_apart
+    assert not found.distinguishable
 
 
 def test_the_floor_of_one_variant_is_as_wide_as_its_rounds() -> None:
@@ -107,7 +107,7 @@ def test_twins_that_differ_are_told() -> None:
     """The same unit twice, and B is a tenth slower in every round: the lab was not steady."""
     found = floor_of(twins("go_net_http", (1000.0, 1001.0, 1002.0), (900.0, 901.0, 902.0)))
 
-    assert found.told_apart == {("standard", "go_net_http")}
+    assert found.distinguishable == {("standard", "go_net_http")}
     assert found.ratio == pytest.approx(0.11, abs=0.005)
 
 

@@ -58,7 +58,7 @@ def good_row(**changes: Any) -> SummaryRow:  # noqa: ANN401  keys of the row
         "unit_waiting_percent": 90.0,
         "busiest_process_cpu_percent": 25.0,
         "serving_processes_count": 4,
-        "full_processes_count": 0,
+        "saturated_processes_count": 0,
         "is_one_cpu_a_process": True,
         "steal_percent": 0.0,
         "generator_host_cpu_percent": 50.0,
@@ -70,7 +70,7 @@ def good_row(**changes: Any) -> SummaryRow:  # noqa: ANN401  keys of the row
         "connections_held": 2000,
         "connections_reopening": 0,
         "connections_unanswered": 0,
-        "connections_silent": 0,
+        "connections_stalled": 0,
         "backlog": 2048,
         "listen_overflows": 0,
     }

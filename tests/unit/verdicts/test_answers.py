@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.handmade_records import handmade_latency
 from tests.unit.verdicts.good_rows import Case, changed, check_silent, check_speaks, good_row
-from wrklab.bench.deadlines import ATTEMPT_LIMIT_S
+from wrklab.bench.load import ATTEMPT_LIMIT_S
 from wrklab.protocol.load import AnswerKind
 from wrklab.results.records import Errors
 from wrklab.summary.metrics_answers import AnswerSizes, FoundAfter

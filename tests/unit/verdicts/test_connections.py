@@ -27,14 +27,14 @@ CASES: dict[str, Case] = {
     ),
     "stalls_not_counted": ({"rounds_without_silences": 1}, "1 of 3 rounds", {"rounds_without_silences": 0}),
     "stalled": (
-        {"connections_unanswered": 56, "connections_asked": 64, "connections_silent": 1},
+        {"connections_unanswered": 56, "connections_asked": 64, "connections_stalled": 1},
         "56 of 64 connections never got an answer, 1 more had none any longer",
-        {"connections_unanswered": 2, "connections_silent": 0},
+        {"connections_unanswered": 2, "connections_stalled": 0},
     ),
     "accepted_slowly": (
-        {"connections_unanswered": 684, "connections_not_let_in": 684, "connections_unexplained": 0},
+        {"connections_unanswered": 684, "connections_unaccepted": 684, "connections_unexplained": 0},
         "near the end of the worst window; 684 of them waited in its accept queue, which grew shorter",
-        {"connections_unanswered": 684, "connections_not_let_in": 0, "connections_unexplained": 684},
+        {"connections_unanswered": 684, "connections_unaccepted": 0, "connections_unexplained": 684},
     ),
     "stalled_by_limit": (
         {"connections_unanswered": 1840, "ceiling_ratio": 0.95, "latency": handmade_latency(p99_us=3_800_000.0)},
@@ -48,9 +48,9 @@ CASES: dict[str, Case] = {
         {"connections_unanswered": 800, "latency": handmade_latency(p99_us=1_100_000.0)},
     ),
     "few_stalled": (
-        {"connections_silent": 2},
+        {"connections_stalled": 2},
         "0 of 2,000 connections never got an answer, 2 more had none any longer",
-        {"connections_silent": 3},
+        {"connections_stalled": 3},
     ),
     "reopened": ({"connections_reopening": 300}, "300 of 2,000 at once", {"connections_reopening": 20}),
     "starved": (
@@ -118,19 +118,19 @@ def test_no_limit_excuses_connections_that_starve_for_many_turns(ceiling_ratio: 
     [
         ({}, Verdict.SERVER_BOUND),
         # A full server that lets nobody in, and one that has time to.
-        ({"connections_not_let_in": 0, "connections_unexplained": 684}, Verdict.POLLUTED),
+        ({"connections_unaccepted": 0, "connections_unexplained": 684}, Verdict.POLLUTED),
         ({"server_cpu_percent": 60.0, "server_cpus_busy_percent": 65.0}, Verdict.POLLUTED),
         # Some had answers and have none any more, or were let in and have none: no queue explains them.
-        ({"connections_silent": 3, "connections_unexplained": 3}, Verdict.POLLUTED),
+        ({"connections_stalled": 3, "connections_unexplained": 3}, Verdict.POLLUTED),
         # A run of before the queue was looked at.
-        ({"connections_not_let_in": None, "connections_unexplained": None}, Verdict.POLLUTED),
+        ({"connections_unaccepted": None, "connections_unexplained": None}, Verdict.POLLUTED),
     ],
 )
 def test_only_a_full_server_that_lets_in_explains_who_has_no_answer(changes: dict[str, Any], verdict: Verdict) -> None:
     """uvicorn with 2,000 connections as it was measured: 684 outside, 14 a second are let in."""
     row = good_row(
         connections_unanswered=684,
-        connections_not_let_in=684,
+        connections_unaccepted=684,
         connections_unexplained=0,
         busy_ratio=0.63,
         ceiling_ratio=None,
@@ -176,10 +176,10 @@ def test_starvation_is_seen_beside_a_busy_server() -> None:
     assert [note.rule for note in row_notes(row)] == ["starved", "server_busy"]
 
 
-@pytest.mark.parametrize("changes", [{"ceiling_ratio": 1.45}, {"ceiling_ratio": 1.0, "connections_silent": 2000}])
+@pytest.mark.parametrize("changes", [{"ceiling_ratio": 1.45}, {"ceiling_ratio": 1.0, "connections_stalled": 2000}])
 def test_a_limit_excuses_no_server_that_hung(changes: dict[str, Any]) -> None:
     """Not where the rate is above that limit, nor where not one connection is served any more near the end."""
-    hung = {"connections_silent": 1999, "busy_ratio": 0.07, "generator_cpu_percent": 1.0, "server_cpu_percent": 0.0}
+    hung = {"connections_stalled": 1999, "busy_ratio": 0.07, "generator_cpu_percent": 1.0, "server_cpu_percent": 0.0}
     names = {note.rule for note in row_notes(good_row(**(hung | changes)))}
 
     assert "stalled" in names

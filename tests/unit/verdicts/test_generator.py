@@ -51,9 +51,9 @@ CASES: dict[str, Case] = {
         {"generator_others_cpu_percent": 10.0},
     ),
     "generator_paused": (
-        {"generator_held_up_s": 1.25},
+        {"generator_paused_s": 1.25},
         "for 1.2 s of 4 s in the worst round",
-        {"generator_held_up_s": 0.5},
+        {"generator_paused_s": 0.5},
     ),
 }
 

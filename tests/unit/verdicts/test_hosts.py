@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from tests.unit.verdicts.good_rows import Case, check_silent, check_speaks, good_row
-from wrklab.verdicts.doubt import Bound
 from wrklab.verdicts.hosts import RULES
 from wrklab.verdicts.rules import rate_bound, row_notes, verdict_of
-from wrklab.verdicts.verdict import Verdict
+from wrklab.verdicts.verdict import Bound, Verdict
 
 #: rule: (what makes it speak, what its note must hold, what keeps it silent though near).
 CASES: dict[str, Case] = {
@@ -94,7 +93,7 @@ def test_shared_cpus_doubt_a_row_by_what_the_generator_took(
 def test_a_quota_of_most_of_a_cpu_is_shown(held_back_percent: float | None, *, is_shown: bool) -> None:
     """The unit waits no longer than its CPUs are busy, but at times when nobody has them."""
     half: dict[str, Any] = {"server_cpu_percent": 70.0, "server_cpus_busy_percent": 72.0, "unit_waiting_percent": 40.0}
-    row = good_row(**half, unit_held_back_percent=held_back_percent)
+    row = good_row(**half, unit_throttled_percent=held_back_percent)
 
     assert ("throttled" in {note.rule for note in row_notes(row)}) is is_shown
     assert verdict_of(row) == (Verdict.DISTURBED if is_shown else Verdict.UNEXPLAINED)

@@ -33,7 +33,7 @@ def open_row(**changes: Any) -> SummaryRow:  # noqa: ANN401  keys of the row
         "server_cpus_busy_percent": 25.0,
         "unit_waiting_percent": 5.0,
         # Resting connections look like those without answers.
-        "connections_silent": 200,
+        "connections_stalled": 200,
         "connections_unanswered": 5,
         "achieved_ratio": 0.999,
         "answered_ratio": 1.0,

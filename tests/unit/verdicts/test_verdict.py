@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.verdicts.good_rows import good_row
-from wrklab.verdicts.doubt import Direction
-from wrklab.verdicts.verdict import Rule, Severity
+from wrklab.verdicts.verdict import CLOSED, Bound, Direction, Rule, Severity
 
 
 def handmade_rule(**changes: Any) -> Rule:  # noqa: ANN401  keys of the rule
@@ -35,6 +34,7 @@ def handmade_rule(**changes: Any) -> Rule:  # noqa: ANN401  keys of the rule
         ({"unknown_because": "nobody thought about it"}, "either a direction or the reason why it is unknown"),
         ({"doubt": "none"}, "doubts nothing, so its doubt has no direction"),
         ({"doubt": "none", "direction": Direction.UNKNOWN, "unknown_because": "why"}, "doubts nothing"),
+        ({"doubt": "latency", "cost_stands": True}, "does not doubt the rate"),
     ],
 )
 def test_a_rule_that_contradicts_itself_is_refused(changes: dict[str, Any], problem: str) -> None:
@@ -73,3 +73,44 @@ def test_the_slowest_answer_is_a_bound_where_only_slower_ones_are_missing(
 ) -> None:
     """Doubts on the rate leave it no bound."""
     assert handmade_rule(**changes).is_slower_still is is_slower
+
+
+LOW, HIGH, UNKNOWN = Direction.TOO_LOW, Direction.TOO_HIGH, Direction.UNKNOWN
+AT_LEAST, AT_MOST = Bound(may_be_higher=True), Bound(may_be_lower=True)
+OPEN = Bound(may_be_higher=True, may_be_lower=True)
+
+
+@pytest.mark.parametrize(
+    ("directions", "bound"),
+    [
+        ([], CLOSED),
+        ([LOW, LOW], AT_LEAST),
+        ([HIGH], AT_MOST),
+        ([LOW, HIGH], OPEN),
+        ([UNKNOWN], OPEN),
+        ([LOW, UNKNOWN], OPEN),
+    ],
+)
+def test_doubts_add_up(directions: list[Direction], bound: Bound) -> None:
+    """A figure that is too low may be higher; of opposite doubts nothing is left."""
+    assert Bound.of(directions) == bound
+    assert (bound.is_closed, bound.is_unknown) == (bound == CLOSED, bound == OPEN)
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "stays"),
+    [
+        (CLOSED, CLOSED, True),
+        (AT_LEAST, CLOSED, True),
+        (AT_LEAST, AT_MOST, True),
+        (CLOSED, AT_MOST, True),
+        (CLOSED, AT_LEAST, False),
+        (AT_MOST, CLOSED, False),
+        (AT_LEAST, AT_LEAST, False),
+        (OPEN, CLOSED, False),
+        (CLOSED, OPEN, False),
+    ],
+)
+def test_an_order_stands_where_no_bound_can_turn_it_round(above: Bound, below: Bound, *, stays: bool) -> None:
+    """The higher one cannot be lower, and the lower one cannot be higher."""
+    assert above.stays_above(below) is stays

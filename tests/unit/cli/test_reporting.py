@@ -11,8 +11,8 @@ from rich.console import Console
 
 from tests.unit.bench.test_reparse import CAPTURED, RETRIED
 from wrklab.bench.reparse import FigureChange, Reparsed
-from wrklab.cli import reparsing, reporting
-from wrklab.cli.reparsing import changes_table, reparse_run, summary
+from wrklab.cli import reporting
+from wrklab.cli.reporting import changes_table, reparse_run, summary
 from wrklab.errors import StoreError
 
 CHANGES = (
@@ -59,8 +59,7 @@ def test_an_old_run_can_be_reported_after_it(
     """Refused before; then its reports are there."""
     with tarfile.open(CAPTURED) as archive:
         archive.extractall(tmp_path, filter="data")
-    for module in (reporting, reparsing):
-        monkeypatch.setattr(module, "RESULTS_DIR", tmp_path)
+    monkeypatch.setattr(reporting, "RESULTS_DIR", tmp_path)
     with pytest.raises(StoreError, match=f"`invoke reparse {RETRIED}`"):
         reporting.report(RETRIED, as_json=False, is_verbose=False)
 
