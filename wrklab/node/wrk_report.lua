@@ -31,6 +31,7 @@ if ffi_found then
     typedef struct { long s; long us; } wrklab_time;
     typedef struct {
       unsigned long id; void *loop, *address; uint64_t connections, complete, requests, bytes, start;
+      void *lua; uint32_t connect_errors, read_errors;
     } wrklab_progress;
     int gettimeofday(wrklab_time *now, void *zone);
   ]]
@@ -85,6 +86,9 @@ if rate then
   local progress, followed = nil, 0
   -- Connections that the server closed while they waited for their slot.
   local idle_closed = 0
+  -- Read errors that were none of those, by the least that was seen since the last answers came in. wrk counts an error
+  -- at once and asks when it has connected again: an end of the run in between would make one more of it.
+  local others_since_s, others = slots_s + 0.5, math.huge
 
   local function quarter_of(at_s)
     if at_s >= slots_s then return 5 end
@@ -153,6 +157,7 @@ if rate then
       unopened = unopened - 1
     elseif tonumber(progress.complete) == followed then
       idle_closed = idle_closed + 1
+      if now >= others_since_s then others = math.min(others, tonumber(progress.read_errors) - idle_closed) end
       return never_ms
     else
       followed = followed + 1
@@ -189,6 +194,7 @@ if rate then
       waiting[quarter] = waited[quarter] + in_flight * quarter_s
       in_flight = in_flight + begun[quarter] - answered[quarter]
     end
+    idle_closed = math.max(idle_closed, tonumber(progress.read_errors) - others)
     return string.format("%d;%d;%d;%.17g;%s;%s;%s;%s;%d", scheduled, sent, late, latest_s, join(due), join(begun),
       join(answered), join(waiting), idle_closed)
   end

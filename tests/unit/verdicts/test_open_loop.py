@@ -78,8 +78,9 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
     "open_loop_generator_busy": ({"generator_cpu_percent": 71.0}, "wrk took 71 %", {"generator_cpu_percent": 69.0}),
     "overloaded": ({"answered_ratio": 0.97}, "501.0 requests/s offered, 500.0 answered", {"answered_ratio": 0.985}),
     "sent_late": ({"late_ratio": 0.0012, "latest_slot_s": 0.3}, "0.12 % of the requests", {"late_ratio": 0.0009}),
-    "closed_by_server": ({"errors": Errors(read=1)}, "1 connection ended", {"errors": Errors()}),
+    "closed_by_server": ({"errors": Errors(read=21)}, "21 connections ended", {"errors": Errors(read=20)}),
     "unanswered": ({"unanswered_ratio": 0.002}, "0.2 % of the requests", {"unanswered_ratio": 0.0009}),
+    "idle_closed": ({"idle_closed": 1}, "1 connection closed by the server while", {"idle_closed": 0}),
     "latency_trends": (
         {"latency_trend_ratio": 1.5, "quarters_mean_us": (100_000.0, 120_000.0, 130_000.0, 150_000.0)},
         "100.0 ms, 120.0 ms, 130.0 ms, 150.0 ms",
