@@ -13,7 +13,7 @@ from rich.console import Console
 from wrklab.bench.bench import maximum_of, new_plan, planned_cell, probed_limits, share_loads
 from wrklab.bench.capacity import Capacity, Search, Window, parse_objectives
 from wrklab.bench.cells import Bench, BenchResult, DescribeCell, end_run, measure_cell
-from wrklab.bench.plan import DEFAULT_SCENARIO, Cell
+from wrklab.bench.plan import DEFAULT_SCENARIO, Cell, made_again
 from wrklab.bench.resume import (
     drop_half_written,
     other_machines,
@@ -124,6 +124,7 @@ def resume_capacity(  # noqa: PLR0913  what a run takes, and the judge
     with Run.open(RESULTS_DIR, run_id) as run:
         plan = read_capacity_plan(run)
         run.hold()
+        catalogue = made_again(catalogue, run.plan)
         refuse_other_servers(catalogue, run.plan)
         ended_count = len(run.cells())
         variants = [catalogue.variants[target.variant] for target in plan.targets]

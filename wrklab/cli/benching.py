@@ -15,7 +15,7 @@ from wrklab.bench.plan import BenchRequest
 from wrklab.bench.rates import parse_rates
 from wrklab.bench.resume import choose_run
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.cli.overrides import collect
+from wrklab.cli.overrides import collect, with_parameters
 from wrklab.cli.reporting import show_report
 from wrklab.cli.verbs import console, one_interrupt
 from wrklab.errors import StoreError, UsageError
@@ -46,14 +46,16 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     assignments: Sequence[str],
     rates: str,
     *,
+    parameters: Sequence[str] = (),
     aa: bool,
     is_forced: bool,
     show: Show,
 ) -> None:
     """Measure, store, report. Exits with 1 when a cell failed, with 130 after Ctrl-C; see Show for doubtful rows."""
     inventory_path(lab)  # an unknown lab is told before anything else
+    catalogue, words = with_parameters(read_catalogue(), variants, parameters, lab=lab, suite=suite)
     request = BenchRequest(
-        variants=tuple(variants),
+        variants=words,
         scenario=scenario or None,
         suite=suite or None,
         lab=lab,
@@ -65,7 +67,6 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     )
 
     def work() -> BenchResult:
-        catalogue = read_catalogue()
         # A wrong claim is refused before a host is touched.
         return run_bench(catalogue, request, console, one_line, attachments(read_library(catalogue)))
 
