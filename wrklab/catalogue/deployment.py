@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def port_ranges(project: Path) -> str:
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def deployment(project: Path, words: Iterable[str], grant: HostGrant) -> dict[str, Any]:
+def deployment(project: Path, words: Sequence[str], grant: HostGrant) -> dict[str, Any]:
     """What the server host holds after a deploy.
 
     Words are names, stacks, globs or `all`; names with parameters (`one@threads=8`) get units of their own. Files and
@@ -58,12 +58,11 @@ def deployment(project: Path, words: Iterable[str], grant: HostGrant) -> dict[st
     for the stacks that the words mean. The record claims the fingerprint of the checkout only if nothing was left out.
     Raises CardError, UnknownNameError and ParameterError.
     """
-    named = split_words(words)
-    catalogue = read_catalogue(project).with_made(named)
+    catalogue = read_catalogue(project).with_made(split_words(words))
     made = [variant for variant in catalogue.variants.values() if variant.is_made]
     check_parameters(made, grant.cpus_count)
     stacks = catalogue.stacks
-    names = {variant.stack for variant in catalogue.select_variants(named)}
+    names = {variant.stack for variant in catalogue.select_variants(words)}
     chosen = [stack for stack in stacks.values() if stack.name in names]
     return {
         "files": [file for stack in stacks.values() for file in _app_files(project, stack)],
