@@ -21,6 +21,9 @@ _SCENARIO_HELP = {
     "hold_ms": "how long GET /health holds, for every variant (100)",
     "set": "any key of the scenario as KEY=VALUE; may be given several times",
 }
+_PARAM_HELP = {
+    "param": "parameter of the variants' recipes as NAME=VALUE,VALUE: a variant for each combination; several times"
+}
 _FORCE_HELP = {
     "force": "also on hosts that are busy, have too little left, or (resuming) are other machines; the report says so"
 }
@@ -29,7 +32,7 @@ _LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this mach
 
 @task(
     auto_shortflags=False,
-    iterable=["variant", "set"],
+    iterable=["variant", "set", "param"],
     optional=["resume"],
     help={
         "resume": "go on with a run that ended early, by its stored plan: its id, or nothing for the newest such run",
@@ -42,6 +45,7 @@ _LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this mach
         "json": "print the report's rows as JSON",
         "verbose": "print every table and note instead of one screen",
         "strict": "exit with 1 where a row is doubtful (for CI); a failed cell exits with 1 always",
+        **_PARAM_HELP,
         **_FORCE_HELP,
         **_SCENARIO_HELP,
         **_LAB_HELP,
@@ -52,6 +56,7 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     c: Context,
     variant: list[str],
     set: list[str],  # noqa: A002  the flag's name
+    param: list[str],
     scenario: str = "",
     suite: str = "",
     lab: str = "container",
@@ -79,6 +84,7 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     invoke bench --variant all
     invoke bench --variant flask_gunicorn_gevent,go_net_http --connections 500 --duration 5s --rounds 1
     invoke bench --variant go_net_http --rate 500
+    invoke bench --variant flask_gunicorn_gthread --param workers=1,2,4 --param threads=8
     invoke bench --suite flask_gunicorn_article
     invoke bench --resume
     """
@@ -99,15 +105,17 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     show = benching.Show(as_json=json, is_verbose=verbose, is_strict=strict)
     if resume:
         # Without a value Invoke gives True.
-        others = [variant, set, scenario, suite, seed, rate, aa, lab != "container", *flags.values()]
+        others = [variant, set, param, scenario, suite, seed, rate, aa, lab != "container", *flags.values()]
         benching.resume(resume if isinstance(resume, str) else "", others, is_forced=force, show=show)
         return
-    benching.bench(variant, scenario, suite, lab, seed, flags, set, rate, aa=aa, is_forced=force, show=show)
+    benching.bench(
+        variant, scenario, suite, lab, seed, flags, set, rate, parameters=param, aa=aa, is_forced=force, show=show
+    )
 
 
 @task(
     auto_shortflags=False,
-    iterable=["variant", "set"],
+    iterable=["variant", "set", "param"],
     optional=["resume"],
     help={
         "resume": "go on with a search that ended early: its run's id, or nothing for the newest such run",
@@ -118,6 +126,7 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
         "set": "any key of the scenario as KEY=VALUE; may be given several times",
         "aa": "search each variant twice: how far the two are apart is the noise of a capacity",
         "json": "print what was found as JSON",
+        **_PARAM_HELP,
         **_FORCE_HELP,
         **_LAB_HELP,
     },
@@ -127,6 +136,7 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     c: Context,
     variant: list[str],
     set: list[str],  # noqa: A002  the flag's name
+    param: list[str],
     slo: str = "p99<=250ms,errors<0.1%",
     precision: str = "5",
     scenario: str = "",
@@ -144,19 +154,22 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     from wrklab.cli import capacities
 
     if resume:
-        others = [variant, set, scenario, aa, lab != "container"]
+        others = [variant, set, param, scenario, aa, lab != "container"]
         capacities.resume(resume if isinstance(resume, str) else "", others, is_forced=force, as_json=json)
         return
-    capacities.capacity(variant, slo, precision, scenario, lab, set, aa=aa, is_forced=force, as_json=json)
+    capacities.capacity(
+        variant, slo, precision, scenario, lab, set, parameters=param, aa=aa, is_forced=force, as_json=json
+    )
 
 
 @task(
     auto_shortflags=False,
-    iterable=["variant"],
+    iterable=["variant", "param"],
     help={
         "variant": "names, stacks, globs, `all`; commas between, or given several times",
         "suite": "file of suites/ without .yml: an article's findings",
         "json": "print an object a variant as JSON",
+        **_PARAM_HELP,
         **_FORCE_HELP,
         **_LAB_HELP,
     },
@@ -165,6 +178,7 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
 def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     c: Context,
     variant: list[str],
+    param: list[str],
     suite: str = "",
     lab: str = "container",
     force: bool = False,
@@ -179,7 +193,7 @@ def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     """
     from wrklab.cli import probing
 
-    probing.probe(variant, suite, lab, is_forced=force, as_json=json)
+    probing.probe(variant, suite, lab, parameters=param, is_forced=force, as_json=json)
 
 
 @task(help={"json": "print as JSON", **_LAB_HELP})

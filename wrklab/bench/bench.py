@@ -17,7 +17,7 @@ from rich.console import Console
 from wrklab.bench.cells import Bench, BenchResult, DescribeCell, run_cells
 from wrklab.bench.load import with_scaled_timeouts
 from wrklab.bench.mixes import refuse_missing_secrets
-from wrklab.bench.plan import BenchRequest, Cell, MaximumOf, cells_of_plan, order_cells, resolve
+from wrklab.bench.plan import BenchRequest, Cell, MaximumOf, cells_of_plan, made_again, order_cells, resolve
 from wrklab.bench.rates import closed_loop_maximum
 from wrklab.bench.resume import (
     drop_half_written,
@@ -37,11 +37,12 @@ from wrklab.hosts.conditions import generators_on_the_servers_machine, is_a_cpu_
 from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes, shared_cpu_notes
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
+from wrklab.hosts.session import Session
 from wrklab.paths import RESULTS_DIR
 from wrklab.protocol.blanking import blanked_words
 from wrklab.results.probe_folder import newest_probe
 from wrklab.results.probe_record import probed_limit
-from wrklab.results.records import PlannedCell, RunPlan
+from wrklab.results.records import PlannedCell, RunPlan, served_by
 from wrklab.results.run_folder import CAPACITY_FILE, Run, check_room, new_run_id
 
 #: CPUs from where on processes can run at the same time.
@@ -103,6 +104,7 @@ def resume_bench(
         if run.attachment(CAPACITY_FILE) is not None:
             raise UsageError(f"run {run_id} is a search for capacities: invoke capacity --resume {run_id}")
         run.hold()
+        catalogue = made_again(catalogue, run.plan)
         cells = cells_of_plan(catalogue, run.plan)
         refuse_other_servers(catalogue, run.plan)
         refuse_missing_secrets(run.plan.scenarios.values(), os.environ)
@@ -170,7 +172,7 @@ def new_plan(  # noqa: PLR0913, PLR0917  what a run is made of
     """The plan of a run that begins now, with these variants; a search for capacities adds its cells as it goes."""
     session = ready.session
     catalogue, lab = session.catalogue, session.hosts.lab
-    digests, cpus_count = variant_digests(catalogue, names), max(1, len(session.hosts.server.cpus))
+    digests, cpus_count = variant_digests(catalogue, names), session.cpus_count
     probed = probed_limits(lab, digests, cpus_count)
     return RunPlan(
         run_id=new_run_id(),
@@ -179,7 +181,7 @@ def new_plan(  # noqa: PLR0913, PLR0917  what a run is made of
         seed=seed,
         command=shlex.join(blanked_words([Path(sys.argv[0]).name, *sys.argv[1:]])),
         scenarios={cell.scenario.name: cell.scenario for cell in cells},
-        cells=tuple(planned_cell(catalogue, cell, probed[cell.variant.name]) for cell in cells),
+        cells=tuple(planned_cell(session, cell, probed[cell.variant.name]) for cell in cells),
         notes=(*ready.readiness.sentences(), *machine_notes(session.hosts, ready.facts), *notes),
         forced=ready.readiness.forced,
         server_cpus_count=cpus_count,
@@ -195,6 +197,7 @@ def new_plan(  # noqa: PLR0913, PLR0917  what a run is made of
         },
         baseline=catalogue.suite(suite).baseline if suite else None,
         variant_digests=digests,
+        served_by=served_by([catalogue.variants[name] for name in names], cpus_count),
         fingerprint=fingerprint(),
     )
 
@@ -207,8 +210,9 @@ def probed_limits(lab: str, digests: Mapping[str, str], server_cpus_count: int |
     }
 
 
-def planned_cell(catalogue: Catalogue, cell: Cell, probed: int | None) -> PlannedCell:
+def planned_cell(session: Session, cell: Cell, probed: int | None) -> PlannedCell:
     """A cell by names, as plan.json holds it; `probed` is its variant's limit as a probe found it."""
+    catalogue = session.catalogue
     return PlannedCell(
         cell_id=cell.cell_id,
         variant=cell.variant.name,
@@ -217,7 +221,7 @@ def planned_cell(catalogue: Catalogue, cell: Cell, probed: int | None) -> Planne
         round_number=cell.round_number,
         twin=cell.twin,
         hold_ms=cell.hold_ms,
-        in_flight_limit=cell.variant.in_flight_limit if probed is None else probed,
+        in_flight_limit=cell.variant.limit_at(session.cpus_count) if probed is None else probed,
         is_limit_probed=probed is not None,
         is_one_cpu_a_process=catalogue.stacks[cell.variant.stack].runtime in ONE_CPU_A_PROCESS,
         expect_failure=cell.variant.expect_failure,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wrklab.catalogue.cards import place
+from wrklab.catalogue.recipe import Recipe, RecipeFile, read_recipe_files
 from wrklab.catalogue.scenario import Scenario, read_scenario
 from wrklab.catalogue.stack import Stack, Variant, read_stack
 from wrklab.catalogue.suite import Suite, read_suite
@@ -23,15 +25,22 @@ class Catalogue:
     variants: dict[str, Variant]
     scenarios: dict[str, Scenario]
     suites: dict[str, Suite]
+    #: The server programs that there are recipes of.
+    recipe_files: dict[str, RecipeFile] = field(default_factory=dict)
+
+    @property
+    def recipes(self) -> dict[str, Recipe]:
+        """Every recipe by its name."""
+        return {name: recipe for card in self.recipe_files.values() for name, recipe in card.recipes.items()}
 
     def select_variants(self, words: Iterable[str], *, with_unbenched: bool = False) -> list[Variant]:
-        """The variants that words mean, in the catalogue's order, each once.
+        """The variants that words mean, in the catalogue's order, each once; made ones have to be there (with_made).
 
         A word is `all`, a name, a stack, a glob, or several of them with commas between. Names and globs reach every
         variant; `all` and a stack mean those that are benched, or really all of them `with_unbenched` (a probe).
         Raises UnknownNameError when a word means nothing, UsageError when there is no word.
         """
-        given = [word.strip() for word in ",".join(words).split(",") if word.strip()]
+        given = split_words(words)
         if not given:
             raise UsageError("--variant is empty: give names, stacks, globs or all. `invoke list` shows them.")
         chosen: set[str] = set()
@@ -40,8 +49,10 @@ class Catalogue:
         return [variant for name, variant in self.variants.items() if name in chosen]
 
     def _matching(self, word: str, *, with_unbenched: bool) -> set[str]:
-        if word in self.variants:
-            return {word}
+        # Parameters may be given in any order; the variant is there by its own name (with_made).
+        name = self.made_variant(word).name if "@" in word else word
+        if name in self.variants:
+            return {name}
         if word == "all" or word in self.stacks:
             meant = self.variants if word == "all" else self.stacks[word].variants
             return {name for name, variant in meant.items() if variant.benched or with_unbenched}
@@ -50,6 +61,32 @@ class Catalogue:
             if found:
                 return found
         raise UnknownNameError("variant", word, ["all", *self.variants, *self.stacks])
+
+    def made_variant(self, name: str) -> Variant:
+        """The variant that a name with parameters means: `flask_gunicorn_gthread@threads=16,workers=2`.
+
+        Raises UnknownNameError, ParameterError; ranges that depend on the CPUs are checked by check_parameters.
+        """
+        base, _, words = name.partition("@")
+        if base not in self.variants:
+            raise UnknownNameError("variant", base, self.variants)
+        return self.variants[base].with_words(dict(word.partition("=")[::2] for word in words.split(",")))
+
+    def with_made(self, names: Iterable[str]) -> Catalogue:
+        """The catalogue with those of the names that have parameters among its variants; other names are left alone.
+
+        Each is there by its own name, parameters sorted. Raises as made_variant.
+        """
+        made = [self.made_variant(name) for name in names if "@" in name]
+        of_stack: dict[str, dict[str, Variant]] = {}
+        for variant in made:
+            of_stack.setdefault(variant.stack, {})[variant.name] = variant
+        stacks = {
+            name: stack.model_copy(update={"variants": {**stack.variants, **of_stack.get(name, {})}})
+            for name, stack in self.stacks.items()
+        }
+        variants = {**self.variants, **{variant.name: variant for variant in made}}
+        return replace(self, stacks=stacks, variants=variants)
 
     def scenario(self, name: str) -> Scenario:
         """The scenario of that name. Raises UnknownNameError."""
@@ -68,9 +105,32 @@ class Catalogue:
         return variant.published.get(scenario.published_scenario)
 
 
+#: Commas between words; those within a variant's parameters stand before `name=`.
+_BETWEEN_WORDS = re.compile(r",(?!\s*[a-z][a-z0-9_]*=)")
+
+
+def split_words(words: Iterable[str]) -> list[str]:
+    """The words of a command line with commas between them; `one@a=1,b=2` is one word."""
+    return [word.strip() for word in _BETWEEN_WORDS.split(",".join(words)) if word.strip()]
+
+
+def check_parameters(variants: Iterable[Variant], cpus_count: int | None) -> None:
+    """Raises ParameterError for a made variant with a parameter outside of its range on a server of so many CPUs.
+
+    A card's own variants may be outside: an article's worker count is what it is.
+    """
+    for variant in variants:
+        if variant.is_made and variant.serving is not None:
+            variant.serving.check(cpus_count)
+
+
 def read_catalogue(project: Path = PROJECT_DIR) -> Catalogue:
     """The catalogue of a checkout, with every name that cards use checked. Raises CardError (file, line, key)."""
-    stacks = {path.parent.name: read_stack(path.parent) for path in sorted(project.glob("servers/*/stack.yml"))}
+    recipe_files = read_recipe_files(project)
+    recipes = {name: recipe for card in recipe_files.values() for name, recipe in card.recipes.items()}
+    stacks = {
+        path.parent.name: read_stack(path.parent, recipes) for path in sorted(project.glob("servers/*/stack.yml"))
+    }
     variants: dict[str, Variant] = {}
     for stack in stacks.values():
         for name, variant in stack.variants.items():
@@ -83,6 +143,7 @@ def read_catalogue(project: Path = PROJECT_DIR) -> Catalogue:
         variants=variants,
         scenarios={path.stem: read_scenario(path) for path in sorted(project.glob("scenarios/*.yml"))},
         suites={path.stem: read_suite(path) for path in sorted(project.glob("suites/*.yml"))},
+        recipe_files=recipe_files,
     )
     _check_references(project, catalogue)
     return catalogue

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from collectors import sources_json
 from wrklab.catalogue import packet_filter
-from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.catalogue.catalogue import check_parameters, read_catalogue, split_words
 from wrklab.catalogue.packet_filter import PacketFilter
 from wrklab.catalogue.stack import STACKS_DIR, Stack, Variant
 from wrklab.catalogue.unit import HostGrant, unit_text
@@ -28,9 +28,12 @@ SOURCES = (
     "inventory",
     "playbooks",
     "provision.yml",
+    "recipes",
     "servers",
     "wrklab/catalogue/deployment.py",
+    "wrklab/catalogue/formula.py",
     "wrklab/catalogue/packet_filter.py",
+    "wrklab/catalogue/recipe.py",
     "wrklab/catalogue/stack.py",
     "wrklab/catalogue/unit.py",
     "wrklab/__init__.py",
@@ -66,6 +69,11 @@ TOOLCHAIN_LOCK = "toolchain.txt"
 _NOT_THE_SERVER = {
     "benched",
     "capacity_setting",
+    # Its command says what these come to.
+    "arguments",
+    "entry",
+    "parameters",
+    "recipe",
     "description",
     "probe_requests_count",
     "published",
@@ -103,20 +111,28 @@ def port_ranges(project: Path) -> str:
 
 
 def deployment(
-    project: Path, words: Iterable[str], grant: HostGrant, rules: FilterRules | None = None
+    project: Path, words: Sequence[str], grant: HostGrant, rules: FilterRules | None = None
 ) -> dict[str, Any]:
     """What the server host holds after a deploy; without `rules` its packets are not filtered.
 
-    Files and units are those of every stack, because they cost next to nothing; virtual environments and builds only
-    those of the stacks that `words` (names, stacks, globs, `all`) mean. The record claims the fingerprint of the
-    checkout only if nothing was left out. Raises CardError and UnknownNameError.
+    Words are names, stacks, globs or `all`; names with parameters (`one@threads=8`) get units of their own. Files and
+    all other units are there for every stack, because they cost next to nothing; virtual environments and builds only
+    for the stacks that the words mean. The record claims the fingerprint of the checkout only if nothing was left out.
+    Raises CardError, UnknownNameError and ParameterError.
     """
-    catalogue = read_catalogue(project)
+    catalogue = read_catalogue(project).with_made(split_words(words))
+    made = [variant for variant in catalogue.variants.values() if variant.is_made]
+    check_parameters(made, grant.cpus_count)
     stacks = catalogue.stacks
     names = {variant.stack for variant in catalogue.select_variants(words)}
     chosen = [stack for stack in stacks.values() if stack.name in names]
     return {
         "files": [file for stack in stacks.values() for file in _app_files(project, stack)],
+        "recipe_files": [
+            {"path": f"recipes/{name}", "content": (project / "recipes" / name).read_text(encoding="utf-8")}
+            for card in catalogue.recipe_files.values()
+            for name in card.files
+        ],
         "units": [
             {"path": variant.unit, "content": unit_text(stack, variant, grant)}
             for stack in stacks.values()
@@ -131,6 +147,7 @@ def deployment(
             "stacks": [stack.name for stack in chosen],
             # None: everybody may connect.
             "clients": sorted(rules.clients) if rules else None,
+            "made": sorted(variant.name for variant in made),
         },
     }
 

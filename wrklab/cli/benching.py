@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from invoke.exceptions import Exit
@@ -15,38 +15,14 @@ from wrklab.bench.plan import BenchRequest
 from wrklab.bench.rates import parse_rates
 from wrklab.bench.resume import choose_run
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.catalogue.scenario import Scenario
+from wrklab.cli.overrides import collect, with_parameters
 from wrklab.cli.reporting import show_report
 from wrklab.cli.verbs import console, one_interrupt
-from wrklab.errors import StoreError, UnknownNameError, UsageError
+from wrklab.errors import StoreError, UsageError
 from wrklab.hosts.ansible import inventory_path
 from wrklab.paths import RESULTS_DIR
 from wrklab.report.terminal import one_line
 from wrklab.results.run_folder import Run
-
-#: Keys that are not a matter of one command.
-_NOT_SETTABLE = {"name", "description", "companions", "compares_with"}
-
-
-def settable_keys() -> list[str]:
-    """The keys that `--set KEY=VALUE` takes."""
-    return [name for name in Scenario.model_fields if name not in _NOT_SETTABLE]
-
-
-def collect(flags: Mapping[str, str], assignments: Iterable[str]) -> dict[str, object]:
-    """Scenario keys and values from flags (those left empty are not given) and from KEY=VALUE words.
-
-    Raises UsageError for a word without `=`, UnknownNameError for an unknown key.
-    """
-    changes: dict[str, object] = {key: value for key, value in flags.items() if value != ""}
-    for word in assignments:
-        key, sign, value = word.partition("=")
-        if not sign:
-            raise UsageError(f"--set {word!r}: KEY=VALUE was expected, for instance --set connections=500")
-        if key not in settable_keys():
-            raise UnknownNameError("scenario key", key, settable_keys())
-        changes[key] = value
-    return changes
 
 
 @dataclass(frozen=True)
@@ -70,14 +46,16 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     assignments: Sequence[str],
     rates: str,
     *,
+    parameters: Sequence[str] = (),
     aa: bool,
     is_forced: bool,
     show: Show,
 ) -> None:
     """Measure, store, report. Exits with 1 when a cell failed, with 130 after Ctrl-C; see Show for doubtful rows."""
     inventory_path(lab)  # an unknown lab is told before anything else
+    catalogue, words = with_parameters(read_catalogue(), variants, parameters, lab=lab, suite=suite)
     request = BenchRequest(
-        variants=tuple(variants),
+        variants=words,
         scenario=scenario or None,
         suite=suite or None,
         lab=lab,
@@ -89,7 +67,6 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     )
 
     def work() -> BenchResult:
-        catalogue = read_catalogue()
         # A wrong claim is refused before a host is touched.
         return run_bench(catalogue, request, console, one_line, attachments(read_library(catalogue)))
 

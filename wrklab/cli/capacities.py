@@ -26,7 +26,7 @@ from wrklab.bench.cells import BenchResult
 from wrklab.bench.plan import DEFAULT_SCENARIO
 from wrklab.bench.resume import choose_run
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.cli.benching import collect
+from wrklab.cli.overrides import collect, with_parameters
 from wrklab.cli.verbs import console, one_interrupt, print_json, results
 from wrklab.errors import StoreError, UsageError
 from wrklab.formats import NONE, ms, rate
@@ -74,6 +74,7 @@ def capacity(  # noqa: PLR0913, PLR0917  what the command line can say
     lab: str,
     assignments: Sequence[str],
     *,
+    parameters: Sequence[str] = (),
     aa: bool,
     is_forced: bool,
     as_json: bool,
@@ -85,8 +86,9 @@ def capacity(  # noqa: PLR0913, PLR0917  what the command line can say
     overrides = collect({}, assignments)
     if {"rate_per_s", "rounds"} & set(overrides):
         raise UsageError("--set rate_per_s and --set rounds are what a search decides itself: leave them out")
+    catalogue, words = with_parameters(read_catalogue(), variants, parameters, lab=lab)
     request = CapacityRequest(
-        variants=tuple(variants),
+        variants=words,
         objectives=objectives,
         lab=lab,
         scenario=scenario or DEFAULT_SCENARIO,
@@ -97,7 +99,6 @@ def capacity(  # noqa: PLR0913, PLR0917  what the command line can say
     )
 
     def work() -> BenchResult:
-        catalogue = read_catalogue()
         return run_capacity(catalogue, request, console, one_line, judged, attachments(read_library(catalogue)))
 
     _search(work, as_json=as_json)

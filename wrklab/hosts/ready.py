@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from wrklab.catalogue.catalogue import Catalogue
+from wrklab.catalogue.catalogue import Catalogue, check_parameters
 from wrklab.catalogue.deployment import NODE_ROOT, fingerprint, node_files
 from wrklab.catalogue.stack import Variant
 from wrklab.errors import HostError, LabError, OtherMachineError, ParseError
@@ -76,15 +76,18 @@ def ready_hosts(  # noqa: PLR0913  what a bench says of its hosts
 
     With `server_takes_all_cpus` the container lab's server may use the generators' CPUs, else it has its usual ones.
 
-    Raises LabError; of it BusyHostError and OtherMachineError only unless it is forced.
+    Raises LabError; of it BusyHostError and OtherMachineError only unless it is forced. Raises ParameterError for made
+    variants that this server has too few CPUs for.
     """
+    chosen = list(variants)
     bring_up(lab, read_hosts(lab).kind, console, server_takes_all_cpus=server_takes_all_cpus)
     with held_lab(catalogue, lab, console) as (opened, held):
-        ensure_deployed(opened, held, console)
+        _check_parameters(opened, chosen)
+        ensure_deployed(opened, held, console, chosen)
         facts = opened.environments()
         session = with_known_machines(opened, facts)
-        forced = _refuse_what_was_changed(opened, facts, variants, console, is_forced=is_forced)
-        units = unit_files(session.server, sorted({variant.unit for variant in variants}))
+        forced = _refuse_what_was_changed(opened, facts, chosen, console, is_forced=is_forced)
+        units = unit_files(session.server, sorted({variant.unit for variant in chosen}))
         idle = idle_limit_notes(session.server.name, facts[session.server.name], units)
         readiness = check_hosts(session, console, is_forced=is_forced)
         readiness = replace(readiness, forced=(*forced, *readiness.forced))
@@ -220,19 +223,31 @@ def _greets(host: LabHost) -> bool:
 # ---- What playbooks put on hosts ----
 
 
-def ensure_deployed(session: Session, held: HeldHosts, console: Console) -> None:
+def ensure_deployed(session: Session, held: HeldHosts, console: Console, variants: Iterable[Variant] = ()) -> None:
     """Provision and deploy unless the hosts hold just what this checkout would put there; end what a dead bench left.
+
+    Of `variants`, those that the command line made get units; those of earlier commands lose theirs by that.
 
     Raises ProvisionError.
     """
+    made = sorted({variant.name for variant in variants if variant.is_made})
     record = deployed_record(session.server)
-    is_as_here = record.get("fingerprint") == fingerprint() and _lets_in(record, session.hosts.generators)
-    if is_as_here and _scripts_are_everywhere(session):
+    is_provisioned = record.get("fingerprint") == fingerprint() and _scripts_are_everywhere(session)
+    is_as_here = is_provisioned and _lets_in(record, session.hosts.generators)
+    if is_as_here and set(made) <= set(map(str, record.get("made") or ())):
         console.print("deploy: as this checkout has it already")
     else:
-        for name in ("provision", "deploy"):
-            play(name, session, held, console)
+        if not is_provisioned:
+            play("provision", session, held, console)
+        play("deploy", session, held, console, {"deploy_variants": ["all", *made]} if made else None)
     session.clean_up()
+
+
+def _check_parameters(session: Session, variants: Sequence[Variant]) -> None:
+    """Before a deploy: made variants are within the ranges that this server's CPUs give. Raises ParameterError."""
+    if any(variant.is_made for variant in variants):
+        cpus = session.server.run(["nproc"], limit_s=_READ_LIMIT_S).stdout
+        check_parameters(variants, len(session.hosts.server.cpus) or int(cpus))
 
 
 def _scripts_are_everywhere(session: Session) -> bool:

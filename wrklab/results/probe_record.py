@@ -5,8 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import Field
+
 from wrklab.catalogue.cards import Name
-from wrklab.results.records import LogError, Record
+from wrklab.catalogue.stack import VariantName
+from wrklab.results.records import LogError, Record, ServedBy
 
 ProbeState = Literal["measured", "void", "failed"]
 
@@ -72,7 +75,7 @@ class ServingKind(StrEnum):
 class ProbeRecord(Record):
     """One probe of one variant as it ended. Figures are None where they were not found; never 0 instead."""
 
-    variant: Name
+    variant: VariantName
     stack: Name
     state: ProbeState
     #: catalogue.deployment.variant_digest of its server, and the CPUs that it had: a probe of another server says
@@ -151,7 +154,9 @@ class ProbePlan(Record):
     lab: str
     created_at_s: float
     command: str
-    variants: tuple[Name, ...]
+    variants: tuple[VariantName, ...]
+    #: Of each variant that has a recipe: which, and with which parameters.
+    served_by: dict[VariantName, ServedBy] = Field(default_factory=dict)
     suite: str | None = None
     #: Sentences on the hosts' state before the first probe, and why they should not have been probed where `--force`
     #: overrode it.

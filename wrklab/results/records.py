@@ -8,7 +8,9 @@ from typing import Any, Literal, NamedTuple
 from pydantic import AliasChoices, ConfigDict, Field
 
 from wrklab.catalogue.cards import Card, Name
+from wrklab.catalogue.recipe import plain
 from wrklab.catalogue.scenario import Scenario, ScenarioName
+from wrklab.catalogue.stack import Variant, VariantName
 from wrklab.protocol.load import AnswerKind
 from wrklab.protocol.phases import Phase
 
@@ -394,7 +396,7 @@ class CellRecord(Record):
     cell_id: str
     #: Its place in the plan, from 0.
     position: int
-    variant: Name
+    variant: VariantName
     stack: Name
     scenario: ScenarioName
     round_number: int
@@ -425,7 +427,7 @@ class PlannedCell(Record):
     """A cell of the plan, by names."""
 
     cell_id: str
-    variant: Name
+    variant: VariantName
     stack: Name
     scenario: ScenarioName
     round_number: int
@@ -439,6 +441,32 @@ class PlannedCell(Record):
     #: A regular expression: the variant is there because it fails so.
     expect_failure: str | None = None
     published_row: str | None = None
+
+
+class ServedBy(Record):
+    """How a recipe served a variant of a run."""
+
+    recipe: Name
+    #: What it served: module:attribute.
+    entry: str
+    #: Every parameter of the recipe by name, on the server's CPUs.
+    parameters: dict[Name, int | str]
+    #: Those that the command line gave; {} for a variant that a card has.
+    given: dict[Name, int | str] = Field(default_factory=dict)
+
+
+def served_by(variants: Iterable[Variant], cpus_count: int) -> dict[str, ServedBy]:
+    """For a plan: the recipe of each variant that has one, and its parameters on a server of so many CPUs."""
+    found = {}
+    for variant in variants:
+        if (serving := variant.serving) is not None:
+            found[variant.name] = ServedBy(
+                recipe=serving.recipe.name,
+                entry=serving.entry,
+                parameters=serving.values_at(cpus_count),
+                given={name: plain(value) for name, value in serving.given.items()},
+            )
+    return found
 
 
 class RunPlan(Record):
@@ -467,11 +495,13 @@ class RunPlan(Record):
     #: Why hosts should not have been measured then, where `--force` overrode it.
     forced: tuple[str, ...] = ()
     #: The variant against which the report sets all others.
-    baseline: Name | None = None
+    baseline: VariantName | None = None
     #: By stack: python, go or openresty.
     runtimes: dict[Name, str] = Field(default_factory=dict)
     #: catalogue.deployment.variant_digest of each variant: a run is resumed only with the servers that it began with.
-    variant_digests: dict[Name, str]
+    variant_digests: dict[VariantName, str]
+    #: Of each variant that has a recipe: which, and with which parameters.
+    served_by: dict[VariantName, ServedBy] = Field(default_factory=dict)
     #: catalogue.deployment.fingerprint of the checkout that began the run.
     fingerprint: str
 
@@ -502,7 +532,7 @@ class RunEnvironment(Record):
 
     hosts: tuple[HostEnvironment, ...] = ()
     #: By variant, in the order in which they count.
-    units: dict[Name, tuple[UnitFile, ...]] = Field(default_factory=dict)
+    units: dict[VariantName, tuple[UnitFile, ...]] = Field(default_factory=dict)
     #: Versions of wrklab's own tools, git state of the checkout, how the lab was reached.
     controller: dict[str, Any] = Field(default_factory=dict)
 

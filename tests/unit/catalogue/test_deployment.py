@@ -25,9 +25,10 @@ from wrklab.catalogue.deployment import (
     port_ranges,
     version_differences,
 )
+from wrklab.catalogue.recipe import RECIPES_DIR
 from wrklab.catalogue.stack import Stack
 from wrklab.catalogue.unit import HostGrant, command_line, quoted, unit_text
-from wrklab.errors import UnknownNameError
+from wrklab.errors import ParameterError, UnknownNameError
 from wrklab.paths import PLAYBOOKS_DIR, PROJECT_DIR
 from wrklab.protocol.codec import decode_json
 from wrklab.protocol.host import EXIT_REFUSED, Refusal
@@ -143,7 +144,7 @@ def test_a_deploy_of_some_stacks_claims_none(project: Path) -> None:
         "/opt/wrklab/stacks/flask/venv",
         "/opt/wrklab/stacks/go_net_http/toolchain",
     ]
-    assert plan["record"] == {"fingerprint": None, "stacks": ["flask", "go_net_http"], "clients": None}
+    assert plan["record"] == {"fingerprint": None, "stacks": ["flask", "go_net_http"], "made": [], "clients": None}
     assert len(plan["units"]) == len(read_catalogue(project).variants) + 1
 
 
@@ -158,6 +159,48 @@ def test_a_filter_is_written_and_recorded_unless_it_is_switched_off(project: Pat
         assert words in file["content"]
     assert plan["record"]["clients"] == ["192.0.2.1", "192.0.2.2"]
     assert deployment(project, ["go_net_http"], GRANT)["filter"] == []
+
+
+def test_a_name_with_parameters_gets_a_unit(project: Path) -> None:
+    """Next to all others, whose units and whose claim to be complete stay as they are; the record names it."""
+    name = "flask_gunicorn_gthread@threads=16,workers=2"
+    before, plan = deployment(project, ["all"], GRANT), deployment(project, ["all", name], GRANT)
+
+    (unit,) = [unit for unit in plan["units"] if unit not in before["units"]]
+    assert unit["path"] == "wrklab-flask_gunicorn_gthread.threads-16.workers-2.service"
+    assert "-w 2 --threads 16\n" in unit["content"]
+    assert "StandardOutput=truncate:/var/log/wrklab/flask_gunicorn_gthread.threads-16.workers-2.log" in unit["content"]
+    assert plan["record"] == {**before["record"], "made": [name]}
+    assert plan["record"]["fingerprint"] is not None
+
+
+def test_a_parameter_beyond_the_hosts_cpus_is_refused(project: Path) -> None:
+    """By the CPUs that the host gives, whatever the controller believed."""
+    with pytest.raises(ParameterError, match=r"at most 32 was expected \(16 \* cpus with cpus = 2\); found 33"):
+        deployment(project, ["all", "flask_gunicorn_sync@workers=33"], GRANT)
+
+
+def test_programs_of_recipes_are_deployed(project: Path) -> None:
+    """Below the folder that `{recipes_dir}` stands for."""
+    plan = deployment(project, ["all"], GRANT)
+
+    assert [file["path"] for file in plan["recipe_files"]] == ["recipes/gevent_serve.py"]
+    assert RECIPES_DIR == "/opt/wrklab/recipes"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
+def test_systemd_takes_the_name_of_a_made_unit(project: Path, tmp_path: Path) -> None:
+    """A name with `@`, `=` or `,` in it would be a template's instance, or none at all."""
+    plan = deployment(project, ["all", "flask_gunicorn_gthread@threads=16,workers=2"], GRANT)
+    (made,) = [unit for unit in plan["units"] if "threads-16" in unit["path"]]
+    unit = tmp_path / made["path"]
+    unit.write_text(made["content"].replace("/opt/wrklab/stacks/flask/venv/bin/gunicorn", "/bin/sleep"))
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
+    )
+
+    assert [line for line in done.stderr.splitlines() if "threads-16" in line] == []
 
 
 def test_an_unknown_variant_is_refused(project: Path) -> None:
