@@ -85,17 +85,18 @@ class RunHost(Record):
 
 
 class RunHosts(Record):
-    """The hosts of a cell: one server and at least one generator."""
+    """The hosts of a cell: one server, at least one generator, and the backends' host where the lab has one."""
 
     #: The lab's kind: only hosts of a container lab are on one machine by its making.
     kind: str
     server: RunHost
     generators: tuple[RunHost, ...] = Field(min_length=1)
+    backend: RunHost | None = None
 
     @property
     def all(self) -> tuple[RunHost, ...]:
-        """The server first."""
-        return (self.server, *self.generators)
+        """The server first, the backends' host last."""
+        return (self.server, *self.generators, *((self.backend,) if self.backend else ()))
 
     @property
     def are_cpus_shared(self) -> bool:
