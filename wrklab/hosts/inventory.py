@@ -90,9 +90,8 @@ def read_hosts(lab: str) -> LabHosts:
         )
     backends = groups[BACKEND_GROUP]
     if len(backends) > 1:
-        raise InventoryError(
-            f"inventory/{lab}: at most one host in group {BACKEND_GROUP}; found {', '.join(name for name, _ in backends)}"
-        )
+        names = ", ".join(name for name, _ in backends)
+        raise InventoryError(f"inventory/{lab}: at most one host in group {BACKEND_GROUP}; found {names}")
     kind = str(servers[0][1].get("lab_kind") or "ssh")
     hosts = LabHosts(
         lab=lab,

@@ -25,6 +25,8 @@ BACKENDS_DIR = "/var/lib/wrklab/backends"
 PASSWORD_FILE = f"{BACKENDS_DIR}/password"
 #: No name of a unit begins with `wrklab-`: those are ended when a bench begins, and a backend is to stay.
 SLICE = "wrklab_backends.slice"
+#: The nft table that lets the server alone reach the ports.
+FILTER_TABLE = "wrklab_backends"
 
 
 def unit_of(backend: BackendName) -> str:
@@ -81,6 +83,8 @@ class InstalledBackends(Message):
     installed: Annotated[tuple[InstalledBackend, ...], Limits(0, 100)]
     #: Hex SHA-256; empty where there is none.
     password_sha256: Word
+    #: Whether the table is there that lets the server alone reach the ports: a reloaded firewall takes it away.
+    is_filtered: bool
 
 
 class BackendSampleSpec(Message):

@@ -52,7 +52,7 @@ def test_no_backends_need_no_host(hosts: LabHosts) -> None:
         InventoryError, match=r"lab example_ssh: no host for redis\. Name a host in the group `backend`"
     ):
         backend_access(without, ["redis"])
-    with pytest.raises(InventoryError, match="invoke lab.up --backends"):
+    with pytest.raises(InventoryError, match=r"invoke lab\.up --backends"):
         backend_access(replace(without, kind="container"), ["redis"])
 
 
