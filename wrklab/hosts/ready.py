@@ -105,11 +105,21 @@ def ready_hosts(  # noqa: PLR0913  what a bench says of its hosts
         readiness = replace(readiness, forced=(*forced, *readiness.forced))
         notes = (*held.notes, *readiness.notes, *condition_notes(session.hosts, facts))
         with run_backends(session, services) as databases:
-            yield ReadyHosts(session, held, facts, replace(readiness, notes=notes), databases)
+            yield ReadyHosts(
+                session, held, _with_versions(facts, databases), replace(readiness, notes=notes), databases
+            )
         # What the last cell left is of no use to anyone. A host that is gone by now is not waited for.
         if held.are_ours and all(host.is_open for host in session.all):
             with contextlib.suppress(HostError, ParseError):
                 session.clean_up()
+
+
+def _with_versions(facts: Mapping[str, Mapping[str, Any]], databases: RunBackends) -> Mapping[str, Mapping[str, Any]]:
+    """What environment.py reported, with the versions of the services on the backends' host."""
+    if databases.host is None or not databases.versions:
+        return facts
+    name = databases.host.name
+    return {**facts, name: {**facts[name], "backends": dict(databases.versions)}}
 
 
 @contextmanager
