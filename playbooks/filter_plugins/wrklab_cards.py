@@ -21,6 +21,7 @@ from wrklab.catalogue import deployment as deployments  # noqa: E402
 from wrklab.catalogue import packet_filter  # noqa: E402
 from wrklab.catalogue.unit import HostGrant  # noqa: E402
 from wrklab.errors import WrklabError  # noqa: E402  the package is found only from here on
+from wrklab.hosts.backend_urls import lab_password  # noqa: E402
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -80,6 +81,12 @@ def wrklab_load_addresses(names: Sequence[str], values: Mapping[str, Mapping[str
     return packet_filter.load_addresses(names, values)
 
 
+@_told_by_ansible
+def wrklab_backend_password(lab: str) -> str:
+    """The password of a lab's backends; made at first need, in a file for this user alone."""
+    return lab_password(lab)
+
+
 def wrklab_masks(units: Sequence[str]) -> list[dict[str, str]]:
     """The links that mask units below /etc/systemd/system, as file_set takes them."""
     return [{"path": unit, "link": "/dev/null"} for unit in units]
@@ -91,6 +98,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by the names that playbooks use."""
         return {
+            "wrklab_backend_password": wrklab_backend_password,
             "wrklab_deployment": wrklab_deployment,
             "wrklab_load_addresses": wrklab_load_addresses,
             "wrklab_masks": wrklab_masks,

@@ -117,6 +117,7 @@ def resume_bench(
             [cell.variant for cell in cells],
             is_forced=is_forced,
             server_takes_all_cpus=run.plan.server_takes_all_cpus,
+            backends=run.plan.backends,
         ) as ready:
             refuse_other_hosts(ready.session.hosts, run.plan)
             shares, _ = share_loads(ready, [cell.scenario for cell in cells])
@@ -189,6 +190,7 @@ def new_plan(  # noqa: PLR0913, PLR0917  what a run is made of
         generators=tuple(host.name for host in session.generators),
         cpus_shared=is_a_cpu_shared(session.hosts, ready.facts),
         server_takes_all_cpus=takes_all_cpus_for(catalogue, suite),
+        backends=tuple(map(str, session.backends)),
         one_machine=bool(generators_on_the_servers_machine(session.hosts, ready.facts)),
         suite=suite,
         runtimes={

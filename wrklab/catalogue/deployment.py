@@ -21,6 +21,7 @@ from wrklab.catalogue.stack import STACKS_DIR, Stack, Variant
 from wrklab.catalogue.unit import HostGrant, unit_text
 from wrklab.errors import CardError
 from wrklab.paths import PROJECT_DIR
+from wrklab.protocol.backend import PORTS
 
 #: Files and folders of the checkout that a host's state follows from.
 SOURCES = (
@@ -100,9 +101,9 @@ def ports(project: Path) -> tuple[int, ...]:
 
 
 def port_ranges(project: Path) -> str:
-    """The TCP ports that stacks listen on, written as the kernel writes them: `8080-8081,9000`."""
+    """The TCP ports that stacks and backends listen on, written as the kernel writes them: `8080-8081,9000`."""
     runs: list[list[int]] = []
-    for port in ports(project):
+    for port in sorted({*ports(project), *PORTS.values()}):
         if runs and port == runs[-1][-1] + 1:
             runs[-1].append(port)
         else:
