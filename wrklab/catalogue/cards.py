@@ -216,11 +216,14 @@ def place(path: Path, location: tuple[int | str, ...]) -> str:
 
 
 def read_card(path: Path, model: type[CardType], **extra: object) -> CardType:
-    """The card in a YAML file. `extra` are values that the file's place gives (its name). Raises CardError."""
+    """The card in a YAML file. `extra` are values that the file's place gives (its name). Raises CardError.
+
+    Models find the file's folder in their validation context, for files that a card names.
+    """
     data, node = read_yaml(path)
     refuse_given_by_place(path, data, model, ())
     try:
-        return model.model_validate({**data, **extra})
+        return model.model_validate({**data, **extra}, context={"folder": path.parent})
     except ValidationError as error:
         raise CardError(explain(error, f"{path}", model, node)) from error
 
@@ -241,7 +244,8 @@ def explain(error: ValidationError, where: str, model: type[Card], node: yaml.No
             continue
         location = tuple(part for part in found["loc"] if part != "[key]")
         line = f":{line_of(node, location)}" if node is not None else ""
-        key = ".".join(str(part) for part in location)
+        # A key of a mapping may be any text.
+        key = ".".join(str(part) if str(part).isprintable() else repr(part) for part in location)
         message = found["msg"].removeprefix("Value error, ")
         if found["type"] == "extra_forbidden":
             message = str(UnknownNameError("key", str(location[-1]), known_keys(model, location)))

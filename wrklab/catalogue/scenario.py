@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator, model_validator
 
 from wrklab.catalogue.cards import Card, DurationS, Name, WholeSecondsS, explain, read_card
+from wrklab.catalogue.request_mix import REQUESTS_MAX, Login, RequestMix, WeightedRequest, check_mix
 from wrklab.errors import UsageError
 from wrklab.protocol.load import Arrivals, ConnectionMode
 
@@ -44,6 +45,10 @@ class Scenario(Card):
     name: ScenarioName
     description: str = Field(min_length=10)
     path: str = Field(default="/health", pattern=r"^/[!-~]*$")
+    #: Instead of `path`: weighted requests, each with what it must be answered (docs/mixes.md).
+    requests: tuple[WeightedRequest, ...] = Field(default=(), max_length=REQUESTS_MAX)
+    #: Sent once before them; they carry its token or cookies.
+    login: Login | None = None
     #: Open loop: requests are sent at this rate, whatever the server does. None: closed loop, where each connection
     #: sends when it has its answer.
     rate_per_s: float | None = Field(default=None, ge=0.1, le=RATE_MAX_PER_S)
@@ -92,6 +97,23 @@ class Scenario(Card):
         if self.arrivals is not Arrivals.POISSON and self.rate_per_s is None:
             raise ValueError(f"arrivals {self.arrivals.value}: only a load with rate_per_s has arrivals; give one")
         return self
+
+    @model_validator(mode="after")
+    def _requests_or_path(self) -> Self:
+        check_mix(self.requests, self.login)
+        single = [
+            key for key in ("path", "body", "hold_ms") if getattr(self, key) != type(self).model_fields[key].default
+        ]
+        if self.requests and single:
+            raise ValueError(f"requests: each has a path and an answer of its own; leave {' and '.join(single)} out")
+        if self.requests and self.validate_bodies:
+            raise ValueError("requests: their expectations say what is compared; leave validate_bodies out")
+        return self
+
+    @property
+    def mix(self) -> RequestMix | None:
+        """The weighted requests; None: all are the GET of `path`."""
+        return RequestMix(requests=self.requests, login=self.login) if self.requests else None
 
     @property
     def is_open_loop(self) -> bool:
