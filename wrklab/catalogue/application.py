@@ -13,8 +13,9 @@ from typing import Annotated, ClassVar, Literal
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from wrklab.catalogue.application_files import APPLICATION_CARD, SECRET_FILES
+from wrklab.catalogue.application_files import APPLICATION_CARD
 from wrklab.catalogue.cards import Card, DurationS, Line, Name, line_of, place, read_card, read_yaml
+from wrklab.catalogue.request_mix import REQUESTS_MAX, Login, RequestMix, WeightedRequest, check_mix
 from wrklab.errors import CardError, UnknownNameError
 
 #: What Debian 12 has, and so every server host.
@@ -34,6 +35,8 @@ _BACKEND = re.compile(r"backend\.(?P<name>[a-z]+)\.(?P<part>[a-z_]+)")
 _SECRET = re.compile(r"secret\.(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 #: Values are blanked wherever they are found, and a shorter one is found in ordinary words.
 SECRET_MIN_CHARS = 6
+
+_NUMBER = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
 
 BACKENDS = ("mariadb", "postgres", "redis")
 _LOCKABLE = (".txt", ".in")
@@ -99,7 +102,9 @@ class Application(Card):
     backends: tuple[Line, ...] = ()
     #: Run in order before each start of the server, in a fresh copy of the folder.
     prepare: tuple[Line, ...] = ()
-    requests: tuple[object, ...] = Field(min_length=1)
+    #: What visitors send, and what each must be answered; `login` is sent once before them (docs/mixes.md).
+    requests: tuple[WeightedRequest, ...] = Field(min_length=1, max_length=REQUESTS_MAX)
+    login: Login | None = None
     #: The command line that serves it today, for comparison.
     current: Line | None = Field(default=None, min_length=4)
     #: Globs of what the server does not need.
@@ -152,6 +157,11 @@ class Application(Card):
         return path
 
     @model_validator(mode="after")
+    def _requests_fit_together(self) -> Application:
+        check_mix(self.requests, self.login)
+        return self
+
+    @model_validator(mode="after")
     def _backends_are_named(self) -> Application:
         for name, value in self.environment.items():
             for word in placeholders(value):
@@ -169,10 +179,16 @@ class Application(Card):
         return self.folder / APPLICATION_CARD
 
     @property
+    def mix(self) -> RequestMix:
+        """Its requests, and the login before them."""
+        return RequestMix(requests=self.requests, login=self.login)
+
+    @property
     def secrets(self) -> tuple[str, ...]:
-        """The names of the secrets that its environment needs."""
+        """The names of the secrets that its environment and its requests need."""
         words = [word for value in self.environment.values() for word in placeholders(value)]
-        return tuple(dict.fromkeys(match["name"] for word in words if (match := _SECRET.fullmatch(word))))
+        names = [match["name"] for word in words if (match := _SECRET.fullmatch(word))]
+        return tuple(dict.fromkeys([*names, *sorted(self.mix.secret_names())]))
 
     @property
     def fixed_environment(self) -> dict[str, str]:
@@ -265,7 +281,7 @@ def python_problem(project: Path) -> str:
 
 
 def _check_entries(path: Path, application: Application) -> None:
-    """Raises CardError for two entries that are the same, or files of secrets that an entry's module would be."""
+    """Raises CardError for two entries that are the same."""
     seen: dict[tuple[str, str], str] = {}
     for name, entry in application.entries.items():
         other = seen.setdefault((entry.import_, entry.interface), name)
@@ -300,25 +316,28 @@ def read_secrets(application: Application, environment: Mapping[str, str]) -> Se
 
 def _secret_problems(application: Application, environment: Mapping[str, str]) -> Iterator[str]:
     node = read_yaml(application.card)[1]
+    for name in application.secrets:
+        where = _place_of_secret(application, name)
+        line = f"{application.card}:{line_of(node, where)}: {'.'.join(map(str, where))}"
+        found = environment.get(name)
+        if found is None:
+            yield (
+                f"{line}: the secret {name} is not in your environment. Set it for the command: {name}=... invoke ..., "
+                "or export it from where you keep it"
+            )
+        elif len(found) < SECRET_MIN_CHARS or any(sign in found for sign in "\n\r\0") or _NUMBER.fullmatch(found):
+            yield (
+                f"{line}: the secret {name} has {len(found)} characters; one line of at least {SECRET_MIN_CHARS} was "
+                "expected, and not a number: it is blanked wherever it stands, and so would ordinary words be"
+            )
+
+
+def _place_of_secret(application: Application, name: str) -> tuple[int | str, ...]:
+    """The first key of the card that needs a secret."""
     for key, value in application.environment.items():
-        for word in placeholders(value):
-            match = _SECRET.fullmatch(word)
-            if not match:
-                continue
-            where = f"{application.card}:{line_of(node, ('environment', key))}: environment.{key}"
-            found = environment.get(match["name"])
-            if found is None:
-                yield (
-                    f"{where}: the secret {match['name']} is not in your environment. Set it for the command: "
-                    f"{match['name']}=... invoke ..., or export it from where you keep it"
-                )
-            elif len(found) < SECRET_MIN_CHARS or any(sign in found for sign in "\n\r\0"):
-                yield (
-                    f"{where}: the secret {match['name']} has {len(found)} characters; at least {SECRET_MIN_CHARS} in "
-                    "one line were expected: a shorter one would be blanked in ordinary words too"
-                )
-
-
-def secret_file_names() -> str:
-    """Patterns of files that are not copied because they hold secrets, for people."""
-    return ", ".join(SECRET_FILES)
+        if f"secret.{name}" in placeholders(value):
+            return "environment", key
+    for number, request in enumerate(application.requests):
+        if name in request.secret_names():
+            return "requests", number
+    return ("login",)

@@ -29,7 +29,7 @@ def card_text(guess: ApplicationGuess) -> str:
         lines += ["environment:", *(f"  {name}: {_quoted(value)}" for name, value in guess.environment.items())]
     if guess.unset:
         lines += [
-            "# The code reads these too. Where it needs one, give it a value under environment, a secret as {secret.NAME}:"
+            "# The code reads these too. Give a value under environment where it needs one, a secret as {secret.NAME}:"
         ]
         lines += [f"#   {name}: ...  # {why}" for name, why in guess.unset.items()]
     if guess.backends:

@@ -6,8 +6,12 @@ too little; the name stays, so that a reader sees what was there.
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote, quote_plus
 
 BLANK = "(blanked)"
 
@@ -32,8 +36,50 @@ _PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END [
 _IS_SECRET_FLAG = re.compile(rf"(?=-){_NAME}", re.IGNORECASE)
 
 
+#: Secrets whose values this process was given, in every form in which a text may have them. Beyond this process they
+#: are kept nowhere.
+_known_forms: set[str] = set()
+
+
+def blank_from_now_on(values: Iterable[str]) -> None:
+    """From now on these values are blanked in every text that this process stores or shows, whatever stands around."""
+    for value in values:
+        _known_forms.update(_forms_of(value))
+
+
+def forget_secrets() -> None:
+    """Blank no value any more that this process was given: for tests, which are many in one process."""
+    _known_forms.clear()
+
+
+def _forms_of(value: str) -> set[str]:
+    """A value as it is, and as JSON, Python, HTML, a URL and base64 write it."""
+    encoded = base64.b64encode(value.encode()).decode()
+    return {
+        value,
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        repr(value)[1:-1],
+        html.escape(value),
+        quote(value),
+        quote(value, safe=""),
+        quote_plus(value),
+        encoded,
+        json.dumps(encoded)[1:-1],
+    }
+
+
+def without_known_secrets(text: str) -> str:
+    """A text without the values that this process was given, and otherwise as it is."""
+    # The longest first: one form may be a part of another.
+    for form in sorted(_known_forms, key=len, reverse=True):
+        text = text.replace(form, BLANK)
+    return text
+
+
 def blanked(text: str) -> str:
     """A text without secrets."""
+    text = without_known_secrets(text)
     text = _PRIVATE_KEY.sub(rf"\1{BLANK}", text)
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\g<kept>{BLANK}", text)
