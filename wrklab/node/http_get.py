@@ -1,9 +1,10 @@
-"""One GET over a socket of its own, with an absolute deadline, and what exactly was wrong with its answer."""
+"""One request over a socket of its own, with an absolute deadline, and what exactly was wrong with its answer."""
 
 from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from wrklab.protocol.load import AnswerKind
@@ -13,7 +14,7 @@ _SHOWN_CHARACTERS = 200
 
 
 class Answer(NamedTuple):
-    """What came of a GET: `found` is empty when the answer was right, else what was there instead."""
+    """What came of a request: `found` is empty when the answer was right, else what was there instead."""
 
     kind: AnswerKind
     found: str
@@ -27,6 +28,14 @@ class Answer(NamedTuple):
         return self.kind is AnswerKind.RIGHT
 
 
+class HttpAnswer(NamedTuple):
+    """A complete answer; names of headers are in lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
 class _WrongAnswerError(Exception):
     """The server sent something that is not the expected answer."""
 
@@ -37,19 +46,31 @@ class _WrongAnswerError(Exception):
 
 def check(address: tuple[str, int], path: str, status: int, body: str, limit_s: float) -> Answer:
     """GET http://address/path and compare status and body; after `limit_s` seconds it has timed out."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {host_of(address)}\r\nUser-Agent: wrklab\r\nConnection: close\r\n\r\n"
+    return ask(address, request.encode("ascii"), lambda answer: _what_is_wrong(answer, status, body), limit_s)
+
+
+def ask(address: tuple[str, int], request: bytes, judge: Callable[[HttpAnswer], str], limit_s: float) -> Answer:
+    """Send a request; `judge` says what is wrong with its answer, or nothing. After `limit_s` it has timed out."""
     started = time.monotonic()
-    kind, found, got = _outcome(address, path, (status, body), started + limit_s, limit_s)
+    kind, found, got = _outcome(address, request, judge, started + limit_s, limit_s)
     return Answer(kind, found, time.monotonic() - started, got)
 
 
+def host_of(address: tuple[str, int]) -> str:
+    """What the Host header says of an address."""
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"{host}:{address[1]}"
+
+
 def _outcome(
-    address: tuple[str, int], path: str, expected: tuple[int, str], deadline: float, limit_s: float
+    address: tuple[str, int], request: bytes, judge: Callable[[HttpAnswer], str], deadline: float, limit_s: float
 ) -> tuple[AnswerKind, str, int | None]:
     connected = False
     try:
         with socket.create_connection(address, timeout=limit_s) as connection:
             connected = True
-            _compare(_exchange(connection, address, path, deadline), *expected)
+            answer = _answer_of(_exchange(connection, request, deadline))
     except _WrongAnswerError as error:
         return AnswerKind.WRONG, str(error), error.status
     except TimeoutError:
@@ -61,14 +82,13 @@ def _outcome(
         return AnswerKind.WRONG, "the connection was reset instead of an answer", None
     except OSError as error:
         return AnswerKind.UNREACHABLE, f"not reachable: {error}", None
-    return AnswerKind.RIGHT, "", expected[0]
+    wrong = judge(answer)
+    return (AnswerKind.WRONG if wrong else AnswerKind.RIGHT), wrong, answer.status
 
 
-def _exchange(connection: socket.socket, address: tuple[str, int], path: str, deadline: float) -> bytes:
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{address[1]}\r\nUser-Agent: wrklab\r\nConnection: close\r\n\r\n"
+def _exchange(connection: socket.socket, request: bytes, deadline: float) -> bytes:
     connection.settimeout(_left(deadline))
-    connection.sendall(request.encode("ascii"))
+    connection.sendall(request)
     data = bytearray()
     while not _is_complete(data):
         connection.settimeout(_left(deadline))
@@ -126,24 +146,29 @@ def _unchunk(data: bytes) -> bytes | None:
         data = data[size + 2 :]
 
 
-def _compare(data: bytes, expected_status: int, expected_body: str) -> None:
+def _answer_of(data: bytes) -> HttpAnswer:
+    """Raises _WrongAnswerError where it is no complete answer of HTTP."""
     if not data:
         raise _WrongAnswerError("the connection was closed without an answer")
     head, separator, body = data.partition(b"\r\n\r\n")
     protocol, _, rest = head.partition(b"\r\n")[0].partition(b" ")
     status = rest.strip()[:3]
     if not separator or not protocol.startswith(b"HTTP/") or not status.isdigit():
-        raise _WrongAnswerError(f"not an HTTP answer: {_shown(data)}")
+        raise _WrongAnswerError(f"not an HTTP answer: {shown(data)}")
     if not _is_complete(bytearray(data)):
         body = _cut_off(head, body)
     elif "chunked" in _fields(head).get("transfer-encoding", ""):
         body = _unchunk(body) or b""
-    if int(status) != expected_status:
-        text = f"status {int(status)} instead of {expected_status}: {_shown(body)}"
-        raise _WrongAnswerError(text, int(status))
-    if body != expected_body.encode():
-        text = f"status {expected_status}, but the body is {_shown(body)} instead of {expected_body!r}"
-        raise _WrongAnswerError(text, expected_status)
+    pairs = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
+    return HttpAnswer(int(status), tuple((name.strip().lower(), value.strip()) for name, _, value in pairs), body)
+
+
+def _what_is_wrong(answer: HttpAnswer, expected_status: int, expected_body: str) -> str:
+    if answer.status != expected_status:
+        return f"status {answer.status} instead of {expected_status}: {shown(answer.body)}"
+    if answer.body != expected_body.encode():
+        return f"status {expected_status}, but the body is {shown(answer.body)} instead of {expected_body!r}"
+    return ""
 
 
 def _cut_off(head: bytes, body: bytes) -> bytes:
@@ -155,5 +180,6 @@ def _cut_off(head: bytes, body: bytes) -> bytes:
     return body  # without a length, the end of the connection is the end of the answer
 
 
-def _shown(data: bytes) -> str:
+def shown(data: bytes) -> str:
+    """The start of a body, escaped, on one line."""
     return repr(data[: _SHOWN_CHARACTERS * 4].decode("utf-8", "replace")[:_SHOWN_CHARACTERS])

@@ -21,6 +21,7 @@ from typing import NoReturn
 sys.path.append(__file__.rsplit("/", 3)[0])
 
 from wrklab.node import host_look, http_get, node_io, sampler, sock_diag
+from wrklab.node.request_mix import RequestMix, first_wrong
 from wrklab.node.wrk_process import Cancelled, WindowWatch, WrkLoad, WrkProcess, WrkRun, argv_for
 from wrklab.protocol.codec import decode_json, encode_json
 from wrklab.protocol.load import (
@@ -68,6 +69,8 @@ _CALM_SLACK_S = 0.25
 #: A server works under load if it has answered within this, or within so many times the mean time between answers.
 _ANSWERED_WITHIN_S = 0.3
 _ANSWERED_WITHIN_GAPS = 5
+#: What a warm-up's order of requests is drawn from.
+_WARMUP_MIX_SEED = 0x9E3779B9
 #: Silences are counted in tenths of a second.
 _SILENCE_STEP_S = 0.1
 
@@ -91,6 +94,9 @@ class LoadCell:
         # One look-up for all: GETs, wrk and the counting of connections mean the same address.
         self._address = str(host_look.resolve(spec.target.host)[1][0])
         self._expected = (spec.expect.status, spec.expect.body)
+        closes = spec.connection_mode is ConnectionMode.CLOSE
+        address = (self._address, spec.target.port)
+        self._mix = RequestMix(spec.mix, address, closes=closes) if spec.mix else None
         self._run: WrkRun | None = None
         self._phases: list[PhaseTime] = []
         self._ready: ReadyResult | None = None
@@ -108,6 +114,7 @@ class LoadCell:
         _raise_limits(self.spec)
         self._enter(LoadPhase.READY)
         self._become_ready()
+        self._check_mix()
         if self.spec.warmup:
             self._warm_up(self.spec.warmup)
             self._enter(LoadPhase.SETTLE)
@@ -121,6 +128,7 @@ class LoadCell:
         """End what still runs, and the last phase."""
         if self._run:
             self._run.kill()
+        node_io.remove(self._mix_path)
         self._end_phase(node_io.now())
 
     def result(self, failed: LoadFailure | None) -> LoadResult:
@@ -163,7 +171,14 @@ class LoadCell:
         if self._phases:
             self._phases[-1] = self._phases[-1].replace(end_at_s=now)
 
+    @property
+    def _mix_path(self) -> str:
+        """It holds what a login answered: it does not outlive the load."""
+        return f"{self._folder}/mix"
+
     def _get(self, limit_s: float) -> http_get.Answer:
+        if self._mix:
+            return self._mix.ask(self._mix.usual, limit_s)
         target = self.spec.target
         return http_get.check((self._address, target.port), target.path, *self._expected, limit_s)
 
@@ -172,7 +187,8 @@ class LoadCell:
         attempts, wrong_since = 0, None
         while True:
             left_s = limit_s - (time.monotonic() - began)
-            answer = self._get(max(0.05, min(self.spec.attempt_limit_s, left_s)))
+            attempt_s = max(0.05, min(self.spec.attempt_limit_s, left_s))
+            answer = self._mix.ask_first(attempt_s) if self._mix else self._get(attempt_s)
             attempts += 1
             now = time.monotonic()
             if answer.is_right:
@@ -187,12 +203,31 @@ class LoadCell:
             time.sleep(_POLL_S)
         self._ready = ReadyResult(at_s=node_io.now(), attempts=attempts, first_answer_s=answer.took_s)
 
+    def _check_mix(self) -> None:
+        """Each request of a mix once, before any load. Raises PhaseFailed naming the one whose answer is wrong."""
+        if not self._mix or not self._ready:
+            return
+        answers = self._mix.ask_all(self.spec.attempt_limit_s)
+        answer = first_wrong(answers)
+        if not answer.is_right:
+            raise PhaseFailed(f"before any load: {answer.found}", FailureKind.ANSWERS)
+        # That of the login, or of a server that had just started, is not what settling is compared with.
+        self._ready = self._ready.replace(first_answer_s=answer.took_s)
+        self._mix.write_file(self._mix_path)
+
     def _url(self) -> str:
         host = f"[{self._address}]" if ":" in self._address else self._address
         return f"http://{host}:{self.spec.target.port}{self.spec.target.path}"
 
     def _process(
-        self, stem: str, load: WrkLoad, timetable: Timetable | None, mark_s: float, *, validate: bool
+        self,
+        stem: str,
+        load: WrkLoad,
+        timetable: Timetable | None,
+        mark_s: float,
+        *,
+        validate: bool,
+        seeds: Sequence[int] = (),
     ) -> WrkProcess:
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
         if self.spec.connection_mode is ConnectionMode.CLOSE:
@@ -200,7 +235,16 @@ class LoadCell:
         if timetable:
             # wrk_report.lua reads the wall clock.
             environment |= timetable_environment(timetable, load, mark_s + _wall_step_s())
-        if validate:
+        if self._mix:
+            environment |= {
+                "WRKLAB_MIX": self._mix_path,
+                "WRKLAB_MIX_SEEDS": ",".join(str(seed) for seed in seeds or [_WARMUP_MIX_SEED] * load.threads),
+                "WRKLAB_CONNECTIONS": str(load.connections // load.threads),
+                "WRKLAB_TIMEOUT_US": str(int(load.timeout_s) * 1_000_000),
+            }
+            if validate:
+                environment["WRKLAB_MIX_CHECKS"] = "1"
+        elif validate:
             environment |= {"WRKLAB_EXPECT_STATUS": str(self._expected[0]), "WRKLAB_EXPECT_BODY": self._expected[1]}
         script = self.spec.script or f"{node_io.NODE_DIR}/wrk_report.lua"
         return WrkProcess(argv_for(self.spec.wrk, script, self._url(), load), environment, f"{self._folder}/{stem}")
@@ -283,7 +327,8 @@ class LoadCell:
 
         def process_of(number: int, load: WrkSpec) -> WrkProcess:
             shape = WrkLoad(load.threads, load.connections, duration_s, spec.timeout_s)
-            return self._process(f"wrk{number}", shape, load.timetable, mark_s, validate=load.checks_answers)
+            checks, seeds = load.checks_answers, load.mix_seeds
+            return self._process(f"wrk{number}", shape, load.timetable, mark_s, validate=checks, seeds=seeds)
 
         processes = [process_of(number, load) for number, load in enumerate(spec.processes)]
         self._run = self._run_of(processes, duration_s)
@@ -327,19 +372,22 @@ class LoadCell:
     def _answer_bytes(self) -> int:
         """What a complete answer has at least: by the warm-up's, else by the body."""
         report = self._warmup.report if self._warmup else None
+        if self._mix:
+            return _HEAD_BYTES  # its answers are of different sizes
         if report and report.requests:
             return int(_SHORTER_RATIO * report.bytes / report.requests)
         return _HEAD_BYTES + len(self._expected[1])
 
     def _verify_after(self) -> None:
-        """One GET. What is behind a queue that is longer than the limit gets no answer within it: that is not awaited.
+        """One GET, or each request of a mix. What is behind a queue that is longer than the limit gets no answer within it: that is not awaited.
 
         A server that is gone, or answers wrongly, shows that at once; one that hangs had stopped answering before.
         """
         limit_s, queue_s = 2 * self.spec.attempt_limit_s, self._queue_s()
         is_queued = queue_s is not None and queue_s > limit_s and self._answered_until_the_end()
         brief_s = self._calm_s(self._idle_answer_s()) * self.spec.timeout_scale
-        answer = self._get(min(brief_s, limit_s) if is_queued else limit_s)
+        limit_s = min(brief_s, limit_s) if is_queued else limit_s
+        answer = first_wrong(self._mix.ask_all(limit_s)) if self._mix else self._get(limit_s)
         kind = AnswerKind.STILL_QUEUED if is_queued and answer.kind is AnswerKind.TIMED_OUT else answer.kind
         self._verified = VerifyResult(kind=kind, found=answer.found, took_s=answer.took_s, queue_s=queue_s)
 

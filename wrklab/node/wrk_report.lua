@@ -13,6 +13,8 @@
 -- WRKLAB_SLOTS_S       next to it: the timetable's length, seconds
 -- WRKLAB_OFFSET_S, WRKLAB_THREAD_OFFSET_S, WRKLAB_SEED: next to it, of the first thread (protocol/load.py, Timetable)
 -- WRKLAB_CONNECTIONS   next to it: connections of one thread
+-- WRKLAB_MIX           a mix of requests instead of the one of the command line (wrk_mix.lua)
+-- WRKLAB_MIX_CHECKS    next to it: all that it expects is compared in this process
 -- WRKLAB_CLOSE         each request says `Connection: close`
 -- WRKLAB_NO_FFI        read the histogram through wrk's own slow accessor (tests compare both ways)
 
@@ -41,8 +43,23 @@ end
 -- Each thread's state takes a number of its own: setup() sets it before init() runs.
 thread_number = 0
 
+-- Whether all that a mix expects is compared here.
+local checks_mix = os.getenv("WRKLAB_MIX_CHECKS") ~= nil
+local mix = nil
+if os.getenv("WRKLAB_MIX") then
+  if not ffi_found then error("a mix of requests needs LuaJIT's FFI") end
+  mix = dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "wrk_mix.lua")
+  request, response = mix.request, mix.response
+end
+
+-- Globals that done() asks a thread's state for: each is computed when it is asked for.
+local computed = {}
+setmetatable(_G, { __index = function(_, name) return computed[name] and computed[name]() end })
+if mix then computed.wrklab_mix = mix.counts end
+
 if os.getenv("WRKLAB_CLOSE") then wrk.headers["Connection"] = "close" end
 
+local begin_timetable = nil
 local rate = tonumber(os.getenv("WRKLAB_RATE") or "")
 if rate then
   if not ffi_found then error("an open loop needs LuaJIT's FFI, for a clock finer than seconds") end
@@ -108,7 +125,7 @@ if rate then
     waited[quarter] = waited[quarter] + (quarter * quarter_s - at_s)
   end
 
-  function init(args)
+  begin_timetable = function()
     unopened = tonumber(os.getenv("WRKLAB_CONNECTIONS"))
     first_slot()
   end
@@ -142,9 +159,8 @@ if rate then
     return table.concat(found, ",")
   end
 
-  -- done() asks each thread's state for this global; the slots that no connection took are counted then.
-  setmetatable(_G, { __index = function(_, name)
-    if name ~= "wrklab_slots" then return nil end
+  -- The slots that no connection took are counted then.
+  function computed.wrklab_slots()
     while slot_s < slots_s do
       count_slot()
       next_slot()
@@ -157,7 +173,12 @@ if rate then
     end
     return string.format("%d;%d;%d;%.17g;%s;%s;%s;%s", scheduled, sent, late, latest_s, join(due), join(begun),
       join(answered), join(waiting))
-  end })
+  end
+end
+
+function init(args)
+  if rate then begin_timetable() end
+  if mix then mix.seed(thread_number) end
 end
 
 -- The main state; wrk starts its clock some microseconds after the last thread was set up.
@@ -173,7 +194,7 @@ bodies_stale = 0
 -- Those below 400, which wrk does not count.
 statuses_wrong = 0
 
-if expected_body then
+if expected_body and not mix then
   local length = #expected_body
   function response(status, headers, body)
     if status ~= expected_status and status < 400 then statuses_wrong = statuses_wrong + 1 end
@@ -291,18 +312,20 @@ end
 local function report_json(summary, latency)
   local errors = summary.errors
   local wrong, stale = bodies(errors)
+  local wrong_statuses, of_mix = statuses(errors), "null"
+  if mix then of_mix, wrong_statuses, wrong, stale = mix.report(threads, summary.requests) end
   local histogram = histogram_of(latency, summary.requests)
   return table.concat({
     string.format('{"duration_us":%s,"requests":%s,"bytes":%s,"threads":%d,"started_at":%s',
       number(summary.duration), number(summary.requests), number(summary.bytes), #threads, number(started_at)),
     string.format(',"errors":{"connect":%s,"read":%s,"write":%s,"status":%s,"timeout":%s,"body":%s}',
-      number(errors.connect), number(errors.read), number(errors.write), number(statuses(errors)),
+      number(errors.connect), number(errors.read), number(errors.write), number(wrong_statuses),
       number(errors.timeout), number(wrong)),
-    string.format(',"bodies_checked":%s,"bodies_stale":%s', tostring(expected_body ~= nil), number(stale)),
+    string.format(',"bodies_checked":%s,"bodies_stale":%s', tostring(expected_body ~= nil or checks_mix), number(stale)),
     ',"latency":', latency_json(latency, histogram),
     string.format(',"histogram_source":"%s"', histogram.source),
     ',"histogram":{"values":[', table.concat(histogram.values, ","),
-    '],"counts":[', table.concat(histogram.counts, ","), ']},"slots":', slots_json(), "}\n",
+    '],"counts":[', table.concat(histogram.counts, ","), ']},"slots":', slots_json(), ',"mix":', of_mix, "}\n",
   })
 end
 

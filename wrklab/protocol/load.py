@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from wrklab.protocol.codec import Count, Limits, Message, Port, Seconds, Text, Word
+from wrklab.protocol.request_mix import MixReport, MixSpec
 
 #: A slot that is taken later than this after its time was not sent at its time: delays have whole milliseconds.
 LATE_SLOT_S = 0.001
@@ -119,6 +120,8 @@ class WrkSpec(Message):
     checks_answers: bool
     #: None: closed loop.
     timetable: Timetable | None = None
+    #: With a mix, of each thread: what its order of requests is drawn from; above 0.
+    mix_seeds: Annotated[tuple[Count, ...], Limits(0, 1000)] = ()
 
 
 class LoadSpec(Message):
@@ -147,6 +150,8 @@ class LoadSpec(Message):
     connection_mode: ConnectionMode = ConnectionMode.KEEP_ALIVE
     #: From the timetable's end to wrk's: answers on their way still count. 0 in a closed loop.
     drain_s: Seconds = 0.0
+    #: Instead of the GET of the target's path and its one right answer.
+    mix: MixSpec | None = None
     #: wrk's script and the sampler's sources; empty: those next to load_cell.py.
     script: Word = ""
     sources: Word = ""
@@ -259,6 +264,8 @@ class WrkReport(Message):
     histogram: WrkHistogram
     #: None: closed loop.
     slots: SlotCounts | None = None
+    #: None: no mix.
+    mix: MixReport | None = None
 
 
 class WrkResult(Message):
