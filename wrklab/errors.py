@@ -3,6 +3,7 @@
 WrklabError                 exit status 1: something failed or is doubtful
 ├── UsageError              exit status 2: what was asked for cannot be meant
 │   ├── CardError           a stack, scenario or suite file is wrong (file, line, key)
+│   ├── ParameterError      a recipe has no such parameter, or it cannot have that value
 │   └── UnknownNameError    no such variant, scenario, suite, lab, run (lists the known, suggests the nearest)
 ├── LabError                the hosts cannot be brought up, reached or put down
 │   ├── InventoryError      its inventory is wrong (file, line, key); exit status 2
@@ -50,6 +51,15 @@ class UsageError(WrklabError):
 
 class CardError(UsageError):
     """A stack, scenario or suite file is wrong; the text names file, line and key."""
+
+
+class ParameterError(UsageError):
+    """A recipe has no such parameter, or it cannot have that value."""
+
+    def __init__(self, parameter: str, text: str) -> None:
+        """`parameter` is its name as it was given."""
+        self.parameter = parameter
+        super().__init__(text)
 
 
 class UnknownNameError(UsageError):

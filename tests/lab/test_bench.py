@@ -109,7 +109,7 @@ def test_two_wrk_processes_are_one_load(session: Session, catalogue: Catalogue) 
     of_each = [wrk.report.requests for wrk in raw.loads["loadgen"].wrk if wrk.report]
     assert len(of_each) == 3  # the third compares answers
     assert all(of_each)
-    measured = cell_outcome(raw, planned_cell(catalogue, cell, None), 0).record.measurement
+    measured = cell_outcome(raw, planned_cell(session, cell, None), 0).record.measurement
     assert measured is not None
     assert measured.generators[0].wrk_processes == 3
     assert measured.connections_asked == 100

@@ -77,7 +77,7 @@ def measure(session: Session, cell: Cell, generators_count: int = 2) -> tuple[Ce
     """What the hosts said of a cell, and what that comes to."""
     raw = drive(session, cell, generators_count, lambda _: None)
     assert raw.error is None, raw.error
-    outcome = cell_outcome(raw, planned_cell(session.catalogue, cell, None), 0)
+    outcome = cell_outcome(raw, planned_cell(session, cell, None), 0)
     assert outcome.record.measurement is not None, outcome.record.failure
     return raw, outcome, outcome.record.measurement
 

@@ -36,6 +36,7 @@ from wrklab.hosts.conditions import generators_on_the_servers_machine, is_a_cpu_
 from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes, shared_cpu_notes
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
+from wrklab.hosts.session import Session
 from wrklab.paths import RESULTS_DIR
 from wrklab.protocol.blanking import blanked_words
 from wrklab.results.probe_folder import newest_probe
@@ -167,7 +168,7 @@ def new_plan(  # noqa: PLR0913, PLR0917  what a run is made of
     """The plan of a run that begins now, with these variants; a search for capacities adds its cells as it goes."""
     session = ready.session
     catalogue, lab = session.catalogue, session.hosts.lab
-    digests, cpus_count = variant_digests(catalogue, names), max(1, len(session.hosts.server.cpus))
+    digests, cpus_count = variant_digests(catalogue, names), session.cpus_count
     probed = probed_limits(lab, digests, cpus_count)
     return RunPlan(
         run_id=new_run_id(),
@@ -176,7 +177,7 @@ def new_plan(  # noqa: PLR0913, PLR0917  what a run is made of
         seed=seed,
         command=shlex.join(blanked_words([Path(sys.argv[0]).name, *sys.argv[1:]])),
         scenarios={cell.scenario.name: cell.scenario for cell in cells},
-        cells=tuple(planned_cell(catalogue, cell, probed[cell.variant.name]) for cell in cells),
+        cells=tuple(planned_cell(session, cell, probed[cell.variant.name]) for cell in cells),
         notes=(*ready.readiness.sentences(), *machine_notes(session.hosts, ready.facts), *notes),
         forced=ready.readiness.forced,
         server_cpus_count=cpus_count,
@@ -204,8 +205,9 @@ def probed_limits(lab: str, digests: Mapping[str, str], server_cpus_count: int |
     }
 
 
-def planned_cell(catalogue: Catalogue, cell: Cell, probed: int | None) -> PlannedCell:
+def planned_cell(session: Session, cell: Cell, probed: int | None) -> PlannedCell:
     """A cell by names, as plan.json holds it; `probed` is its variant's limit as a probe found it."""
+    catalogue = session.catalogue
     return PlannedCell(
         cell_id=cell.cell_id,
         variant=cell.variant.name,
@@ -214,7 +216,7 @@ def planned_cell(catalogue: Catalogue, cell: Cell, probed: int | None) -> Planne
         round_number=cell.round_number,
         twin=cell.twin,
         hold_ms=cell.hold_ms,
-        in_flight_limit=cell.variant.in_flight_limit if probed is None else probed,
+        in_flight_limit=cell.variant.limit_at(session.cpus_count) if probed is None else probed,
         is_limit_probed=probed is not None,
         is_one_cpu_a_process=catalogue.stacks[cell.variant.stack].runtime in ONE_CPU_A_PROCESS,
         expect_failure=cell.variant.expect_failure,

@@ -275,7 +275,7 @@ class _Searches:
         if cell.scenario.name not in self._shares:
             shares, _ = share_loads(self._ready, [cell.scenario])
             self._shares |= shares
-        planned = planned_cell(self._ready.session.catalogue, cell, self._probed[cell.variant.name])
+        planned = planned_cell(self._ready.session, cell, self._probed[cell.variant.name])
         return self._run.extend_plan(planned, cell.scenario)
 
 

@@ -152,7 +152,7 @@ def server_spec(session: Session, cell: Cell, name: str) -> ServerSpec:
     hold_ms = cell.scenario.hold_ms
     return ServerSpec(
         unit=cell.variant.unit,
-        variant=cell.variant.name,
+        variant=cell.variant.file_name,
         cell=name,
         port=session.port_of(cell.variant),
         environment={} if hold_ms is None else {"WRKLAB_HOLD_MS": str(hold_ms)},

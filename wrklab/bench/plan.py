@@ -50,7 +50,7 @@ class Cell:
     @property
     def cell_id(self) -> str:
         """Its name within the run, fit for a folder: `standard.flask_dev_sync.2`, of a twin `….2a`."""
-        return f"{self.scenario.name}.{self.variant.name}.{self.round_number}{self.twin}"
+        return f"{self.scenario.name}.{self.variant.file_name}.{self.round_number}{self.twin}"
 
     @property
     def hold_ms(self) -> int:

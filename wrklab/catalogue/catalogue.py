@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wrklab.catalogue.cards import place
+from wrklab.catalogue.recipe import Recipe, RecipeFile, read_recipe_files
 from wrklab.catalogue.scenario import Scenario, read_scenario
 from wrklab.catalogue.stack import Stack, Variant, read_stack
 from wrklab.catalogue.suite import Suite, read_suite
@@ -23,6 +24,13 @@ class Catalogue:
     variants: dict[str, Variant]
     scenarios: dict[str, Scenario]
     suites: dict[str, Suite]
+    #: The server programs that there are recipes of.
+    recipe_files: dict[str, RecipeFile] = field(default_factory=dict)
+
+    @property
+    def recipes(self) -> dict[str, Recipe]:
+        """Every recipe by its name."""
+        return {name: recipe for card in self.recipe_files.values() for name, recipe in card.recipes.items()}
 
     def select_variants(self, words: Iterable[str], *, with_unbenched: bool = False) -> list[Variant]:
         """The variants that words mean, in the catalogue's order, each once.
@@ -70,7 +78,11 @@ class Catalogue:
 
 def read_catalogue(project: Path = PROJECT_DIR) -> Catalogue:
     """The catalogue of a checkout, with every name that cards use checked. Raises CardError (file, line, key)."""
-    stacks = {path.parent.name: read_stack(path.parent) for path in sorted(project.glob("servers/*/stack.yml"))}
+    recipe_files = read_recipe_files(project)
+    recipes = {name: recipe for card in recipe_files.values() for name, recipe in card.recipes.items()}
+    stacks = {
+        path.parent.name: read_stack(path.parent, recipes) for path in sorted(project.glob("servers/*/stack.yml"))
+    }
     variants: dict[str, Variant] = {}
     for stack in stacks.values():
         for name, variant in stack.variants.items():
@@ -83,6 +95,7 @@ def read_catalogue(project: Path = PROJECT_DIR) -> Catalogue:
         variants=variants,
         scenarios={path.stem: read_scenario(path) for path in sorted(project.glob("scenarios/*.yml"))},
         suites={path.stem: read_suite(path) for path in sorted(project.glob("suites/*.yml"))},
+        recipe_files=recipe_files,
     )
     _check_references(project, catalogue)
     return catalogue

@@ -21,6 +21,11 @@ TOOLCHAIN_LOCK = "toolchain.txt"
 _NOT_THE_SERVER = {
     "benched",
     "capacity_setting",
+    # Its command says what these come to.
+    "arguments",
+    "entry",
+    "parameters",
+    "recipe",
     "description",
     "probe_requests_count",
     "published",

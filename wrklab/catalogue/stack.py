@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    InstanceOf,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from wrklab.catalogue.cards import Card, DurationS, Line, Name, place, read_card, read_yaml, refuse_given_by_place
-from wrklab.errors import CardError
+from wrklab.catalogue.formula import CPUS, CardFormula, parse_formula
+from wrklab.catalogue.recipe import RECIPES_DIR, CardValue, Entry, Recipe, Serving, Value, check_limit, plain
+from wrklab.errors import CardError, ParameterError, UnknownNameError
 
 #: Where a stack lives on the server host; the roles install to just these places.
 STACKS_DIR = "/opt/wrklab/stacks"
@@ -18,7 +29,17 @@ STACKS_DIR = "/opt/wrklab/stacks"
 RUNTIME_ENVIRONMENT_FILE = "/run/wrklab/server.env"
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_KNOWN_PLACEHOLDERS = ("app_dir", "cpus", "port", "venv")
+_KNOWN_PLACEHOLDERS = ("app_dir", CPUS, "port", "recipes_dir", "venv")
+
+#: A card's name of a variant, and of one made of it by the command line: `flask_gunicorn_gthread@threads=16,workers=2`.
+VariantName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-z][a-z0-9_]{0,62}(@[a-z][a-z0-9_]*=[a-z0-9_]+(,[a-z][a-z0-9_]*=[a-z0-9_]+)*)?$", max_length=160
+    ),
+]
+#: Signs of such names that mean something else in names of units and files.
+_IN_FILE_NAMES = str.maketrans({"@": ".", ",": ".", "=": "-"})
 
 Runtime = Literal["python", "go", "openresty"]
 #: Runtimes of which one process uses one CPU at most: Python by its GIL, nginx by its single event loop.
@@ -29,15 +50,24 @@ class Variant(Card):
     """One way to serve a stack: a data entry under `variants:` of its stack.yml.
 
     `command` is the argv, with `{venv}` (the stack's virtual environment), `{app_dir}` (where its files lie), `{port}`
-    and `{cpus}` (the number of CPUs that the inventory gives to the server) filled in.
+    and formulas of `{cpus}` (the number of CPUs that the inventory gives to the server) filled in. A card writes it, or
+    names a recipe that does.
     """
 
-    given_by_place: ClassVar[frozenset[str]] = frozenset({"name", "stack"})
+    given_by_place: ClassVar[frozenset[str]] = frozenset({"name", "stack", "serving"})
 
-    name: Name
+    name: VariantName
     stack: Name
     description: Line = Field(min_length=10)
-    command: str = Field(min_length=1)
+    command: str = ""
+    #: Instead of a command: a recipe, what it serves, its parameters where they are not the recipe's defaults, and
+    #: further words at the end of its command.
+    recipe: Name | None = None
+    entry: Entry | None = None
+    parameters: dict[Name, CardValue] = Field(default_factory=dict)
+    arguments: str = ""
+    #: The recipe with all its parameters, where there is one.
+    serving: InstanceOf[Serving] | None = Field(default=None, exclude=True)
     environment: dict[str, str] = Field(default_factory=dict)
     #: How long GET /health holds, in ms; given to the application as WRKLAB_HOLD_MS.
     hold_ms: int = Field(default=100, ge=0, le=60_000)
@@ -48,7 +78,8 @@ class Variant(Card):
     #: A server that is not ready after this long has failed.
     start_limit_s: DurationS = Field(default=20.0, gt=0, le=300)
     #: Requests that can be handled at once, where the command line fixes it (4 workers: 4); None where it does not.
-    in_flight_limit: int | None = Field(default=None, ge=1)
+    #: A formula of the CPUs; on a card also of the recipe's parameters, and it stands instead of the recipe's.
+    in_flight_limit: CardFormula | None = None
     #: RLIMIT_NOFILE of the unit; None takes the host's ceiling.
     descriptors_count: int | None = Field(default=None, ge=64)
     #: The most tasks (processes and threads together) that the unit may have; None: no limit.
@@ -80,13 +111,30 @@ class Variant(Card):
             raise ValueError("a variant with expect_failure needs `benched: false`: there is nothing to measure")
         return self
 
+    @model_validator(mode="after")
+    def _has_a_command_or_a_recipe(self) -> Variant:
+        if self.recipe is None and not self.command:
+            raise ValueError("a variant needs `command`, or `recipe` and `entry`")
+        if self.recipe is None and (self.entry or self.parameters or self.arguments):
+            raise ValueError("`entry`, `parameters` and `arguments` need `recipe`")
+        if self.recipe is not None and self.serving is None and (self.command or self.entry is None):
+            raise ValueError("`recipe` needs `entry` (module:attribute), and writes the command itself")
+        limit = self.in_flight_limit
+        if limit is not None and limit.constant is not None and limit.constant < 1:
+            raise ValueError(f"in_flight_limit: at least 1 was expected; found {limit}")
+        if self.recipe is None and limit is not None and limit.names - {CPUS}:
+            raise ValueError(f"in_flight_limit: a number or a formula of {CPUS} was expected; found {limit}")
+        return self
+
     @field_validator("command")
     @classmethod
     def _command_can_be_filled_in(cls, command: str) -> str:
-        unknown = sorted(set(_PLACEHOLDER.findall(command)) - set(_KNOWN_PLACEHOLDERS))
+        if not command:
+            return command
+        unknown = sorted(name for name in _PLACEHOLDER.findall(command) if not _is_known(name))
         if unknown:
             known = ", ".join(f"{{{name}}}" for name in _KNOWN_PLACEHOLDERS)
-            raise ValueError(f"unknown placeholder {{{unknown[0]}}}; known: {known}")
+            raise ValueError(f"unknown placeholder {{{unknown[0]}}}; known: {known}, and formulas of {CPUS}")
         try:
             words = shlex.split(command)
         except ValueError as error:
@@ -96,9 +144,27 @@ class Variant(Card):
         return command
 
     @property
+    def file_name(self) -> str:
+        """Its name where it is a part of a unit's or a file's: `flask_gunicorn_gthread.threads-16.workers-2`.
+
+        `@` would make an instance of a template of a unit, and `=` and `,` are not for units' names (systemd.unit(5)).
+        """
+        return self.name.translate(_IN_FILE_NAMES)
+
+    @property
     def unit(self) -> str:
         """The name of its systemd unit."""
-        return f"wrklab-{self.name}.service"
+        return f"wrklab-{self.file_name}.service"
+
+    @property
+    def base(self) -> str:
+        """The name of the card's variant that it was made of; its own where it was not made."""
+        return self.name.partition("@")[0]
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the command line made it; no card has it."""
+        return "@" in self.name
 
     @property
     def venv(self) -> str:
@@ -112,9 +178,79 @@ class Variant(Card):
 
     def argv(self, port: int, cpus_count: int) -> list[str]:
         """The exact command, every placeholder filled in."""
-        values = {"venv": self.venv, "app_dir": self.app_dir, "port": str(port), "cpus": str(cpus_count)}
-        filled = _PLACEHOLDER.sub(lambda match: values[match[1]], self.command)
-        return shlex.split(filled)
+        values = {"venv": self.venv, "app_dir": self.app_dir, "port": str(port), "recipes_dir": RECIPES_DIR}
+
+        def text_of(name: str) -> str:
+            return values[name] if name in values else str(parse_formula(name).at({CPUS: cpus_count}))
+
+        return shlex.split(_PLACEHOLDER.sub(lambda match: text_of(match[1]), self.command))
+
+    def limit_at(self, cpus_count: int) -> int | None:
+        """Requests that can be handled at once on so many CPUs; None where the command line sets no limit."""
+        return None if self.in_flight_limit is None else max(1, self.in_flight_limit.at({CPUS: cpus_count}))
+
+    def with_recipe(self, recipes: Mapping[str, Recipe]) -> Variant:
+        """A card's variant as its recipe has it: command, limit and settings filled in; itself where it names none.
+
+        Raises ParameterError, UnknownNameError, and ValueError for a limit of unknown names.
+        """
+        if self.recipe is None or self.entry is None:
+            return self
+        if self.recipe not in recipes:
+            raise UnknownNameError("recipe", self.recipe, recipes)
+        recipe = recipes[self.recipe]
+        if self.in_flight_limit is not None:
+            check_limit(self.in_flight_limit, recipe)
+        return self._served(
+            recipe.serving(self.entry, self.parameters, arguments=self.arguments, in_flight_limit=self.in_flight_limit)
+        )
+
+    def with_parameters(self, given: Mapping[str, Value]) -> Variant:
+        """The same server with other values of its recipe's parameters, under a name that says which were given.
+
+        It answers to no published row. Raises UsageError where it has no recipe, ParameterError.
+        """
+        if self.serving is None:
+            raise ParameterError(
+                next(iter(given), ""),
+                f"variant {self.name} has no parameters: its card gives a command of its own. `invoke list` shows "
+                "which variants have a recipe.",
+            )
+        serving = self.serving.changed(given)
+        words = ",".join(f"{name}={plain(value)}" for name, value in serving.given.items())
+        made = {
+            "name": f"{self.base}@{words}",
+            "description": f"{self.base} with {words.replace(',', ', ')}",
+            "parameters": dict(serving.values),
+            "published": {},
+            "published_probe": None,
+            "probe_requests_count": None,
+        }
+        return self._served(serving, made)
+
+    def _served(self, serving: Serving, changes: Mapping[str, object] = MappingProxyType({})) -> Variant:
+        """The variant with all that a recipe and its parameters say."""
+        return Variant.model_validate(
+            {
+                **{name: getattr(self, name) for name in Variant.model_fields},
+                **changes,
+                "serving": serving,
+                "command": serving.command,
+                "in_flight_limit": serving.in_flight_limit,
+                "queue_setting": self.queue_setting or serving.recipe.queue_setting,
+                "capacity_setting": self.capacity_setting or serving.recipe.capacity_setting,
+            }
+        )
+
+
+def _is_known(placeholder: str) -> bool:
+    """Whether a command may hold it: a place, or a formula of the CPUs."""
+    if placeholder in _KNOWN_PLACEHOLDERS:
+        return True
+    try:
+        return parse_formula(placeholder).names == {CPUS}
+    except ValueError:
+        return False
 
 
 class Stack(Card):
@@ -155,8 +291,11 @@ class Stack(Card):
         return requirements
 
 
-def read_stack(folder: Path) -> Stack:
-    """The stack in a folder of servers/. Raises CardError (file, line, key), also for files that are not there."""
+def read_stack(folder: Path, recipes: Mapping[str, Recipe]) -> Stack:
+    """The stack in a folder of servers/, its variants as their recipes have them.
+
+    Raises CardError (file, line, key), also for files that are not there.
+    """
     path = folder / "stack.yml"
     variants = read_yaml(path)[0].get("variants")
     for name, entry in variants.items() if isinstance(variants, dict) else []:
@@ -168,4 +307,18 @@ def read_stack(folder: Path) -> Stack:
     for location, name in listed:
         if not (folder / name).is_file():
             raise CardError(f"{place(path, location)}: {folder / name} does not exist")
-    return stack
+    served = {name: _with_recipe(path, variant, recipes) for name, variant in stack.variants.items()}
+    return stack.model_copy(update={"variants": served})
+
+
+def _with_recipe(path: Path, variant: Variant, recipes: Mapping[str, Recipe]) -> Variant:
+    """Raises CardError."""
+    here = ("variants", variant.name)
+    try:
+        return variant.with_recipe(recipes)
+    except ParameterError as error:
+        raise CardError(f"{place(path, (*here, 'parameters', error.parameter))}: {error}") from error
+    except UnknownNameError as error:
+        raise CardError(f"{place(path, (*here, 'recipe'))}: {error}") from error
+    except ValueError as error:
+        raise CardError(f"{place(path, here)}: {error}") from error

@@ -44,11 +44,16 @@ def unit_text(stack: Stack, variant: Variant, grant: HostGrant) -> str:
         command=command_line(variant.argv(stack.port, grant.cpus_count)),
         environment=[quoted(f"{name}={value}") for name, value in environment.items()],
         environment_file=RUNTIME_ENVIRONMENT_FILE,
-        log_path=f"{LOG_DIR}/{variant.name}.log",
+        log_path=variant_log(variant),
         description=_one_line(variant.description).replace("%", "%%"),
         grant=grant,
         descriptors_count=descriptors,
     )
+
+
+def variant_log(variant: Variant) -> str:
+    """The file on the server host that a variant's output goes to."""
+    return f"{LOG_DIR}/{variant.file_name}.log"
 
 
 def command_line(argv: Sequence[str]) -> str:

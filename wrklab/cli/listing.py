@@ -11,6 +11,7 @@ from rich.table import Table
 
 from wrklab.articles.library import ArticleLibrary, read_library
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
+from wrklab.catalogue.recipe import plain
 from wrklab.cli.verbs import print_json, results
 from wrklab.hosts.ansible import known_labs
 from wrklab.paths import RESULTS_DIR
@@ -43,7 +44,7 @@ def catalogue_data(catalogue: Catalogue, library: ArticleLibrary) -> dict[str, A
                 "description": variant.description,
                 "command": variant.command,
                 "hold_ms": variant.hold_ms,
-                "in_flight_limit": variant.in_flight_limit,
+                "in_flight_limit": None if variant.in_flight_limit is None else plain(variant.in_flight_limit),
                 "published": variant.published,
                 "published_probe": variant.published_probe,
                 "benched": variant.benched,

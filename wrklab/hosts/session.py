@@ -38,6 +38,11 @@ class Session:
         """The server first."""
         return (self.server, *self.generators)
 
+    @property
+    def cpus_count(self) -> int:
+        """How many CPUs the server has; known once its environment was read (with_known_machines)."""
+        return max(1, len(self.hosts.server.cpus))
+
     def port_of(self, variant: Variant) -> int:
         """The TCP port that a variant listens on."""
         return self.catalogue.stacks[variant.stack].port

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from wrklab.catalogue.stack import Variant
-from wrklab.catalogue.unit import LOG_DIR
+from wrklab.catalogue.unit import variant_log
 from wrklab.errors import CellError, HostError
 from wrklab.hosts import node_calls
 from wrklab.hosts.clocks import clock_of
@@ -79,7 +79,7 @@ class Server:
     @property
     def log(self) -> str:
         """Where its stderr goes, and with it the handlers' notes."""
-        return f"{LOG_DIR}/{self.variant.name}.log"
+        return variant_log(self.variant)
 
 
 @contextmanager
@@ -91,8 +91,8 @@ def running_server(session: Session, variant: Variant) -> Iterator[Server]:
     lease_s = variant.start_limit_s + _LEASE_S * session.timeout_scale
     spec = ServerSpec(
         unit=variant.unit,
-        variant=variant.name,
-        cell=f"probe.{variant.name}",
+        variant=variant.file_name,
+        cell=f"probe.{variant.file_name}",
         port=session.port_of(variant),
         environment={"WRKLAB_HOLD_MS": "0"},
         lease_s=lease_s,

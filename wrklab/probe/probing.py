@@ -63,6 +63,11 @@ class _Probe:
     most: int | None = None
     unreached: str = ""
 
+    @property
+    def in_flight_limit(self) -> int | None:
+        """Requests that can be handled at once, as the variant's card says; None where it sets no limit."""
+        return self.variant.limit_at(self.session.cpus_count)
+
 
 def probe_variant(session: Session, variant: Variant, on_step: OnStep) -> ProbeOutcome:
     """Probe a variant. What goes wrong with it is in the record; only HostError and the like are raised."""
@@ -131,7 +136,7 @@ def _measure(probe: _Probe, server: drive.Server) -> bool:
     wave = _run_wave(probe, server, f"try{probe.tries}", planning.plan_wave(probe.count, probe.pace))
     if reasons := void_reasons(wave):
         return _void(probe, reasons)
-    found, limit, most = figures(wave), probe.variant.in_flight_limit, probe.most
+    found, limit, most = figures(wave), probe.in_flight_limit, probe.most
     step = planning.next_step(found, probe.tries, probe.ceiling, limit, most)
     probe.unreached = planning.unreached(found, limit, most)
     probe.most = max(most or 0, found.counts.in_flight)
@@ -172,7 +177,7 @@ def _void(probe: _Probe, reasons: list[str]) -> bool:
 
 def _choose_count(probe: _Probe, server: drive.Server) -> int:
     """N of the first complete wave. A long backlog is worth a scout: is the kernel's queue used at all?"""
-    limit = probe.variant.in_flight_limit
+    limit = probe.in_flight_limit
     usual = planning.first_count(limit, probe.ceiling)
     if not planning.wants_scout(drive.backlog(server), probe.ceiling):
         return usual
@@ -207,7 +212,7 @@ def _about(probe: _Probe, started_at_s: float, seconds: float) -> ProbeRecord:
         state="void",
         # As the catalogue has it: what a slow host makes of its limits is no other server.
         variant_digest=variant_digest(catalogue.stacks[variant.stack], catalogue.variants[variant.name]),
-        server_cpus_count=max(1, len(probe.session.hosts.server.cpus)),
+        server_cpus_count=probe.session.cpus_count,
         started_at_s=started_at_s,
         seconds=seconds,
         tries=probe.tries,

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from wrklab.catalogue.cards import Name
+from wrklab.catalogue.stack import VariantName
 from wrklab.results.records import LogError, Record
 
 ProbeState = Literal["measured", "void", "failed"]
@@ -72,7 +73,7 @@ class ServingKind(StrEnum):
 class ProbeRecord(Record):
     """One probe of one variant as it ended. Figures are None where they were not found; never 0 instead."""
 
-    variant: Name
+    variant: VariantName
     stack: Name
     state: ProbeState
     #: catalogue.deployment.variant_digest of its server, and the CPUs that it had: a probe of another server says
@@ -151,7 +152,7 @@ class ProbePlan(Record):
     lab: str
     created_at_s: float
     command: str
-    variants: tuple[Name, ...]
+    variants: tuple[VariantName, ...]
     suite: str | None = None
     #: Sentences on the hosts' state before the first probe, and why they should not have been probed where `--force`
     #: overrode it.

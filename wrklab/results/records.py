@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from wrklab.catalogue.cards import Card, Name
 from wrklab.catalogue.scenario import Scenario, ScenarioName
+from wrklab.catalogue.stack import VariantName
 from wrklab.protocol.load import AnswerKind
 from wrklab.protocol.phases import Phase
 
@@ -366,7 +367,7 @@ class CellRecord(Record):
     cell_id: str
     #: Its place in the plan, from 0.
     position: int
-    variant: Name
+    variant: VariantName
     stack: Name
     scenario: ScenarioName
     round_number: int
@@ -397,7 +398,7 @@ class PlannedCell(Record):
     """A cell of the plan, by names."""
 
     cell_id: str
-    variant: Name
+    variant: VariantName
     stack: Name
     scenario: ScenarioName
     round_number: int
@@ -439,11 +440,11 @@ class RunPlan(Record):
     #: Why hosts should not have been measured then, where `--force` overrode it.
     forced: tuple[str, ...] = ()
     #: The variant against which the report sets all others.
-    baseline: Name | None = None
+    baseline: VariantName | None = None
     #: By stack: python, go or openresty.
     runtimes: dict[Name, str] = Field(default_factory=dict)
     #: catalogue.deployment.variant_digest of each variant: a run is resumed only with the servers that it began with.
-    variant_digests: dict[Name, str]
+    variant_digests: dict[VariantName, str]
     #: catalogue.fingerprint.fingerprint of the checkout that began the run.
     fingerprint: str
 
@@ -474,7 +475,7 @@ class RunEnvironment(Record):
 
     hosts: tuple[HostEnvironment, ...] = ()
     #: By variant, in the order in which they count.
-    units: dict[Name, tuple[UnitFile, ...]] = Field(default_factory=dict)
+    units: dict[VariantName, tuple[UnitFile, ...]] = Field(default_factory=dict)
     #: Versions of wrklab's own tools, git state of the checkout, how the lab was reached.
     controller: dict[str, Any] = Field(default_factory=dict)
 

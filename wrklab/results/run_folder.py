@@ -27,7 +27,7 @@ from wrklab.results.store import Store
 
 #: 20261121T003012Z_ab12: names sort by time.
 RUN_ID = re.compile(r"\d{8}T\d{6}Z_[0-9a-f]{4}")
-_CELL_ID = re.compile(r"[a-z0-9_]+(@[a-z0-9_-]+)?(\.[a-z0-9_]+)*")
+_CELL_ID = re.compile(r"[a-z0-9_]+(@[a-z0-9_-]+)?(\.[a-z0-9_-]+)*")
 #: The word that means the newest run wherever a run id may stand.
 LATEST = "latest"
 _LATEST = re.compile(rf"{LATEST}(~(?P<back>\d{{1,6}}))?")

@@ -42,7 +42,7 @@ def stack_of(tmp_path: Path, text: str | bytes, files: tuple[str, ...] = ("main.
     for name in files:
         (folder / name).touch()
     (folder / "stack.yml").write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_stack(folder)
+    return read_stack(folder, {})
 
 
 def complaint_about(tmp_path: Path, text: str | bytes, files: tuple[str, ...] = ("main.go",)) -> str:
@@ -65,10 +65,10 @@ BAD_STACKS = {
     "unknown_key": (
         STACK + "    comand: x\n",
         (
-            "shop/stack.yml:10: variants.one.comand: unknown key 'comand'. Did you mean command? Known: benched, body, "
-            "capacity_setting, command, description, descriptors_count, environment, expect_failure, hold_ms, "
-            "in_flight_limit, probe_requests_count, published, published_probe, queue_setting, start_limit_s, "
-            "tasks_max."
+            "shop/stack.yml:10: variants.one.comand: unknown key 'comand'. Did you mean command? Known: arguments, "
+            "benched, body, capacity_setting, command, description, descriptors_count, entry, environment, "
+            "expect_failure, hold_ms, in_flight_limit, parameters, probe_requests_count, published, published_probe, "
+            "queue_setting, recipe, start_limit_s, tasks_max."
         ),
     ),
     "unknown_key_at_the_top": (
@@ -106,7 +106,7 @@ BAD_STACKS = {
         STACK.replace("{app_dir}", "{appdir}"),
         (
             "shop/stack.yml:8: variants.one.command: unknown placeholder {appdir}; "
-            "known: {app_dir}, {cpus}, {port}, {venv}"
+            "known: {app_dir}, {cpus}, {port}, {recipes_dir}, {venv}, and formulas of cpus"
         ),
     ),
     "command_without_a_path": (

@@ -127,7 +127,7 @@ BESIDE_S, LEAD_S, BACKLOG = 3.0, 0.35, 2048
 def planned_s(variant: Variant) -> float:
     """What a probe of a variant takes by plan if its kernel's queue is used and its backlog as long as any."""
     begin = planning.opening(variant.probe_requests_count, is_to_fail=variant.expect_failure is not None)
-    count, limit, plans = begin.requests_count, variant.in_flight_limit, []
+    count, limit, plans = begin.requests_count, variant.limit_at(1), []
     if count is None:
         plans = [planning.plan_scout(limit)]
         usual = planning.first_count(limit, begin.ceiling_count)
