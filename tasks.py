@@ -24,12 +24,16 @@ _SCENARIO_HELP = {
 _FORCE_HELP = {
     "force": "also on hosts that are busy, have too little left, or (resuming) are other machines; the report says so"
 }
+_APPLICATION_HELP = {
+    "app": "folder of an application of your own, with its wrklab.yml, instead of --variant (docs/your_application.md)",
+    "recipe": "how to serve it: names of recipes and globs, commas between, or given several times (the plainest)",
+}
 _LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this machine)"}
 
 
 @task(
     auto_shortflags=False,
-    iterable=["variant", "set"],
+    iterable=["variant", "set", "recipe"],
     optional=["resume"],
     help={
         "resume": "go on with a run that ended early, by its stored plan: its id, or nothing for the newest such run",
@@ -42,6 +46,7 @@ _LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this mach
         "json": "print the report's rows as JSON",
         "verbose": "print every table and note instead of one screen",
         "strict": "exit with 1 where a row is doubtful (for CI); a failed cell exits with 1 always",
+        **_APPLICATION_HELP,
         **_FORCE_HELP,
         **_SCENARIO_HELP,
         **_LAB_HELP,
@@ -52,6 +57,8 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     c: Context,
     variant: list[str],
     set: list[str],  # noqa: A002  the flag's name
+    recipe: list[str],
+    app: str = "",
     scenario: str = "",
     suite: str = "",
     lab: str = "container",
@@ -79,10 +86,11 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     invoke bench --variant all
     invoke bench --variant flask_gunicorn_gevent,go_net_http --connections 500 --duration 5s --rounds 1
     invoke bench --variant go_net_http --rate 500
+    invoke bench --app ~/shop --recipe 'gunicorn_*'
     invoke bench --suite flask_gunicorn_article
     invoke bench --resume
     """
-    from wrklab.cli import benching
+    from wrklab.cli import benching, own_application
 
     flags = {
         "connections": connections,
@@ -99,15 +107,16 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     show = benching.Show(as_json=json, is_verbose=verbose, is_strict=strict)
     if resume:
         # Without a value Invoke gives True.
-        others = [variant, set, scenario, suite, seed, rate, aa, lab != "container", *flags.values()]
+        others = [variant, set, recipe, app, scenario, suite, seed, rate, aa, lab != "container", *flags.values()]
         benching.resume(resume if isinstance(resume, str) else "", others, is_forced=force, show=show)
         return
-    benching.bench(variant, scenario, suite, lab, seed, flags, set, rate, aa=aa, is_forced=force, show=show)
+    own = own_application.words_of(app, recipe, [variant, suite])
+    benching.bench(variant, scenario, suite, lab, seed, flags, set, rate, aa=aa, is_forced=force, show=show, own=own)
 
 
 @task(
     auto_shortflags=False,
-    iterable=["variant", "set"],
+    iterable=["variant", "set", "recipe"],
     optional=["resume"],
     help={
         "resume": "go on with a search that ended early: its run's id, or nothing for the newest such run",
@@ -118,6 +127,7 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
         "set": "any key of the scenario as KEY=VALUE; may be given several times",
         "aa": "search each variant twice: how far the two are apart is the noise of a capacity",
         "json": "print what was found as JSON",
+        **_APPLICATION_HELP,
         **_FORCE_HELP,
         **_LAB_HELP,
     },
@@ -127,6 +137,8 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     c: Context,
     variant: list[str],
     set: list[str],  # noqa: A002  the flag's name
+    recipe: list[str],
+    app: str = "",
     slo: str = "p99<=250ms,errors<0.1%",
     precision: str = "5",
     scenario: str = "",
@@ -141,13 +153,14 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     invoke capacity --variant go_net_http --slo 'p99<=250ms,errors<0.1%'
     invoke capacity --resume
     """
-    from wrklab.cli import capacities
+    from wrklab.cli import capacities, own_application
 
     if resume:
-        others = [variant, set, scenario, aa, lab != "container"]
+        others = [variant, set, recipe, app, scenario, aa, lab != "container"]
         capacities.resume(resume if isinstance(resume, str) else "", others, is_forced=force, as_json=json)
         return
-    capacities.capacity(variant, slo, precision, scenario, lab, set, aa=aa, is_forced=force, as_json=json)
+    own = own_application.words_of(app, recipe, [variant])
+    capacities.capacity(variant, slo, precision, scenario, lab, set, aa=aa, is_forced=force, as_json=json, own=own)
 
 
 @task(
@@ -180,6 +193,45 @@ def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     from wrklab.cli import probing
 
     probing.probe(variant, suite, lab, is_forced=force, as_json=json)
+
+
+@task(name="init", positional=["folder"], help={"folder": "the folder of your application"})
+@verb
+def app_init(c: Context, folder: str) -> None:
+    """Write a first wrklab.yml into your application's folder, by looking at its files; nothing of it is run.
+
+    invoke app.init ~/shop
+    """
+    from wrklab.cli import applications
+
+    applications.init(folder)
+
+
+@task(
+    name="check",
+    positional=["folder"],
+    iterable=["recipe"],
+    help={
+        "folder": "the folder of your application, with its wrklab.yml",
+        "recipe": "how to serve it (default: the plainest recipe for each entry)",
+        "json": "print what was found as JSON",
+        **_FORCE_HELP,
+        **_LAB_HELP,
+    },
+)
+@verb
+def app_check(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
+    c: Context, folder: str, recipe: list[str], lab: str = "container", force: bool = False, json: bool = False
+) -> None:
+    """Deploy your application, start it once, and send each request of its mix once: before any load.
+
+    invoke app.check ~/shop
+
+    Exit status 1: it does not start, or an answer is not as wrklab.yml expects it.
+    """
+    from wrklab.cli import applications
+
+    applications.check(folder, recipe, lab, is_forced=force, as_json=json)
 
 
 @task(help={"json": "print as JSON", **_LAB_HELP})
@@ -444,6 +496,7 @@ def lock(c: Context) -> None:
     checks.lock()
 
 
+_app = Collection("app", app_init, app_check)
 _lab = Collection("lab", lab_up, lab_down, lab_status, lab_ssh)
 ns = Collection(
     bench,
@@ -465,5 +518,6 @@ ns = Collection(
     test,
     lint,
     lock,
+    _app,
     _lab,
 )

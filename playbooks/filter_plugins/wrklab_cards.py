@@ -18,6 +18,7 @@ if str(_PROJECT) not in sys.path:
     sys.path.insert(0, str(_PROJECT))
 
 from wrklab.catalogue import deployment as deployments  # noqa: E402
+from wrklab.catalogue.application_stack import read_stack_text  # noqa: E402
 from wrklab.catalogue.unit import HostGrant  # noqa: E402
 from wrklab.errors import WrklabError  # noqa: E402  the package is found only from here on
 
@@ -59,6 +60,8 @@ def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where
     cpus_allowed: Sequence[int],
     descriptors_count: int,
     user: str,
+    application: str = "",
+    archives_dir: str = "",
 ) -> dict[str, Any]:
     """What the server host holds after a deploy; see wrklab.catalogue.deployment."""
     words = [variants] if isinstance(variants, str) else [str(word) for word in variants]
@@ -68,7 +71,8 @@ def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where
         descriptors_count=int(descriptors_count),
         user=user,
     )
-    return deployments.deployment(Path(project), words, grant)
+    own = read_stack_text(Path(application)) if application else None
+    return deployments.deployment(Path(project), words, grant, own, archives_dir)
 
 
 def wrklab_masks(units: Sequence[str]) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from wrklab.bench.load import CellLoad, LoadOrder
 from wrklab.bench.plan import Cell
 from wrklab.errors import CellError, WrklabError
 from wrklab.hosts import node_calls
+from wrklab.hosts.application import start_environment
 from wrklab.hosts.clocks import clock_of
 from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.remote import RemoteHost, retry_on_disconnect
@@ -150,13 +151,15 @@ def _again(host: RemoteHost, call: Callable[[RemoteHost], Answer]) -> Answer:
 def server_spec(session: Session, cell: Cell, name: str) -> ServerSpec:
     """The server of a cell; `name` is its folder on the host."""
     hold_ms = cell.scenario.hold_ms
+    environment = start_environment(session, cell.variant)
     return ServerSpec(
         unit=cell.variant.unit,
         variant=cell.variant.file_name,
         cell=name,
         port=session.port_of(cell.variant),
-        environment={} if hold_ms is None else {"WRKLAB_HOLD_MS": str(hold_ms)},
+        environment=environment if hold_ms is None else {**environment, "WRKLAB_HOLD_MS": str(hold_ms)},
         lease_s=deadline_s(cell, session.timeout_scale),
         sample_interval_s=cell.scenario.sample_interval_s,
         keep_log_lines=40,
+        start_limit_s=cell.variant.start_limit_s,
     )

@@ -16,6 +16,8 @@ SOURCES = (
     "provision.yml",
     "recipes",
     "servers",
+    "wrklab/catalogue/application.py",
+    "wrklab/catalogue/application_stack.py",
     "wrklab/catalogue/deployment.py",
     "wrklab/catalogue/formula.py",
     "wrklab/catalogue/recipe.py",

@@ -45,9 +45,15 @@ class Output:
 
 
 def execute(
-    transport: paramiko.Transport, command: str, deadline_s: float, on_line: Callable[[str], None] | None = None
+    transport: paramiko.Transport,
+    command: str,
+    deadline_s: float,
+    on_line: Callable[[str], None] | None = None,
+    stdin_line: str = "",
 ) -> Output:
     """Run a command to its end; `on_line` is called with each line of stdout as it comes.
+
+    `stdin_line` is a line that it reads before it prints anything; empty: none.
 
     `deadline_s` is a reading of the monotonic clock. Raises TimeoutError after it, TooMuchOutputError, and what
     paramiko raises where the connection ends.
@@ -55,6 +61,9 @@ def execute(
     # Not Fabric's Connection.run: Invoke's runner wakes 200 times a second while it waits, on a machine that may be
     # under measurement, and costs 30 ms a call.
     with _started(transport, command, deadline_s) as channel:
+        if stdin_line:
+            channel.settimeout(max(_OPEN_WAIT_MIN_S, deadline_s - time.monotonic()))
+            channel.sendall(f"{stdin_line}\n".encode())
         stdout, stderr = _read_both(channel, deadline_s, on_line)
         if not channel.status_event.wait(max(_EXIT_STATUS_WAIT_MIN_S, deadline_s - time.monotonic())):
             raise TimeoutError(command)

@@ -48,15 +48,22 @@ def call_limit_s(host: RemoteHost) -> float:
 
 
 def call(
-    host: RemoteHost, kind: type[MessageType], script: str, *words: str, limit_s: float | None = None
+    host: RemoteHost,
+    kind: type[MessageType],
+    script: str,
+    *words: str,
+    limit_s: float | None = None,
+    stdin_line: str = "",
 ) -> MessageType:
     """Run a script of wrklab/node that answers with one message.
 
-    It may take `limit_s`, else `call_limit_s(host)`. Raises HostError with what the script says, ParseError naming the
-    key where its answer is not the message.
+    It may take `limit_s`, else `call_limit_s(host)`; `stdin_line` is what it reads first.
+
+    Raises HostError with what the script says, ParseError naming the key where its answer is not the message.
     """
     limit_s = call_limit_s(host) if limit_s is None else limit_s
-    result = host.run([*PYTHON, f"{NODE_DIR}/{script}", *words], limit_s=limit_s, check=False)
+    command = [*PYTHON, f"{NODE_DIR}/{script}", *words]
+    result = host.run(command, limit_s=limit_s, check=False, stdin_line=stdin_line)
     _require_success(host, result)
     return _read(host, f"{script} {words[0] if words else ''}".strip(), lambda: decode_json(kind, result.stdout))
 
@@ -73,7 +80,10 @@ def pack_spec(spec: Mapping[str, object]) -> str:
 
 def start_server(host: RemoteHost, spec: ServerSpec) -> float:
     """Start a variant's unit, the sampler and the lease; the host's clock at the start, epoch seconds."""
-    return call(host, ServerStarted, "server_ctl.py", "start", to_word(spec)).started_at_s
+    limit_s = call_limit_s(host) + spec.start_limit_s
+    return call(
+        host, ServerStarted, "server_ctl.py", "start", "-", limit_s=limit_s, stdin_line=to_word(spec)
+    ).started_at_s
 
 
 def server_state(host: RemoteHost, unit: str) -> UnitState:
@@ -86,7 +96,8 @@ def finish_server(host: RemoteHost, spec: ServerSpec) -> ServerReport:
 
     Secrets are blanked in its command line and its log: the report is stored as it is.
     """
-    report = call(host, ServerReport, "server_ctl.py", "finish", to_word(spec))
+    # Its environment may have secrets, and is of no use at the end.
+    report = call(host, ServerReport, "server_ctl.py", "finish", to_word(spec.replace(environment={})))
     errors = tuple(found.replace(text=blanked(found.text)) for found in report.log_errors.errors)
     return report.replace(
         observed=report.observed.replace(argv=blanked_words(report.observed.argv)),

@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from wrklab.catalogue.catalogue import Catalogue
-from wrklab.catalogue.deployment import NODE_ROOT, node_files
+from wrklab.catalogue.deployment import NODE_ROOT, application_digest, node_files
 from wrklab.catalogue.fingerprint import fingerprint
-from wrklab.catalogue.stack import Variant
+from wrklab.catalogue.stack import Stack, Variant
 from wrklab.errors import HostError, LabError, OtherMachineError, ParseError
 from wrklab.hosts import container_lab, vagrant
 from wrklab.hosts.ansible import PLAYBOOK_MARK, PlaybookResult, run_playbook
+from wrklab.hosts.application import own_stack, write_stack
 from wrklab.hosts.as_deployed import deployed_differences
 from wrklab.hosts.conditions import condition_notes
 from wrklab.hosts.controller import controller_name
@@ -222,14 +223,28 @@ def _greets(host: LabHost) -> bool:
 def ensure_deployed(session: Session, held: HeldHosts, console: Console) -> None:
     """Provision and deploy unless the hosts hold just what this checkout would put there; end what a dead bench left.
 
-    Raises ProvisionError.
+    With a user's application in the catalogue only that one's packages are brought up to date. Raises ProvisionError.
     """
-    if deployed_fingerprint(session.server) == fingerprint() and _scripts_are_everywhere(session):
+    stack, found = own_stack(session.catalogue), deployed_record(session.server)
+    are_scripts_there = _scripts_are_everywhere(session)
+    is_whole = found.get("fingerprint") == fingerprint() and are_scripts_there
+    is_as_here = found.get("sources") == fingerprint() and are_scripts_there
+    if is_whole if stack is None else is_as_here and _has_application(found, stack):
         console.print("deploy: as this checkout has it already")
     else:
-        for name in ("provision", "deploy"):
-            play(name, session, held, console)
+        if not is_as_here:
+            play("provision", session, held, console)
+        more: dict[str, object] = {}
+        if stack is not None:
+            more = {"deploy_application": str(write_stack(stack)), "deploy_variants": "all" if is_whole else stack.name}
+        play("deploy", session, held, console, more or None)
     session.clean_up()
+
+
+def _has_application(record: Mapping[str, Any], stack: Stack) -> bool:
+    """Whether the server host has a user's application as it is here."""
+    applications = record.get("applications")
+    return isinstance(applications, dict) and applications.get(stack.name) == application_digest(stack)
 
 
 def _scripts_are_everywhere(session: Session) -> bool:
@@ -289,13 +304,12 @@ def end_playbook_leftovers(session: Session, console: Console) -> None:
             console.print(escape(f"{name}: ended what an interrupted playbook still ran there: {ended}"))
 
 
-def deployed_fingerprint(server: RemoteHost) -> str | None:
-    """What the server says was deployed there; None where nothing was, or only a part."""
+def deployed_record(server: RemoteHost) -> Mapping[str, Any]:
+    """What the server says was deployed there; empty where nothing was."""
     result = server.run(["cat", DEPLOYED_FILE], limit_s=_READ_LIMIT_S, check=False)
     if result.exit_code != 0:
-        return None
+        return {}
     try:
-        found = answered_object(server.name, DEPLOYED_FILE, result.stdout).get("fingerprint")
+        return answered_object(server.name, DEPLOYED_FILE, result.stdout)
     except ParseError:
-        return None
-    return str(found) if found else None
+        return {}

@@ -177,12 +177,15 @@ class RemoteHost:
         limit_s: float,
         check: bool = True,
         on_line: Callable[[str], None] | None = None,
+        stdin_line: str = "",
     ) -> CommandResult:
         """Run a command as root (by sudo where the login user is another) and wait for its end.
 
-        `on_line` is called with each line of stdout as it comes. Raises HostError when the command fails (unless not
-        `check`), takes longer than `limit_s`, or prints more than is accepted; ConnectionLostError when the connection
-        ends first; LeaseLostError where the host is another controller's by now.
+        `on_line` is called with each line of stdout as it comes; `stdin_line` is what it reads first.
+
+        Raises HostError when the command fails (unless not `check`), takes longer than `limit_s`, or prints more than
+        is accepted; ConnectionLostError when the connection ends first; LeaseLostError where the host is another
+        controller's by now.
         """
         shown = _shown(shlex.join(self._as_root(argv)))
         lease = self.lease
@@ -190,7 +193,7 @@ class RemoteHost:
         started_s = time.monotonic()
         connection = self._opened()
         try:
-            output = channel.execute(connection.transport, command, started_s + limit_s, on_line)
+            output = channel.execute(connection.transport, command, started_s + limit_s, on_line, stdin_line)
         except TimeoutError as error:
             raise HostError(f"{self.name}: no end of `{shown}` within {limit_s:g} s") from error
         except channel.TooMuchOutputError as error:
