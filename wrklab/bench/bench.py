@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shlex
 import sys
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from wrklab.bench.cells import Bench, BenchResult, DescribeCell, run_cells
 from wrklab.bench.deadlines import with_scaled_timeouts
+from wrklab.bench.mixes import refuse_missing_secrets
 from wrklab.bench.plan import BenchRequest, Cell, MaximumOf, cells_of_plan, order_cells, resolve
 from wrklab.bench.rates import closed_loop_maximum
 from wrklab.bench.resume import (
@@ -62,6 +64,7 @@ def run_bench(
     Raises UsageError before anything is touched, LabError for unusable hosts.
     """
     pairs = resolve(catalogue, request, maximum_of(catalogue, request.lab))
+    refuse_missing_secrets([scenario for _, scenario in pairs], os.environ)
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
     cells = order_cells(pairs, seed, aa=request.aa)
     check_room(RESULTS_DIR, len(cells))
@@ -104,6 +107,7 @@ def resume_bench(
         run.hold()
         cells = cells_of_plan(catalogue, run.plan)
         refuse_other_servers(catalogue, run.plan)
+        refuse_missing_secrets(run.plan.scenarios.values(), os.environ)
         ended_count = len(run.cells())
         check_room(RESULTS_DIR, len(cells) - ended_count)
         with ready_hosts(

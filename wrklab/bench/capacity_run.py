@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from rich.console import Console
 from wrklab.bench.bench import maximum_of, new_plan, planned_cell, probed_limits, share_loads
 from wrklab.bench.capacity import Capacity, Search, Window, parse_objectives
 from wrklab.bench.cells import Bench, BenchResult, DescribeCell, end_run, measure_cell
+from wrklab.bench.mixes import refuse_missing_secrets
 from wrklab.bench.plan import DEFAULT_SCENARIO, Cell
 from wrklab.bench.resume import (
     drop_half_written,
@@ -106,6 +108,7 @@ def run_capacity(  # noqa: PLR0913, PLR0917  what a run takes, and the judge
     """Search all capacities that a request asks for. Raises UsageError before anything is touched, LabError."""
     parse_objectives(request.objectives)
     plan = _capacity_plan(catalogue, request)
+    refuse_missing_secrets([plan.scenario], os.environ)
     names = sorted({target.variant for target in plan.targets})
     check_room(RESULTS_DIR, _WINDOWS_USUAL_COUNT * len(plan.targets))
     variants = [catalogue.variants[name] for name in names]
@@ -125,6 +128,7 @@ def resume_capacity(  # noqa: PLR0913  what a run takes, and the judge
         plan = read_capacity_plan(run)
         run.hold()
         refuse_other_servers(catalogue, run.plan)
+        refuse_missing_secrets([plan.scenario], os.environ)
         ended_count = len(run.cells())
         variants = [catalogue.variants[target.variant] for target in plan.targets]
         with ready_hosts(catalogue, run.plan.lab, console, variants, is_forced=is_forced) as ready:
@@ -161,7 +165,7 @@ def _capacity_plan(catalogue: Catalogue, request: CapacityRequest) -> CapacityPl
     targets = [
         CapacityTarget(variant=variant.name, twin=twin, start_per_s=start)
         for variant in variants
-        for start in [_start_per_s(variant, scenario, maximum(variant, scenario.path), probed[variant.name])]
+        for start in [_start_per_s(variant, scenario, maximum(variant, scenario.asks_for), probed[variant.name])]
         for twin in twins
     ]
     return CapacityPlan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import zlib
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from wrklab.bench.answer_checks import wrk_specs
 from wrklab.bench.deadlines import ATTEMPT_LIMIT_S, SETTLE_LIMIT_S, deadline_s
+from wrklab.bench.mixes import mix_spec, with_mix_seeds
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.scenario import Scenario
 from wrklab.errors import CellError, HostError, WrklabError
@@ -227,6 +229,7 @@ def load_spec(order: LoadOrder, host: RemoteHost) -> LoadSpec:
         timeout_scale=timeout_scale,
         connection_mode=scenario.connection_mode,
         drain_s=DRAIN_S * timeout_scale if scenario.is_open_loop else 0.0,
+        mix=mix_spec(scenario.mix, os.environ) if scenario.mix else None,
     )
 
 
@@ -235,7 +238,13 @@ def _processes(order: LoadOrder, timeout_scale: float) -> dict[str, tuple[WrkSpe
     scenario = order.cell.scenario
     # Constant gaps come from threads that take turns, so each needs an equal share: none is put aside for checks.
     are_all_checked = scenario.validate_bodies or scenario.arrivals is Arrivals.CONSTANT
+    if scenario.mix:
+        # Each of its answers is looked at anyway, as its request must be found: only reading JSON costs much.
+        are_all_checked |= not scenario.mix.looks_at_json
     specs = {name: wrk_specs(loads, are_all_checked=are_all_checked) for name, loads in order.shares.items()}
+    if scenario.mix:
+        # The same for all variants of a round: they are asked the same in the same order.
+        specs = with_mix_seeds(specs, f"{scenario.name}.{order.cell.round_number}")
     return share_timetable(scenario, specs, order.name, timeout_scale) if scenario.is_open_loop else specs
 
 

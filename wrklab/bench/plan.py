@@ -54,8 +54,8 @@ class Cell:
 
     @property
     def hold_ms(self) -> int:
-        """How long GET /health holds in this cell; other paths answer at once."""
-        if self.scenario.path != "/health":
+        """How long GET /health holds in this cell; other paths answer at once, and of a mix it is not known."""
+        if self.scenario.mix or self.scenario.path != "/health":
             return 0
         return self.variant.hold_ms if self.scenario.hold_ms is None else self.scenario.hold_ms
 
@@ -70,12 +70,12 @@ class Cell:
         return 1.5 + self.scenario.warmup_s + self.scenario.duration_s
 
 
-#: The closed-loop maximum of a variant on a path, requests/s; None where no run measured it.
+#: The closed-loop maximum of a variant for what a scenario asks for, requests/s; None where no run measured it.
 MaximumOf = Callable[[Variant, str], float | None]
 
 
 def resolve(
-    catalogue: Catalogue, request: BenchRequest, maximum_of: MaximumOf = lambda _variant, _path: None
+    catalogue: Catalogue, request: BenchRequest, maximum_of: MaximumOf = lambda _variant, _asks_for: None
 ) -> list[Pair]:
     """The variants and scenarios that a request means. Raises UsageError, UnknownNameError; nothing is touched."""
     if request.rates and request.suite is not None:
@@ -119,10 +119,10 @@ def _pairs_of_rates(
     variants: Sequence[Variant], scenario: Scenario, request: BenchRequest, maximum_of: MaximumOf
 ) -> list[Pair]:
     """Each variant at each rate. Raises UsageError for shares of maxima that are not known."""
-    path = str(request.overrides.get("path", scenario.path))
+    asks_for = str(request.overrides.get("path", scenario.asks_for))
     maxima: dict[str, float | None] = {}
     if any(rate.is_percent for rate in request.rates):
-        maxima = {variant.name: maximum_of(variant, path) for variant in variants}
+        maxima = {variant.name: maximum_of(variant, asks_for) for variant in variants}
         refuse_unknown_maxima([name for name, found in maxima.items() if found is None])
     pairs = {}
     for rate in request.rates:

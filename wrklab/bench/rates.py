@@ -51,7 +51,7 @@ def _parse_rate(word: str) -> Rate:
     return Rate(value, bool(found["percent"]))
 
 
-def closed_loop_maximum(results_dir: Path, lab: str, variant: str, digest: str, path: str) -> float | None:
+def closed_loop_maximum(results_dir: Path, lab: str, variant: str, digest: str, asks_for: str) -> float | None:
     """The highest rate of a variant in the newest run that measured it in a closed loop; requests/s, None without one.
 
     Only of runs of the same lab, with the same server: `digest` is catalogue.deployment.variant_digest. Of several
@@ -62,7 +62,7 @@ def closed_loop_maximum(results_dir: Path, lab: str, variant: str, digest: str, 
             continue
         try:
             with Run.open(results_dir, info.run_id) as run:
-                found = _maximum_in(run, variant, digest, path)
+                found = _maximum_in(run, variant, digest, asks_for)
         except StoreError:
             continue
         if found is not None:
@@ -70,13 +70,13 @@ def closed_loop_maximum(results_dir: Path, lab: str, variant: str, digest: str, 
     return None
 
 
-def _maximum_in(run: Run, variant: str, digest: str, path: str) -> float | None:
+def _maximum_in(run: Run, variant: str, digest: str, asks_for: str) -> float | None:
     if run.plan.variant_digests.get(variant) != digest:
         return None
     rates: dict[str, list[float]] = {}
     for cell in run.cells():
         scenario = run.plan.scenarios[cell.scenario]
-        if cell.variant == variant and cell.measurement and not scenario.is_open_loop and scenario.path == path:
+        if cell.variant == variant and cell.measurement and not scenario.is_open_loop and scenario.asks_for == asks_for:
             rates.setdefault(cell.scenario, []).append(cell.measurement.requests_per_s)
     return max(map(statistics.median, rates.values()), default=None)
 

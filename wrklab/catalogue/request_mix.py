@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -229,6 +230,16 @@ class RequestMix(Card):
     def all_requests(self) -> tuple[Request, ...]:
         """In the order in which they are tried once: the login, then the mix."""
         return self.requests if self.login is None else (self.login, *self.requests)
+
+    @property
+    def looks_at_json(self) -> bool:
+        """Whether some answer is read as JSON, which costs a generator more than all other checks."""
+        return any(request.expect.json_values for request in self.requests)
+
+    @property
+    def digest(self) -> str:
+        """Of all that is sent and expected: loads of the same digest ask for the same."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     def share_of(self, request: WeightedRequest) -> float:
         """Of all requests, 0-1."""

@@ -116,6 +116,11 @@ class Scenario(Card):
         return RequestMix(requests=self.requests, login=self.login) if self.requests else None
 
     @property
+    def asks_for(self) -> str:
+        """What is sent, as a word: rates of two loads compare only where it is the same."""
+        return f"mix:{self.mix.digest}" if self.mix else self.path
+
+    @property
     def is_open_loop(self) -> bool:
         """Whether requests are sent at a rate, whatever the server does."""
         return self.rate_per_s is not None

@@ -243,6 +243,8 @@ def _measurement(server: ServerReport, window: CellWindow, of_server: HostSample
         warmup=window.warmup,
         is_miscounted=window.latencies.is_miscounted,
         open_loop=add_slots(window.reports),
+        requests_by_name=tuple(request.record() for request in window.requests_by_name),
+        requests_unknown=sum(report.mix.unknown for report in window.reports if report.mix),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wrklab.errors import ParseError
+from wrklab.extract.request_mix import RequestWindow, add_requests
 from wrklab.extract.samples import HostSamples, read_samples
 from wrklab.extract.stalls import Stalls, read_stalls, slow_answer_s
 from wrklab.extract.wrk_report import Latencies, ProcessReport, add_errors, add_latencies, latency_of, read_wrk_report
@@ -168,7 +169,13 @@ class CellWindow:
         found = {"observed": self.latencies.observed, "wrk": self.latencies.corrected}
         if len(self.generators) > 1:
             found |= {f"observed@{each.host.name}": each.latencies.observed for each in self.generators}
+        found |= {f"request:{request.name}": request.observed for request in self.requests_by_name}
         return {kind: histogram.to_bytes() for kind, histogram in found.items()}
+
+    @cached_property
+    def requests_by_name(self) -> tuple[RequestWindow, ...]:
+        """Each request of a mix, in its order; empty without one."""
+        return add_requests(self.reports, self.latencies)
 
     def records(self, hosts: RunHosts) -> tuple[GeneratorRecord, ...]:
         """Each generator's record."""

@@ -10,6 +10,7 @@ from wrklab.errors import ParseError
 from wrklab.extract.histogram import CorrectionError, Histogram, MiscountError, undo_wrk_correction
 from wrklab.protocol.codec import encode
 from wrklab.protocol.load import SlotCounts, WrkReport
+from wrklab.protocol.request_mix import MixReport
 from wrklab.results.records import Errors, Latency, OpenLoopRecord
 
 Number = TypeVar("Number", int, float)
@@ -30,6 +31,8 @@ class ProcessReport:
     bodies_checked: bool
     #: None: closed loop.
     slots: SlotCounts | None = None
+    #: None: no mix.
+    mix: MixReport | None = None
 
     @property
     def duration_s(self) -> float:
@@ -80,7 +83,20 @@ def read_wrk_report(report: WrkReport, connections: int) -> ProcessReport:
         corrected=corrected,
         bodies_checked=report.bodies_checked,
         slots=report.slots,
+        mix=_checked_mix(report),
     )
+
+
+def _checked_mix(report: WrkReport) -> MixReport | None:
+    """Raises ParseError where the requests' answers are not those of the whole."""
+    if report.mix is not None:
+        known = sum(counts.answers for counts in report.mix.requests)
+        if known + report.mix.unknown != report.requests:
+            raise ParseError(
+                f"wrk's report: its requests have {known} answers and {report.mix.unknown} are unknown; "
+                f"{report.requests} were expected together"
+            )
+    return report.mix
 
 
 def add_latencies(reports: Sequence[ProcessReport]) -> Latencies:

@@ -109,7 +109,10 @@ def finish_server(host: RemoteHost, spec: ServerSpec) -> ServerReport:
 
 def run_load(host: RemoteHost, spec: LoadSpec, limit_s: float, on_phase: OnPhase) -> LoadResult:
     """Run a cell's load on a generator to its end. Raises HostError, ConnectionLostError, ParseError."""
-    return _load(host, ("run", to_word(spec)), limit_s, on_phase)
+    word = to_word(spec)
+    if spec.mix:
+        return _load(host, ("run", "-"), limit_s, on_phase, stdin_line=word)
+    return _load(host, ("run", word), limit_s, on_phase)
 
 
 def follow_load(host: RemoteHost, cell: str, limit_s: float, on_phase: OnPhase) -> LoadResult:
@@ -171,7 +174,9 @@ def packed_call(
     return _read(host, f"{script} {verb}", lambda: decode_json(kind, unpack(result.stdout.strip())))
 
 
-def _load(host: RemoteHost, words: tuple[str, ...], limit_s: float, on_phase: OnPhase) -> LoadResult:
+def _load(
+    host: RemoteHost, words: tuple[str, ...], limit_s: float, on_phase: OnPhase, *, stdin_line: str = ""
+) -> LoadResult:
     packed = ""
 
     def hear(line: str) -> None:
@@ -184,7 +189,9 @@ def _load(host: RemoteHost, words: tuple[str, ...], limit_s: float, on_phase: On
             on_phase(found.phase.phase)
         packed = found.packed or packed
 
-    result = host.run([*PYTHON, f"{NODE_DIR}/load_ctl.py", *words], limit_s=limit_s, check=False, on_line=hear)
+    command = [*PYTHON, f"{NODE_DIR}/load_ctl.py", *words]
+    more = {"stdin_line": stdin_line} if stdin_line else {}
+    result = host.run(command, limit_s=limit_s, check=False, on_line=hear, **more)
     _require_success(host, result)
     if not packed:
         end = result.stdout.strip()[-80:]

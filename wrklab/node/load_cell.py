@@ -220,14 +220,7 @@ class LoadCell:
         return f"http://{host}:{self.spec.target.port}{self.spec.target.path}"
 
     def _process(
-        self,
-        stem: str,
-        load: WrkLoad,
-        timetable: Timetable | None,
-        mark_s: float,
-        *,
-        validate: bool,
-        seeds: Sequence[int] = (),
+        self, stem: str, load: WrkLoad, timetable: Timetable | None, mark_s: float, *, validate: bool
     ) -> WrkProcess:
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
         if self.spec.connection_mode is ConnectionMode.CLOSE:
@@ -236,14 +229,7 @@ class LoadCell:
             # wrk_report.lua reads the wall clock.
             environment |= timetable_environment(timetable, load, mark_s + _wall_step_s())
         if self._mix:
-            environment |= {
-                "WRKLAB_MIX": self._mix_path,
-                "WRKLAB_MIX_SEEDS": ",".join(str(seed) for seed in seeds or [_WARMUP_MIX_SEED] * load.threads),
-                "WRKLAB_CONNECTIONS": str(load.connections // load.threads),
-                "WRKLAB_TIMEOUT_US": str(int(load.timeout_s) * 1_000_000),
-            }
-            if validate:
-                environment["WRKLAB_MIX_CHECKS"] = "1"
+            environment |= mix_environment(self._mix_path, load, validate=validate)
         elif validate:
             environment |= {"WRKLAB_EXPECT_STATUS": str(self._expected[0]), "WRKLAB_EXPECT_BODY": self._expected[1]}
         script = self.spec.script or f"{node_io.NODE_DIR}/wrk_report.lua"
@@ -253,7 +239,8 @@ class LoadCell:
         duration_s = _wrk_duration_s(warmup.duration_s, warmup.timetable, 0.0)
         self._enter(LoadPhase.WARMUP, duration_s)
         mark_s = node_io.now()
-        load = WrkLoad(warmup.threads, warmup.connections, duration_s, self.spec.timeout_s)
+        seeds = tuple(range(_WARMUP_MIX_SEED, _WARMUP_MIX_SEED + warmup.threads))
+        load = WrkLoad(warmup.threads, warmup.connections, duration_s, self.spec.timeout_s, seeds)
         # Few connections: comparing each answer delays nobody, and shows what a window does not look at.
         process = self._process("warmup", load, warmup.timetable, mark_s, validate=True)
         self._run = self._run_of([process], duration_s)
@@ -326,9 +313,8 @@ class LoadCell:
         mark_s, step_s = self._mark(), _wall_step_s()
 
         def process_of(number: int, load: WrkSpec) -> WrkProcess:
-            shape = WrkLoad(load.threads, load.connections, duration_s, spec.timeout_s)
-            checks, seeds = load.checks_answers, load.mix_seeds
-            return self._process(f"wrk{number}", shape, load.timetable, mark_s, validate=checks, seeds=seeds)
+            shape = WrkLoad(load.threads, load.connections, duration_s, spec.timeout_s, load.mix_seeds)
+            return self._process(f"wrk{number}", shape, load.timetable, mark_s, validate=load.checks_answers)
 
         processes = [process_of(number, load) for number, load in enumerate(spec.processes)]
         self._run = self._run_of(processes, duration_s)
@@ -379,7 +365,9 @@ class LoadCell:
         return _HEAD_BYTES + len(self._expected[1])
 
     def _verify_after(self) -> None:
-        """One GET, or each request of a mix. What is behind a queue that is longer than the limit gets no answer within it: that is not awaited.
+        """One GET, or each request of a mix.
+
+        What is behind a queue that is longer than the limit gets no answer within it: that is not awaited.
 
         A server that is gone, or answers wrongly, shows that at once; one that hangs had stopped answering before.
         """
@@ -439,6 +427,17 @@ def timetable_environment(timetable: Timetable, load: WrkLoad, mark_wall_s: floa
         "WRKLAB_SEED": str(timetable.seed),
         "WRKLAB_CONNECTIONS": str(load.connections // load.threads),
     }
+
+
+def mix_environment(path: str, load: WrkLoad, *, validate: bool) -> dict[str, str]:
+    """What wrk_mix.lua reads; `path` is the file with the requests."""
+    found = {
+        "WRKLAB_MIX": path,
+        "WRKLAB_MIX_SEEDS": ",".join(map(str, load.mix_seeds)),
+        "WRKLAB_CONNECTIONS": str(load.connections // load.threads),
+        "WRKLAB_TIMEOUT_US": str(int(load.timeout_s) * 1_000_000),
+    }
+    return found | ({"WRKLAB_MIX_CHECKS": "1"} if validate else {})
 
 
 def _window_of(results: Sequence[WrkResult], mark_s: float, step_s: float, timetable: Timetable | None) -> WindowTimes:

@@ -1,6 +1,8 @@
 """Runs a cell's load on a generator as wrklab-load.service, and follows it.
 
     load_ctl.py run <LoadSpec>      start, then follow
+    load_ctl.py run -               the same, with the spec as a line of standard input: one with a mix is long, and has
+                                    secrets, which every user may read of a command line
     load_ctl.py follow <cell>       follow a load that runs already, or hand out its result: after a lost connection
     load_ctl.py mark <cell> <at>    tell an armed load when wrk begins: epoch seconds by this host's clock
     load_ctl.py cancel              tell a running load to end now, with its report
@@ -30,6 +32,8 @@ USER = "wrklab_load"
 #: On a host of usual speed, from the start of the unit to its first words.
 _START_LIMIT_S = 10.0
 _POLL_MS = 20
+#: A mix's bodies come to a MiB at most, its headers to as much again; base64 twice.
+_LINE_MAX_CHARS = 8 << 20
 _PROPERTIES = (
     "KillSignal=SIGINT",
     "KillMode=mixed",
@@ -54,7 +58,7 @@ _SANDBOX = (
 
 def run(word: str) -> None:
     """Start the unit and follow it."""
-    spec = node_io.read_spec(LoadSpec, word)
+    spec = node_io.read_spec(LoadSpec, _line_of_input() if word == "-" else word)
     folder = node_io.cell_dir(spec.cell)
     _refuse_second_load()
     node_io.drop_other_cells(folder)
@@ -62,9 +66,27 @@ def run(word: str) -> None:
     _give_to_load_user(folder)
     for name in ("result.json", "phases.jsonl", "pid", "samples.jsonl", "mark"):
         node_io.remove(f"{folder}/{name}")
-    node_io.write_file(f"{folder}/spec.json", encode_json(spec))
+    _write_spec(f"{folder}/spec.json", encode_json(spec))
     _start(folder, spec)
     follow(spec.cell)
+
+
+def _line_of_input() -> str:
+    """Ends the script where it is too long."""
+    line = sys.stdin.readline(_LINE_MAX_CHARS)
+    if len(line) == _LINE_MAX_CHARS:
+        node_io.refuse(f"the spec has more than {_LINE_MAX_CHARS:,} characters")
+    return line.strip()
+
+
+def _write_spec(path: str, text: str) -> None:
+    """For the load's user alone: a mix has secrets."""
+    node_io.write_file(path, "")
+    os.chmod(path, 0o600)
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    user = pwd.getpwnam(USER)
+    os.chown(path, user.pw_uid, user.pw_gid)
 
 
 def _give_to_load_user(folder: str) -> None:

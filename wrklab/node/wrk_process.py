@@ -47,6 +47,8 @@ class WrkLoad(NamedTuple):
     connections: int
     duration_s: float
     timeout_s: float
+    #: With a mix, of each thread.
+    mix_seeds: tuple[int, ...] = ()
 
 
 class Cancelled(Exception):  # noqa: N818  not an error: somebody asked for an early end

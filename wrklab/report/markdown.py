@@ -15,6 +15,7 @@ from wrklab.report.escaping import markdown, markdown_block, markdown_code
 from wrklab.report.generators import GENERATOR_HEADERS, GENERATORS_MEANING, generator_lines
 from wrklab.report.guide import HOW_TO_READ, WHEN_NOT_TO_BELIEVE
 from wrklab.report.pictures import Picture
+from wrklab.report.requests import REQUEST_HEADERS, REQUEST_TEXTS, REQUESTS_MEANING, request_lines
 from wrklab.report.screen import DOUBTFUL_LATENCY_LEGEND, short_table
 from wrklab.report.tables import (
     BASELINE_HEADERS,
@@ -52,6 +53,7 @@ def to_markdown(contents: Contents, pictures: Sequence[Picture] = ()) -> str:
         *_what_was_measured(contents),
         "## Results",
         *_results(contents),
+        *_requests(contents),
         *_twins(contents),
         *_baseline(contents),
         *_generators(contents),
@@ -138,6 +140,13 @@ def _marked(cells: Sequence[str], doubtful: Collection[int]) -> list[str]:
         f"*{markdown(cell)}*" if place in doubtful and cell not in {"", formats.NONE} else markdown(cell)
         for place, cell in enumerate(cells)
     ]
+
+
+def _requests(contents: Contents) -> Iterator[str]:
+    if lines := request_lines(contents):
+        yield "## Requests"
+        yield REQUESTS_MEANING
+        yield table(REQUEST_HEADERS, [[markdown(cell) for cell in line] for line in lines], REQUEST_TEXTS)
 
 
 def _baseline(contents: Contents) -> Iterator[str]:

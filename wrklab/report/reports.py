@@ -15,6 +15,7 @@ from wrklab.report.generators import generator_values
 from wrklab.report.html import write_html
 from wrklab.report.markdown import to_markdown
 from wrklab.report.pictures import run_pictures, write_pictures
+from wrklab.report.requests import request_values, to_requests_csv
 from wrklab.report.tables import twins_data
 from wrklab.results.run_folder import Run, write_file
 
@@ -29,7 +30,10 @@ class ReportPaths:
 
 
 def write_report(run: Run, contents: Contents | None = None) -> ReportPaths:
-    """Writes report.html, report.md with its pictures, and report.csv into the run's folder. Raises StoreError."""
+    """Writes report.html, report.md with its pictures, and report.csv into the run's folder, and requests.csv of a mix.
+
+    Raises StoreError.
+    """
     found = contents or read_contents(run)
     paths = ReportPaths(run.path / "report.md", run.path / "report.csv", run.path / "report.html")
     pictures = run_pictures(run, found)
@@ -37,6 +41,8 @@ def write_report(run: Run, contents: Contents | None = None) -> ReportPaths:
     write_html(run, found, pictures)
     write_file(paths.markdown, to_markdown(found, pictures.files))
     write_file(paths.csv, to_csv(found))
+    if requests := to_requests_csv(found):
+        write_file(run.path / "requests.csv", requests)
     return paths
 
 
@@ -53,7 +59,7 @@ def report_data(run: Run, contents: Contents | None = None) -> dict[str, Any]:
     """All of `--json`: the run, its rows, what bears on believing them, the environment.
 
     Of an A/A run the noise floor (a ratio: 0.02 is 2 %) with its twins. `generators` has an entry a row and generator
-    where there are several, else none.
+    where there are several, else none; `requests` one a row and request of a mix.
     """
     found = contents or read_contents(run)
     floor = found.noise_floor
@@ -63,6 +69,7 @@ def report_data(run: Run, contents: Contents | None = None) -> dict[str, Any]:
         "twins": twins_data(floor) if floor else [],
         "rows": to_rows(found),
         "generators": generator_values(found),
+        "requests": request_values(found),
         "claims": claims.to_data(found.articles.claims),
         "rank_correlations": [claims.correlation_data(one) for one in found.articles.correlations],
         "article_inconsistencies": [claims.inconsistency_data(one) for one in found.articles.inconsistencies],

@@ -82,8 +82,11 @@ def note_numbers(entry: ReportRow) -> str:
 def scenario_line(scenario: Scenario, holds_ms: Sequence[int]) -> str:
     """What a scenario asked for: path, hold, connections, threads, length, rounds, time-out."""
     held = " or ".join(str(hold) for hold in sorted(set(holds_ms)))
+    asked = f"GET {scenario.path} held {held} ms"
+    if scenario.mix:
+        asked = f"a mix of {formats.plural(len(scenario.requests), 'request')}"
     return (
-        f"{scenario.name}: GET {scenario.path} held {held} ms, {scenario.connections:,} connections, "
+        f"{scenario.name}: {asked}, {scenario.connections:,} connections, "
         f"{formats.plural(scenario.threads, 'thread')} of wrk, {formats.plural(scenario.rounds, 'round')} of "
         f"{scenario.duration_s:g} s, time-out {scenario.wrk_timeout_s} s"
         + (", every body checked" if scenario.validate_bodies else "")

@@ -14,6 +14,7 @@ from wrklab.report import claims
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.report.escaping import terminal
 from wrklab.report.generators import GENERATOR_HEADERS, generator_lines
+from wrklab.report.requests import REQUEST_HEADERS, request_lines
 from wrklab.report.tables import (
     BASELINE_HEADERS,
     MAIN_COLUMNS,
@@ -52,6 +53,7 @@ def render(contents: Contents, console: Console) -> None:
         for columns in _halves(console.width):
             console.print(_main_table(columns, entries, console.width))
             console.print()
+    _render_requests(contents, console)
     _render_twins(contents, console)
     _render_baseline(contents, console)
     _render_generators(contents, console)
@@ -131,13 +133,21 @@ def _render_twins(contents: Contents, console: Console) -> None:
     console.print()
 
 
+def _render_requests(contents: Contents, console: Console) -> None:
+    if lines := request_lines(contents):
+        _render_lines(console, "Each request of the mix", REQUEST_HEADERS, lines)
+
+
 def _render_generators(contents: Contents, console: Console) -> None:
-    lines = generator_lines(contents)
-    if not lines:
-        return
-    console.print(terminal("Each generator's share", style="bold"))
+    if lines := generator_lines(contents):
+        _render_lines(console, "Each generator's share", GENERATOR_HEADERS, lines)
+
+
+def _render_lines(console: Console, title: str, headers: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """A table whose first two columns are texts."""
+    console.print(terminal(title, style="bold"))
     table = _table(console.width)
-    for place, header in enumerate(GENERATOR_HEADERS):
+    for place, header in enumerate(headers):
         table.add_column(_stacked(header), justify="left" if place in {0, 1} else "right", no_wrap=True)
     for line in lines:
         table.add_row(*map(terminal, line))

@@ -62,6 +62,28 @@ class Errors(Record):
         return cls(**total)
 
 
+class RequestRecord(Record):
+    """One request of a mix through one window, all wrk processes together."""
+
+    name: Name
+    #: By wrk, answered or not: when the window ends some are on their way, one a connection at most.
+    sent: int
+    answers: int
+    #: Later than wrk's time-out: answers, but no latencies.
+    timeouts: int
+    #: Another status than expected; of every answer.
+    wrong_status: int
+    #: The right status, but not the text (of every answer) or the values of JSON (of those compared) as expected.
+    wrong_body: int
+    #: Observed; None: no answer was timed.
+    latency: Latency | None
+
+    @property
+    def wrong(self) -> int:
+        """Answers that were not as expected, or too late."""
+        return self.timeouts + self.wrong_status + self.wrong_body
+
+
 class WarmupRecord(Record):
     """What wrk counted in a warm-up, where every answer's status and body are compared."""
 
@@ -305,6 +327,10 @@ class Measurement(Record):
     is_miscounted: bool
     #: None: closed loop.
     open_loop: OpenLoopRecord | None = None
+    #: Of a mix, in its order; their histograms are stored as `request:NAME`. Empty: one request only.
+    requests_by_name: tuple[RequestRecord, ...] = ()
+    #: Answers of which it is not known which request they belong to.
+    requests_unknown: int = 0
 
     @property
     def connections_unanswered(self) -> int | None:

@@ -149,8 +149,8 @@ def test_threads_follow_connections_unless_given(standard: Scenario) -> None:
             {"speed": 3},
             (
                 "speed: unknown key 'speed'. Known: arrivals, body, companions, compares_with, connection_mode, "
-                "connections, description, duration_s, hold_ms, path, rate_per_s, rounds, sample_interval_s, threads, "
-                "timeout_s, validate_bodies, warmup_connections, warmup_s."
+                "connections, description, duration_s, hold_ms, login, path, rate_per_s, requests, rounds, "
+                "sample_interval_s, threads, timeout_s, validate_bodies, warmup_connections, warmup_s."
             ),
         ),
     ],
