@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from invoke.exceptions import Exit
 from rich.markup import escape
 from rich.table import Table
 
+from wrklab.bench.application_check import CheckedVariant, check_variant
+from wrklab.bench.mixes import mix_spec
 from wrklab.catalogue.application import read_application
 from wrklab.catalogue.application_files import APPLICATION_CARD
 from wrklab.catalogue.application_guess import ApplicationGuess, guess_application
 from wrklab.catalogue.application_text import card_text
-from wrklab.cli.verbs import results
+from wrklab.cli.own_application import served, words_of
+from wrklab.cli.verbs import console, print_json, results
 from wrklab.errors import CardError, UsageError
+from wrklab.hosts.ansible import inventory_path
+from wrklab.hosts.ready import ready_hosts
+from wrklab.progress import doing
+from wrklab.protocol.blanking import without_known_secrets
+
+_LOG_LINES_SHOWN = 20
+_LINE_MAX_CHARS = 300
 
 
 def init(folder: str) -> None:
@@ -40,6 +52,92 @@ def init(folder: str) -> None:
     for name in application.secrets:
         out.print(escape(f"secret: export {name}=... before you go on; its value is never stored"))
     out.print(escape(f"next: read it, make its requests yours, then: invoke app.check {folder}"), soft_wrap=True)
+
+
+def check(folder: str, recipes: Sequence[str], lab: str, *, is_forced: bool, as_json: bool) -> None:
+    """Deploy, start once, ask once, show. Exits with 1 where it does not start or an answer is not as expected."""
+    inventory_path(lab)
+    words = words_of(folder, recipes, [])
+    if words is None:
+        raise UsageError("app.check takes the folder of your application: invoke app.check DIR")
+    mine = served(words)
+    mix, catalogue = mine.application.mix, mine.catalogue
+    variants = [catalogue.variants[name] for name in mine.variants]
+    spec = mix_spec(mix, os.environ)
+    found: list[CheckedVariant] = []
+    with ready_hosts(catalogue, lab, console, variants, is_forced=is_forced) as ready:
+        for variant in variants:
+            with doing(console, variant.name) as step:
+                scaled = ready.session.with_scaled_timeouts(variant)
+                found.append(check_variant(ready.session, scaled, mix, spec, step.at))
+                step.outcome = "answers as expected" if found[-1].is_right else "not as expected"
+    if as_json:
+        print_json([as_values(one) for one in found])
+    else:
+        for one in found:
+            _show_checked(one)
+    if wrong := [one.variant for one in found if not one.is_right]:
+        raise Exit(f"not as wrklab.yml expects it: {', '.join(wrong)}. No load was made", code=1)
+    results().print(
+        escape(f"next: invoke bench --app {folder} --recipe 'NAME*' (invoke list shows recipes)"), soft_wrap=True
+    )
+
+
+def as_values(checked: CheckedVariant) -> dict[str, object]:
+    """One variant for programs; its log only where that explains something."""
+    return {
+        "variant": checked.variant,
+        "is_right": checked.is_right,
+        "problem": without_known_secrets(checked.problem),
+        "cause": checked.cause,
+        "log_tail": [] if checked.is_right else [without_known_secrets(line) for line in checked.log_tail],
+        "answers": [
+            {
+                "request": answer.asked.name,
+                "status": answer.asked.status,
+                "took_s": answer.asked.took_s,
+                "found": without_known_secrets(answer.asked.found),
+                "cause": answer.cause,
+            }
+            for answer in checked.answers
+        ],
+    }
+
+
+def _show_checked(checked: CheckedVariant) -> None:
+    """One variant: a line for each request, and all that helps with those that are wrong."""
+    out = results()
+
+    def say(text: str) -> None:
+        out.print(escape(without_known_secrets(text)), soft_wrap=True)
+
+    say(f"{checked.variant}:")
+    for answer in checked.answers:
+        asked = answer.asked
+        mark = "ok" if answer.is_right else "WRONG"
+        status = "no answer" if asked.status is None else f"{asked.status}"
+        size = f"{asked.body_bytes:,} bytes, {asked.took_s:.3f} s"
+        say(f"  {mark:<6}{asked.name}: {asked.method} {asked.path}: {status}, {size}")
+        if not answer.is_right:
+            say(f"        {asked.found}")
+            for line in asked.headers:
+                say(f"        | {line}")
+            say(f"        | {asked.body_start}" if asked.status is not None else "        | (no answer)")
+            if answer.cause:
+                say(f"        likely: {answer.cause}")
+    if checked.problem:
+        say(f"  WRONG it does not start: {checked.problem.partition(chr(10))[0]}")
+        if checked.cause:
+            say(f"        likely: {checked.cause}")
+    if not checked.is_right:
+        say("        the end of its log:" if checked.log_tail else "        its log is empty")
+        for line in checked.log_tail[-_LOG_LINES_SHOWN:]:
+            say(f"        | {_plain(line)}")
+
+
+def _plain(line: str) -> str:
+    """A line of a log for a terminal: nothing in it moves the cursor."""
+    return "".join(sign if sign.isprintable() else "?" for sign in line)[:_LINE_MAX_CHARS]
 
 
 def _show(guess: ApplicationGuess) -> None:

@@ -67,9 +67,10 @@ def start_environment(session: Session, variant: Variant) -> dict[str, str]:
 
     Raises CardError for a secret that is not in this process's environment any more, or an unknown backend.
     """
-    stack = session.catalogue.stacks[variant.stack]
-    if stack.application is None:
+    if variant.own_copy is None:
         return {}
+    stack = session.catalogue.stacks[variant.stack]
+    late = stack.application.late_environment if stack.application else {}
     backends: dict[str, str] = {}
 
     def value_of(name: str) -> str:
@@ -81,7 +82,7 @@ def start_environment(session: Session, variant: Variant) -> dict[str, str]:
             raise CardError(f"{variant.stack}: {{{name}}} of its environment has no value here")
         return found
 
-    return {name: filled_in(text, value_of) for name, text in stack.application.late_environment.items()}
+    return {name: filled_in(text, value_of) for name, text in late.items()}
 
 
 def with_secrets_blanked(application: Application) -> None:

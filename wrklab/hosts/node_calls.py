@@ -24,6 +24,7 @@ from wrklab.protocol.host import (
     Refusal,
 )
 from wrklab.protocol.load import LoadLine, LoadPhase, LoadResult, LoadSpec
+from wrklab.protocol.request_mix import AskedOnce, AskOnceSpec
 from wrklab.protocol.server import CleanedHost, ServerReport, ServerSpec, ServerStarted, UnitState, UnitTexts
 from wrklab.results.records import UnitFile
 
@@ -133,6 +134,13 @@ def cancel_load(host: RemoteHost) -> None:
 def clean_up(host: RemoteHost) -> CleanedHost:
     """End every unit of wrklab's on a host, whoever started it, and remove what cells left there."""
     return call(host, CleanedHost, "server_ctl.py", "cleanup")
+
+
+def ask_once(host: RemoteHost, spec: AskOnceSpec) -> AskedOnce:
+    """What a server answers to each request of a mix, asked once from a generator."""
+    requests_count = len(spec.mix.requests) + 1
+    limit_s = call_limit_s(host) + spec.ready_limit_s + requests_count * spec.attempt_limit_s
+    return call(host, AskedOnce, "ask_once.py", "-", limit_s=limit_s, stdin_line=to_word(spec))
 
 
 def environment(host: RemoteHost) -> Mapping[str, Any]:

@@ -6,12 +6,8 @@ too little; the name stays, so that a reader sees what was there.
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import re
 from collections.abc import Iterable, Sequence
-from urllib.parse import quote, quote_plus
 
 BLANK = "(blanked)"
 
@@ -54,6 +50,12 @@ def forget_secrets() -> None:
 
 def _forms_of(value: str) -> set[str]:
     """A value as it is, and as JSON, Python, HTML, a URL and base64 write it."""
+    # Only the controller gives values; the hosts' scripts, which import this module in each cell, need none of these.
+    import base64
+    import html
+    import json
+    from urllib.parse import quote, quote_plus
+
     encoded = base64.b64encode(value.encode()).decode()
     return {
         value,

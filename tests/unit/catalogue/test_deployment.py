@@ -131,7 +131,12 @@ def test_a_deploy_of_some_stacks_claims_none(project: Path) -> None:
         "/opt/wrklab/stacks/flask/venv",
         "/opt/wrklab/stacks/go_net_http/toolchain",
     ]
-    assert plan["record"] == {"fingerprint": None, "stacks": ["flask", "go_net_http"]}
+    assert plan["record"] == {
+        "fingerprint": None,
+        "sources": fingerprint(project),
+        "stacks": ["flask", "go_net_http"],
+        "applications": {},
+    }
     assert len(plan["units"]) == len(read_catalogue(project).variants)
 
 
