@@ -154,7 +154,8 @@ class Run:
     ) -> None:
         """Everything of one ended cell, in one transaction synced to disk. `histograms`: kind -> Histogram.to_bytes().
 
-        Kinds: `observed` (wrk's correction undone) and `wrk` (as wrk reports).
+        Kinds: `observed` (wrk's correction undone) and `wrk` (as wrk reports); of a mix
+        `request:NAME`; with several generators `observed@HOST`.
         """
         self.store.add_cell(record, histograms, samples)
 

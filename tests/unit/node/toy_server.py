@@ -20,6 +20,9 @@ _ANSWERS = {
     "/302": b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 2\r\n\r\nok",
     "/500": b"HTTP/1.1 500 Oops\r\nContent-Length: 5\r\n\r\nwhy??",
     "/chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1;x=y\r\nk\r\n0\r\n\r\n",
+    "/items": b'HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\n{"items": [{"id": 7, "name": "pen"}]}\n',
+    "/login": b"HTTP/1.1 200 OK\r\nSet-Cookie: session=c00kie; Path=/\r\nSet-Cookie: a=b\r\nContent-Length: 22\r\n\r\n"
+    b'{"token": "tok-12345"}',
     "/long": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000,
 }
 #: Paths that answer and close the connection.
@@ -88,7 +91,9 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         for request in data.split(b"\r\n\r\n")[:-1]:
             path = request.split()[1].decode()
-            if path.startswith("/worker/"):
+            if path == "/private":
+                self._transport.write(_private_answer(request))
+            elif path.startswith("/worker/"):
                 self._work(path, is_wrk=b"User-Agent: wrklab" not in request)
             else:
                 self._answer(path)
@@ -117,6 +122,10 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
         elif path == "/hold":
             loop.call_later(0.1, write, _OK)
+        elif path == "/late_body":
+            # Its headers end with an empty one, and its body is there: a reader has all but the end of the answer.
+            write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Empty: \r\n\r\n2\r\nok\r\n")
+            loop.call_later(0.03, write, b"0\r\n\r\n")
         elif path == "/drip":
             self._drip(0)
         elif path == "/stalls":
@@ -134,6 +143,14 @@ class _Connection(asyncio.Protocol):
             return
         self._transport.write(_OK[sent_count % 20 :][:1])
         asyncio.get_running_loop().call_later(0.3, self._drip, sent_count + 1)
+
+
+def _private_answer(request: bytes) -> bytes:
+    """To whoever carries what /login answered."""
+    lines = request.split(b"\r\n")
+    if b"Authorization: Bearer tok-12345" in lines and b"Cookie: session=c00kie; a=b" in lines:
+        return _OK
+    return b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 23\r\n\r\nno token tok-12345 here"
 
 
 def _until_stall_ends() -> float:
