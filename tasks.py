@@ -407,21 +407,30 @@ def cleanup(c: Context, lab: str = "container", force: bool = False) -> None:
     name="up",
     help={
         "loadgens": "load generators that share every load (default: as many as the lab has; a new one has 1)",
+        "backends": "a host for PostgreSQL, Redis and MariaDB too; it stays until lab.down",
         "force": "also where another controller holds the hosts: its work there ends",
         "json": "print the hosts as JSON",
         **_LAB_HELP,
     },
 )
 @verb
-def lab_up(c: Context, lab: str = "container", loadgens: str = "", force: bool = False, json: bool = False) -> None:
+def lab_up(  # noqa: PLR0913, PLR0917  flags
+    c: Context,
+    lab: str = "container",
+    loadgens: str = "",
+    backends: bool = False,
+    force: bool = False,
+    json: bool = False,
+) -> None:
     """Create a lab on this machine, or repair it: Debian 12 nodes (container), or virtual machines (--lab vagrant).
 
     invoke lab.up
     invoke lab.up --loadgens 2
+    invoke lab.up --backends
     """
     from wrklab.cli import labs
 
-    labs.up(lab, loadgens, by_force=force, as_json=json)
+    labs.up(lab, loadgens, backends=backends, by_force=force, as_json=json)
 
 
 @task(
@@ -449,7 +458,7 @@ def lab_status(c: Context, lab: str = "container", json: bool = False) -> None:
     labs.status(lab, as_json=json)
 
 
-@task(name="ssh", positional=["host"], help={"host": "a host's name: server, loadgen", **_LAB_HELP})
+@task(name="ssh", positional=["host"], help={"host": "a host's name: server, loadgen, backend", **_LAB_HELP})
 @verb
 def lab_ssh(c: Context, host: str, lab: str = "container") -> None:
     """Open a shell on a host of a lab."""

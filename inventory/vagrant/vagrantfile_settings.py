@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Inventory script: what the machines were, or are to be, made with, and the generators beyond the first.
+"""Inventory script: what the machines were, or are to be, made with, generators beyond the first, and the backends'.
 
 The environment comes before the lab.json of `vagrant up`, and that before what this machine has (carried.json), as in
 the Vagrantfile; but the network of machines that are there is the one that they were made with.
@@ -19,6 +19,8 @@ OWN = DOT_VAGRANT / "wrklab"
 GROUP = "loadgen"
 #: Last number of the first generator's address; hosts.yml has that one.
 FIRST_NUMBER = 21
+BACKEND_GROUP = "backend"
+BACKEND_NUMBER = 131
 DEFAULT_NET = "192.168.56"
 
 
@@ -61,10 +63,13 @@ def inventory() -> dict[str, object]:
     # Told by a machine's id, which Vagrant keeps from `up` to `destroy`.
     former = read("lab.json") if any(DOT_VAGRANT.glob("machines/*/*/id")) else {}
     more = more_generators(int(os.environ.get("LAB_LOADGENS") or former.get("LAB_LOADGENS", "1")))
+    has_backends = (os.environ.get("LAB_BACKENDS") or former.get("LAB_BACKENDS", "0")) == "1"
+    backends = {BACKEND_GROUP: {"ansible_host": f"{{{{ lab_net }}}}.{BACKEND_NUMBER}"}} if has_backends else {}
     return {
         "all": {"vars": settings(os.environ, former, read("carried.json"))},
         GROUP: {"hosts": list(more)},
-        "_meta": {"hostvars": more},
+        BACKEND_GROUP: {"hosts": list(backends)},
+        "_meta": {"hostvars": {**more, **backends}},
     }
 
 

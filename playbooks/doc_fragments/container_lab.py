@@ -20,6 +20,10 @@ options:
         description: How many load generators there are.
         type: int
         default: 1
+      backends:
+        description: Whether there is one more node, for services that applications need.
+        type: bool
+        default: false
       server_takes_all_cpus:
         description: Whether the server may use all CPUs, the generators' too; stronger than O(request.server_cpus).
         type: bool
@@ -30,6 +34,10 @@ options:
         elements: int
       loadgen_cpus:
         description: CPU numbers for all generators together; the other half when left out.
+        type: list
+        elements: int
+      backend_cpus:
+        description: CPU numbers for the backends' node; half of the generators' cores when left out.
         type: list
         elements: int
       overrides:

@@ -21,6 +21,7 @@ from wrklab.catalogue import deployment as deployments  # noqa: E402
 from wrklab.catalogue.application_stack import read_stack_text  # noqa: E402
 from wrklab.catalogue.unit import HostGrant  # noqa: E402
 from wrklab.errors import WrklabError  # noqa: E402  the package is found only from here on
+from wrklab.hosts.backend_urls import lab_password  # noqa: E402
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -75,6 +76,12 @@ def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where
     return deployments.deployment(Path(project), words, grant, own, archives_dir)
 
 
+@_told_by_ansible
+def wrklab_backend_password(lab: str) -> str:
+    """The password of a lab's backends; made at first need, in a file for this user alone."""
+    return lab_password(lab)
+
+
 def wrklab_masks(units: Sequence[str]) -> list[dict[str, str]]:
     """The links that mask units below /etc/systemd/system, as file_set takes them."""
     return [{"path": unit, "link": "/dev/null"} for unit in units]
@@ -86,6 +93,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters by the names that playbooks use."""
         return {
+            "wrklab_backend_password": wrklab_backend_password,
             "wrklab_deployment": wrklab_deployment,
             "wrklab_masks": wrklab_masks,
             "wrklab_node_files": wrklab_node_files,

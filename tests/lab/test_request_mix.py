@@ -91,6 +91,8 @@ def test_a_wrong_expectation_is_refused_before_any_load(session: Session, catalo
 
     assert raw.error is not None
     assert raw.error.phase is Phase.READY
-    assert "before any load: wrong (GET /cpu): status 200, but '46831695' is not in the body: '46831694" in raw.error.text
+    assert (
+        "before any load: wrong (GET /cpu): status 200, but '46831695' is not in the body: '46831694" in raw.error.text
+    )
     [load] = raw.loads.values()
     assert (load.warmup, load.wrk) == (None, ())

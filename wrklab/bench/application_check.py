@@ -12,7 +12,7 @@ from wrklab.catalogue.request_mix import RequestMix
 from wrklab.catalogue.stack import Variant
 from wrklab.errors import HostError
 from wrklab.hosts import node_calls
-from wrklab.hosts.application import start_environment
+from wrklab.hosts.application import empty_backends, start_environment
 from wrklab.hosts.remote import retry_on_disconnect
 from wrklab.hosts.session import Session
 from wrklab.protocol.request_mix import AskedRequest, AskOnceSpec, MixSpec
@@ -80,6 +80,7 @@ def check_variant(
 
     try:
         on_step("start")
+        empty_backends(session, variant)
         problem = _start(session, server)
         if not problem:
             asked, problem = _ask(session, variant, spec, on_step)

@@ -34,6 +34,7 @@ from wrklab.catalogue.scenario import Scenario
 from wrklab.catalogue.stack import ONE_CPU_A_PROCESS, Variant
 from wrklab.errors import LabError, UsageError
 from wrklab.formats import plural
+from wrklab.hosts.application import backends_of
 from wrklab.hosts.conditions import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes, shared_cpu_notes
@@ -70,7 +71,13 @@ def run_bench(
     check_room(RESULTS_DIR, len(cells))
     takes_all_cpus, variants = takes_all_cpus_for(catalogue, request.suite), [variant for variant, _ in pairs]
     with ready_hosts(
-        catalogue, request.lab, console, variants, is_forced=request.is_forced, server_takes_all_cpus=takes_all_cpus
+        catalogue,
+        request.lab,
+        console,
+        variants,
+        is_forced=request.is_forced,
+        server_takes_all_cpus=takes_all_cpus,
+        backends=backends_of(catalogue),
     ) as ready:
         if takes_all_cpus:
             require_several_cpus(ready.session.hosts.server, request)
@@ -117,6 +124,7 @@ def resume_bench(
             [cell.variant for cell in cells],
             is_forced=is_forced,
             server_takes_all_cpus=run.plan.server_takes_all_cpus,
+            backends=run.plan.backends,
         ) as ready:
             refuse_other_hosts(ready.session.hosts, run.plan)
             shares, _ = share_loads(ready, [cell.scenario for cell in cells])
@@ -189,6 +197,7 @@ def new_plan(  # noqa: PLR0913, PLR0917  what a run is made of
         generators=tuple(host.name for host in session.generators),
         cpus_shared=is_a_cpu_shared(session.hosts, ready.facts),
         server_takes_all_cpus=takes_all_cpus_for(catalogue, suite),
+        backends=tuple(map(str, session.backends)),
         one_machine=bool(generators_on_the_servers_machine(session.hosts, ready.facts)),
         suite=suite,
         runtimes={

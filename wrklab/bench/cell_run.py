@@ -13,11 +13,12 @@ from wrklab.bench.load import CellLoad, LoadOrder
 from wrklab.bench.plan import Cell
 from wrklab.errors import CellError, WrklabError
 from wrklab.hosts import node_calls
-from wrklab.hosts.application import start_environment
+from wrklab.hosts.application import empty_backends, start_environment
 from wrklab.hosts.clocks import clock_of
 from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.remote import RemoteHost, retry_on_disconnect
 from wrklab.hosts.session import Session
+from wrklab.protocol.backend import BackendReport, BackendSampleSpec
 from wrklab.protocol.phases import Phase
 from wrklab.protocol.server import ServerReport, ServerSpec
 from wrklab.results.raw import CellConditions, CellEvent, CellRaw, Clock, RawError
@@ -69,6 +70,7 @@ class _Drive:
         self._events: list[CellEvent] = []
         self._clocks: dict[str, Clock] = {}
         self._server: ServerReport | None = None
+        self._backend: BackendReport | None = None
         self._server_started_s: float | None = None
         self._error: RawError | None = None
         self.load = CellLoad(order, on_phase, self._note)
@@ -89,7 +91,7 @@ class _Drive:
             error=self._error,
             events=tuple(self._events),
         )
-        return CellRaw(conditions, self.load.results, self._server, self._clocks)
+        return CellRaw(conditions, self.load.results, self._server, self._clocks, self._backend)
 
     def fail(self, error: WrklabError) -> None:
         """Keep why the cell ended: of several reasons the first one, which explains the others."""
@@ -114,7 +116,10 @@ class _Drive:
     def start(self) -> None:
         """Start the server. A lost call is not repeated: it may have been carried out. Raises HostError, ParseError."""
         self._phase = Phase.START
+        if host := self._sampled_backend:
+            _again(host, lambda host: node_calls.sample_backends(host, self._backend_spec()))
         spec = server_spec(self._session, self._cell, self._name)
+        empty_backends(self._session, self._cell.variant)
         self._server_started_s = node_calls.start_server(self._session.server, spec)
 
     def watch_until_ready(self) -> None:
@@ -138,6 +143,25 @@ class _Drive:
         except WrklabError as error:
             self._phase = Phase.STOP
             self.fail(error)
+
+        if host := self._sampled_backend:
+            try:
+                self._backend = _again(host, lambda host: node_calls.report_backends(host, self._backend_spec()))
+            except WrklabError as error:
+                self._phase = Phase.STOP
+                self.fail(error)
+
+    @property
+    def _sampled_backend(self) -> RemoteHost | None:
+        """The backends' host where the session's variants use any."""
+        return self._session.backend if self._session.backends else None
+
+    def _backend_spec(self) -> BackendSampleSpec:
+        return BackendSampleSpec(
+            cell=self._name,
+            interval_s=self._cell.scenario.sample_interval_s,
+            lease_s=deadline_s(self._cell, self._session.timeout_scale),
+        )
 
     def _on_server(self, call: Callable[[RemoteHost], Answer]) -> Answer:
         return _again(self._session.server, call)

@@ -15,6 +15,7 @@ from wrklab.catalogue.stack import STACKS_DIR, Stack, Variant
 from wrklab.catalogue.unit import HostGrant, unit_text
 from wrklab.errors import CardError
 from wrklab.paths import PROJECT_DIR
+from wrklab.protocol.backend import PORTS
 
 #: The lock of the Go toolchain that a go stack is built with; stands next to its stack.yml.
 TOOLCHAIN_LOCK = "toolchain.txt"
@@ -37,8 +38,8 @@ _NODE_SUFFIXES = (".py", ".lua")
 
 
 def port_ranges(project: Path) -> str:
-    """The TCP ports that stacks listen on, written as the kernel writes them: `8080-8081,9000`."""
-    ports = sorted({stack.port for stack in read_catalogue(project).stacks.values()})
+    """The TCP ports that stacks and backends listen on, written as the kernel writes them: `8080-8081,9000`."""
+    ports = sorted({stack.port for stack in read_catalogue(project).stacks.values()} | set(PORTS.values()))
     runs: list[list[int]] = []
     for port in ports:
         if runs and port == runs[-1][-1] + 1:

@@ -65,7 +65,8 @@ def check(folder: str, recipes: Sequence[str], lab: str, *, is_forced: bool, as_
     variants = [catalogue.variants[name] for name in mine.variants]
     spec = mix_spec(mix, os.environ)
     found: list[CheckedVariant] = []
-    with ready_hosts(catalogue, lab, console, variants, is_forced=is_forced) as ready:
+    services = mine.application.backends
+    with ready_hosts(catalogue, lab, console, variants, is_forced=is_forced, backends=services) as ready:
         for variant in variants:
             with doing(console, variant.name) as step:
                 scaled = ready.session.with_scaled_timeouts(variant)

@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from wrklab.cli.verbs import console, print_json, results
 from wrklab.errors import HostError, ParseError, UnknownNameError, UsageError
 from wrklab.hosts import container_lab, vagrant
 from wrklab.hosts.host_lock import LockHolder, look_at_lock
-from wrklab.hosts.inventory import LOADGEN_GROUP, SERVER_GROUP, LabHost, read_hosts, remedy
+from wrklab.hosts.inventory import BACKEND_GROUP, LOADGEN_GROUP, SERVER_GROUP, LabHost, read_hosts, remedy
 from wrklab.hosts.node_calls import NODE_DIR
 from wrklab.hosts.ready import DEPLOYED_FILE, make_lab, take_down
 from wrklab.hosts.remote import RemoteHost
+from wrklab.protocol.backend import BackendName
 
 #: No file of the user's or the system's has a say in how a host is reached; one that is gone is noticed.
 _OWN_SETTINGS = ("-F", "none", "-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=15")
@@ -31,6 +32,7 @@ _PROVISIONED = f"""
 test -e {NODE_DIR}/server_ctl.py && echo scripts
 command -v wrk >/dev/null && echo wrk
 test -e {DEPLOYED_FILE} && echo record
+for name in {" ".join(BackendName)}; do test -e /etc/systemd/system/wrklab_$name.service && echo $name; done
 true
 """
 _LOOK_LIMIT_S = 30.0
@@ -56,13 +58,16 @@ class HostStatus:
         return "; ".join([held, *self.notes])
 
 
-def up(lab: str = container_lab.LAB, loadgens: str = "", *, by_force: bool = False, as_json: bool) -> None:
+def up(
+    lab: str = container_lab.LAB, loadgens: str = "", *, backends: bool = False, by_force: bool = False, as_json: bool
+) -> None:
     """A lab of this machine, up, with so many generators; without a number with as many as it has.
 
+    With `backends` it has a host for services that applications need.
     Raises UsageError for hosts that are not made here, TakenHostError where another controller holds them.
     """
     kind = _kind_made_here(lab)
-    make_lab(lab, kind, console, _loadgens(loadgens), by_force=by_force)
+    make_lab(lab, kind, console, _loadgens(loadgens), by_force=by_force, backends=backends)
     status(lab, as_json=as_json)
 
 
@@ -103,13 +108,28 @@ def status(lab: str, *, as_json: bool) -> None:
             print_json({"lab": lab, "kind": hosts.kind, "hosts": []})
         raise Exit(f"lab {lab}: down. {remedy(lab, hosts.kind)}", code=1)
     with ThreadPoolExecutor(max_workers=len(hosts.all)) as pool:
-        found = list(pool.map(_look, hosts.all))
+        found = [_with_sharing(status) for status in pool.map(_look, hosts.all)]
     if as_json:
         print_json({"lab": lab, "kind": hosts.kind, "hosts": [_data(status) for status in found]})
     else:
         results().print(_table(found))
     if any(status.problem for status in found):
         raise Exit(f"lab {lab}: not every host can be reached. {remedy(lab, hosts.kind)}", code=1)
+
+
+def _with_sharing(status: HostStatus) -> HostStatus:
+    """The status of a host, and with whom a container lab's backends share their CPUs."""
+    if status.host.lab_kind != container_lab.LAB or status.host.group != BACKEND_GROUP:
+        return status
+    nodes = [node for node in container_lab.status().nodes if node.name == status.host.name and node.cpus_shared_with]
+    said = [
+        f"no CPU of its own: shares {_numbers(node.cpus)} with {', '.join(node.cpus_shared_with)}" for node in nodes
+    ]
+    return replace(status, notes=(*status.notes, *said))
+
+
+def _numbers(cpus: Sequence[int]) -> str:
+    return ",".join(map(str, cpus))
 
 
 def ssh(lab: str, name: str) -> None:
@@ -168,6 +188,9 @@ def _provisioning_notes(host: LabHost, found: Sequence[str]) -> Iterator[str]:
         yield f"not provisioned (`invoke provision --lab {host.lab}`; a bench does it by itself)"
     elif host.group == LOADGEN_GROUP and "wrk" not in found:
         yield f"provisioned in part: there is no wrk (`invoke provision --lab {host.lab}`)"
+    elif host.group == BACKEND_GROUP:
+        services = ", ".join(name for name in BackendName if name in found)
+        yield f"has {services}" if services else "no service yet (lab_backends; a bench installs what it needs)"
     elif host.group == SERVER_GROUP and "record" not in found:
         yield f"provisioned, nothing deployed (`invoke deploy --lab {host.lab}`; a bench does it by itself)"
 
@@ -193,7 +216,7 @@ def _table(found: list[HostStatus]) -> Table:
         table.add_column(heading, overflow="fold")
     for status in found:
         host = status.host
-        cpus = ",".join(str(cpu) for cpu in host.cpus) or "all"
+        cpus = _numbers(host.cpus) or "all"
         cells = (host.name, host.group, host.address, cpus, status.text)
         table.add_row(*map(escape, cells))
     return table

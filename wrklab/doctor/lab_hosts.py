@@ -17,8 +17,9 @@ from wrklab.hosts.inventory import LOADGEN_GROUP, SERVER_GROUP, LabHost, LabHost
 from wrklab.hosts.remote import RemoteHost
 from wrklab.results.raw import Clock
 
-#: All stacks with their caches take 1.1 GB on a server (measured), wrk and its packages 0.1 GB on a generator.
-_DISK_NEEDED_BYTES = {"server": 3 * 2**29, "loadgen": 2**28}
+#: All stacks with their caches take 1.1 GB on a server (measured), wrk and its packages 0.1 GB on a generator; the
+#: three services with empty databases: see docs/backends.md.
+_DISK_NEEDED_BYTES = {"server": 3 * 2**29, "loadgen": 2**28, "backend": 2**30}
 #: Below, several workers with FastAPI, or the sockets of 2,000 connections, leave nothing over.
 _MEMORY_NEEDED_BYTES = 400 * 2**20
 _MEMORY_WISHED_BYTES = 900 * 2**20
@@ -41,7 +42,8 @@ def look_at(hosts: LabHosts, on_step: Callable[[str], None]) -> list[Finding]:
         looked = list(pool.map(lambda remote: _look_at_one(remote, _peers(hosts, remote.host)), remotes))
         findings = [finding for found, _ in looked for finding in found]
         known = {remote.name: look for remote, (_, look) in zip(remotes, looked, strict=True) if look is not None}
-        server, *generators = remotes
+        server = remotes[0]
+        generators = [remote for remote in remotes if remote.host.group == LOADGEN_GROUP]
         findings += judge_generators({remote.name: known[remote.name] for remote in generators if remote.name in known})
         if server.name in known:
             for generator in generators:
@@ -61,7 +63,8 @@ def _closed_at_the_end(remote: RemoteHost) -> Iterator[RemoteHost]:
 
 
 def _peers(hosts: LabHosts, host: LabHost) -> tuple[LabHost, ...]:
-    return hosts.generators if host.group == SERVER_GROUP else (hosts.server,)
+    others = tuple(other for other in hosts.all if other.group != SERVER_GROUP)
+    return others if host.group == SERVER_GROUP else (hosts.server,)
 
 
 def _ports() -> list[int]:
@@ -155,7 +158,7 @@ def _ports_free(look: HostLook) -> Finding:
 def _load_address(host: LabHost, look: HostLook) -> Finding:
     if look.load_address_problem:
         found = f"{host.load_address} is no address that can be used here: {look.load_address_problem}"
-        if host.group != SERVER_GROUP:
+        if host.group == LOADGEN_GROUP:
             # Nothing connects to a generator.
             return Finding("load address", "note", found, "none, where its address is translated on the way")
         correct = f"correct lab_load_address in inventory/{host.lab}: `ip address` on the host shows what it has"

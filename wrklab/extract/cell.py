@@ -19,6 +19,7 @@ from wrklab.protocol.phases import Phase
 from wrklab.protocol.server import ActiveState, ServerReport, UnitState
 from wrklab.results.raw import CellRaw, ErrorSource, RawError, RunHost, RunHosts
 from wrklab.results.records import (
+    BackendRecord,
     CellRecord,
     Failure,
     Latency,
@@ -77,10 +78,14 @@ def _measured(raw: CellRaw, planned: PlannedCell, position: int) -> CellOutcome:
         _require_seen(host, samples, interval_s)
     sampled.insert(0, (hosts.server.name, of_server))
     _require_seen(hosts.server.name, of_server, interval_s, server.sampler_stderr)
+    of_backend = _backend_samples(raw, window)
+    if of_backend is not None and hosts.backend and raw.backend:
+        sampled.append((hosts.backend.name, of_backend))
+        _require_seen(hosts.backend.name, of_backend, interval_s, raw.backend.sampler_stderr)
     record = CellRecord(
         **_common(raw, planned, position),
         state="measured",
-        measurement=_measurement(server, window, of_server, hosts),
+        measurement=_measurement(server, window, of_server, hosts, backend_record(raw, dict(sampled))),
         **_times(raw, window),
     )
     stored = [sample for host, samples in sampled for sample in samples.stored(host)]
@@ -219,7 +224,43 @@ def _window(raw: CellRaw) -> CellWindow:
     return CellWindow(tuple(read_window(raw.loads[host.name], host, raw.clocks[host.name]) for host in used))
 
 
-def _measurement(server: ServerReport, window: CellWindow, of_server: HostSamples, hosts: RunHosts) -> Measurement:
+def _backend_samples(raw: CellRaw, window: CellWindow) -> HostSamples | None:
+    """What was sampled on the backends' host; None where the application uses none."""
+    host = raw.hosts.backend
+    if raw.backend is None or host is None:
+        return None
+    clock = raw.clocks[host.name]
+    return read_samples(raw.backend.samples, clock.on_host(window.start_s), clock.on_host(window.end_s))
+
+
+def backend_record(raw: CellRaw, sampled: Mapping[str, HostSamples]) -> BackendRecord | None:
+    """The backends' host through the window, from the samples of every host; None where it was not sampled."""
+    host = raw.hosts.backend
+    if raw.backend is None or host is None:
+        return None
+    samples, cpus_count = sampled[host.name], host.cpus_count
+    sharing = [other for other in raw.hosts.on_a_cpu_of(host) if other.name in sampled]
+    taken = [sampled[other.name].cpu_percent("node_cpu.usage", cpus_count) for other in sharing]
+    known = [percent for percent in taken if percent is not None]
+    neighbours = samples.neighbours_cpu_percent(host.cpus) if host.cpus else None
+    return BackendRecord(
+        host=host.name,
+        cpus_count=cpus_count,
+        cpu_percent=samples.cpu_percent("unit_cpu.usage", cpus_count),
+        host_cpu_percent=samples.cpu_percent("node_cpu.usage", cpus_count),
+        cpus_busy_percent=samples.machine_cpu_percent("busy", host.cpus),
+        # What the lab's own hosts took on the same CPUs is no neighbour's.
+        neighbours_cpu_percent=None if neighbours is None else max(0.0, neighbours - sum(known)),
+        shared_with=tuple(other.name for other in sharing),
+        shared_cpu_percent=sum(known) if sharing and len(known) == len(taken) else None,
+        steal_percent=samples.machine_cpu_percent("steal", host.cpus),
+        connections=dict(raw.backend.connections),
+    )
+
+
+def _measurement(
+    server: ServerReport, window: CellWindow, of_server: HostSamples, hosts: RunHosts, backend: BackendRecord | None
+) -> Measurement:
     observed = window.latencies.observed
     latency = latency_of(observed)
     return Measurement(
@@ -237,7 +278,8 @@ def _measurement(server: ServerReport, window: CellWindow, of_server: HostSample
         connections_open=window.connections_open,
         busy_ratio=busy_ratio(observed, round(window.duration_s * 1e6), window.connections_asked),
         server=_server_record(server, of_server, hosts, latency),
-        generators=window.records(hosts),
+        generators=window.records(hosts, backend),
+        backend=backend,
         verify_after=window.wrong_after,
         first_answer_s=window.first_answer_s,
         warmup=window.warmup,

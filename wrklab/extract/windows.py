@@ -14,7 +14,7 @@ from wrklab.extract.stalls import Stalls, read_stalls, slow_answer_s
 from wrklab.extract.wrk_report import Latencies, ProcessReport, add_errors, add_latencies, latency_of, read_wrk_report
 from wrklab.protocol.load import AnswerKind, LoadResult, WrkResult
 from wrklab.results.raw import Clock, RunHost, RunHosts
-from wrklab.results.records import GeneratorRecord, WarmupRecord
+from wrklab.results.records import BackendRecord, GeneratorRecord, WarmupRecord
 
 
 @dataclass(frozen=True)
@@ -177,11 +177,11 @@ class CellWindow:
         """Each request of a mix, in its order; empty without one."""
         return add_requests(self.reports, self.latencies)
 
-    def records(self, hosts: RunHosts) -> tuple[GeneratorRecord, ...]:
-        """Each generator's record."""
-        return tuple(self._record(each, hosts) for each in self.generators)
+    def records(self, hosts: RunHosts, backend: BackendRecord | None = None) -> tuple[GeneratorRecord, ...]:
+        """Each generator's record; a backend on its CPUs is no neighbour of it."""
+        return tuple(self._record(each, hosts, backend) for each in self.generators)
 
-    def _record(self, each: GeneratorWindow, hosts: RunHosts) -> GeneratorRecord:
+    def _record(self, each: GeneratorWindow, hosts: RunHosts, backend: BackendRecord | None) -> GeneratorRecord:
         cpus_count = each.host.cpus_count
         names = {host.name for host in hosts.sharing_cpus_with(each.host.name)}
         sharing = [other for other in self.generators if other.host.name in names]
@@ -203,7 +203,7 @@ class CellWindow:
             errors=add_errors(each.reports),
             latency=latency,
             **each.stalls.figures(each.slow_answer_s),
-            **_cpus(each, of_all - each.wrk_cpu_percent_of_one),
+            **_cpus(each, of_all - each.wrk_cpu_percent_of_one + _backend_percent_of_one(each, backend)),
             answers_checked=each.answers_checked,
             start_skew_s=each.start_skew_s,
             clock_ahead_s=each.clock.ahead_s,
@@ -245,8 +245,15 @@ def read_window(load: LoadResult, host: RunHost, clock: Clock) -> GeneratorWindo
         raise ParseError(f"{host.name}: {error}") from error
 
 
+def _backend_percent_of_one(each: GeneratorWindow, backend: BackendRecord | None) -> float:
+    """What the backends' host took of this generator's CPUs, percent of one; 0 where they share none."""
+    if backend is None or each.host.name not in backend.shared_with:
+        return 0.0
+    return (backend.host_cpu_percent or 0.0) * backend.cpus_count
+
+
 def _cpus(each: GeneratorWindow, sharing_percent_of_one: float) -> dict[str, float | None]:
-    """How full its CPUs were, and by whom; other generators on the same CPUs (their wrk: so much) are no neighbours."""
+    """How full its CPUs were, and by whom; hosts of the lab on the same CPUs (they took so much) are no neighbours."""
     cpus, samples = each.host.cpus, each.samples
     neighbours = samples.neighbours_cpu_percent(cpus) if cpus else None
     if neighbours is not None:

@@ -12,9 +12,13 @@ from wrklab.catalogue.application_stack import EntryRecipe, ReadyApplication, ad
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.stack import Stack, Variant
 from wrklab.errors import CardError, LabError
+from wrklab.hosts import node_calls
 from wrklab.hosts.application_lock import locked_together, read_server_packages
+from wrklab.hosts.backend_urls import backend_access, backend_names, backend_values, secrets_of
+from wrklab.hosts.run_backends import client_addresses
 from wrklab.hosts.session import Session
 from wrklab.paths import CACHE_DIR, PROJECT_DIR
+from wrklab.protocol.backend import BackendAction
 from wrklab.protocol.blanking import blank_from_now_on
 from wrklab.results.run_folder import write_file
 
@@ -71,7 +75,9 @@ def start_environment(session: Session, variant: Variant) -> dict[str, str]:
         return {}
     stack = session.catalogue.stacks[variant.stack]
     late = stack.application.late_environment if stack.application else {}
-    backends: dict[str, str] = {}
+    access = backend_access(session.hosts, stack.application.backends if stack.application else ())
+    backends = backend_values(access)
+    blank_from_now_on(secrets_of(access))
 
     def value_of(name: str) -> str:
         kind, _, rest = name.partition(".")
@@ -83,6 +89,25 @@ def start_environment(session: Session, variant: Variant) -> dict[str, str]:
         return found
 
     return {name: filled_in(text, value_of) for name, text in late.items()}
+
+
+def empty_backends(session: Session, variant: Variant) -> None:
+    """Before each start of an application its databases are empty: its `prepare` fills them, as it does its own folder.
+
+    Raises HostError.
+    """
+    stack = session.catalogue.stacks[variant.stack] if variant.own_copy else None
+    names = stack.application.backends if stack and stack.application else ()
+    clients = client_addresses(session.hosts.server)
+    for name in backend_names(names):
+        if session.backend is not None:
+            node_calls.backend_do(session.backend, name, BackendAction.CREATE, clients)
+
+
+def backends_of(catalogue: Catalogue) -> tuple[str, ...]:
+    """The services that the user's application of a catalogue needs."""
+    stack = own_stack(catalogue)
+    return stack.application.backends if stack and stack.application else ()
 
 
 def with_secrets_blanked(application: Application) -> None:

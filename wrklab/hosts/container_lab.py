@@ -52,6 +52,8 @@ class NodeStatus:
     descriptor_ceiling_count: int
     alive: bool
     reachable: bool
+    #: Nodes of other groups that may use a CPU of this one's.
+    cpus_shared_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def _node_status(name: str, host: Mapping[str, Any]) -> NodeStatus:
         descriptor_ceiling_count=host["descriptor_ceiling"],
         alive=_start_ticks(host["pid"]) == host["start_ticks"],
         reachable=greets(host["address"]),
+        cpus_shared_with=tuple(host.get("cpus_shared_with", ())),
     )
 
 
@@ -172,10 +175,12 @@ def up(
     on_task: Callable[[str], None] | None = None,
     *,
     server_takes_all_cpus: bool = False,
+    backends: bool = False,
 ) -> LabChange:
     """Bring the lab up, or repair it; without Ansible when all is up as requested.
 
     Without `loadgens` a lab that is there keeps its generators and CPUs, and a new one takes the role's variables.
+    With `backends` there is a node for them too; a lab that has one keeps it until it is taken down.
     With `server_takes_all_cpus` the server may use the generators' CPUs too. No later call keeps that: without it the
     server gets its usual CPUs again.
     `overrides` are variables of the role `container_lab` (`container_lab_server_cpus`, `container_lab_apt_proxy`, …).
@@ -184,19 +189,25 @@ def up(
         ProvisionError: the playbook failed; the text has its last lines.
     """
     started = time.monotonic()
-    if not overrides and is_up_as_wanted(loadgens, server_takes_all_cpus=server_takes_all_cpus):
+    if not overrides and is_up_as_wanted(loadgens, server_takes_all_cpus=server_takes_all_cpus, backends=backends):
         return LabChange(changed=False, took_s=time.monotonic() - started)
     found = _status_if_readable()
     shape = _shape(found.request if found else {}) if loadgens is None else {"container_lab_loadgens": loadgens}
+    if backends or (found and found.request.get("backends")):
+        shape["container_lab_backends"] = True
     if server_takes_all_cpus:
         shape["container_lab_server_takes_all_cpus"] = True
     return _run("lab_up", shape | dict(overrides or {}), on_task, started)
 
 
-def is_up_as_wanted(loadgens: int | None = None, *, server_takes_all_cpus: bool = False) -> bool:
+def is_up_as_wanted(
+    loadgens: int | None = None, *, server_takes_all_cpus: bool = False, backends: bool = False
+) -> bool:
     """Whether `up` has nothing to do."""
     found = _status_if_readable()
-    return found is not None and _is_up_as_wanted(found, loadgens, server_takes_all_cpus=server_takes_all_cpus)
+    if found is None or (backends and not found.request.get("backends")):
+        return False
+    return _is_up_as_wanted(found, loadgens, server_takes_all_cpus=server_takes_all_cpus)
 
 
 def _status_if_readable() -> ContainerLabStatus | None:
@@ -219,13 +230,13 @@ def _is_up_as_wanted(found: ContainerLabStatus, loadgens: int | None, *, server_
 
 def _are_more_cpus_there(found: ContainerLabStatus) -> bool:
     """Whether this machine gives more CPUs than when the lab was made, and nobody has said which to take."""
-    is_chosen = found.request.get("server_cpus") or found.request.get("loadgen_cpus")
+    is_chosen = any(found.request.get(key) for key in ("server_cpus", "loadgen_cpus", "backend_cpus"))
     return not is_chosen and os.sched_getaffinity(0) > set(found.usable_cpus)
 
 
 def _shape(request: Mapping[str, Any]) -> dict[str, object]:
     """The variables that make a lab as it was asked for when it was made; what was left to the machine still is."""
-    keys = ("loadgens", "server_cpus", "loadgen_cpus")
+    keys = ("loadgens", "server_cpus", "loadgen_cpus", "backend_cpus")
     return {f"container_lab_{key}": request[key] for key in keys if request.get(key)}
 
 

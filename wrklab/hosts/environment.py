@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from wrklab.catalogue.stack import Variant
 from wrklab.hosts import node_calls
 from wrklab.hosts.clocks import clock_of
 from wrklab.hosts.controller import controller_environment
+from wrklab.hosts.inventory import BACKEND_GROUP, LOADGEN_GROUP, SERVER_GROUP
 from wrklab.hosts.preflight import Readiness
 from wrklab.hosts.session import Session
 from wrklab.protocol.blanking import blanked
 from wrklab.results.raw import Clock
 from wrklab.results.records import MOMENT, HostEnvironment, RunEnvironment, UnitFile
+
+#: As records have them.
+_GROUPS: dict[str, Literal["server", "loadgen", "backend"]] = {
+    SERVER_GROUP: "server",
+    LOADGEN_GROUP: "loadgen",
+    BACKEND_GROUP: "backend",
+}
 
 
 def run_environment(
@@ -28,7 +36,7 @@ def run_environment(
         hosts=tuple(
             HostEnvironment(
                 host=host.name,
-                group="server" if host.group == "server" else "loadgen",
+                group=_GROUPS[host.group],
                 facts={
                     **facts[host.name],
                     "address": host.load_address,

@@ -19,6 +19,7 @@ from wrklab.results.raw import RunHost, RunHosts
 #: Nothing else decides what a host does.
 SERVER_GROUP = "server"
 LOADGEN_GROUP = "loadgen"
+BACKEND_GROUP = "backend"
 _SSH_PORT = 22
 
 
@@ -52,17 +53,18 @@ class LabHost:
 
 @dataclass(frozen=True)
 class LabHosts:
-    """The hosts of one lab: one server and at least one generator."""
+    """The hosts of one lab: one server, at least one generator, and one for backends where the lab has that."""
 
     lab: str
     kind: str
     server: LabHost
     generators: tuple[LabHost, ...]
+    backend: LabHost | None = None
 
     @property
     def all(self) -> tuple[LabHost, ...]:
-        """The server first."""
-        return (self.server, *self.generators)
+        """The server first, the backends' host last."""
+        return (self.server, *self.generators, *((self.backend,) if self.backend else ()))
 
     @property
     def described(self) -> RunHosts:
@@ -71,6 +73,7 @@ class LabHosts:
             kind=self.kind,
             server=self.server.described,
             generators=tuple(host.described for host in self.generators),
+            backend=self.backend.described if self.backend else None,
         )
 
 
@@ -85,12 +88,17 @@ def read_hosts(lab: str) -> LabHosts:
             f"inventory/{lab}: one host in group {SERVER_GROUP} and at least one in {LOADGEN_GROUP} are needed; "
             f"found {len(servers)} and {len(groups[LOADGEN_GROUP])}.{said}"
         )
+    backends = groups[BACKEND_GROUP]
+    if len(backends) > 1:
+        names = ", ".join(name for name, _ in backends)
+        raise InventoryError(f"inventory/{lab}: at most one host in group {BACKEND_GROUP}; found {names}")
     kind = str(servers[0][1].get("lab_kind") or "ssh")
     hosts = LabHosts(
         lab=lab,
         kind=kind,
         server=_host(lab, SERVER_GROUP, *servers[0]),
         generators=tuple(_host(lab, LOADGEN_GROUP, *found) for found in groups[LOADGEN_GROUP]),
+        backend=_host(lab, BACKEND_GROUP, *backends[0]) if backends else None,
     )
     _refuse_one_host_twice(hosts)
     return hosts
@@ -98,6 +106,11 @@ def read_hosts(lab: str) -> LabHosts:
 
 def _refuse_one_host_twice(hosts: LabHosts) -> None:
     """Names tell hosts apart everywhere; only the server may be a generator's machine as well, under another name."""
+    if hosts.backend and hosts.backend.name in {host.name for host in (hosts.server, *hosts.generators)}:
+        raise InventoryError(
+            f"inventory/{hosts.lab}: {hosts.backend.name} stands in {BACKEND_GROUP} and in another group. One machine "
+            f"may have both roles, under two names: give it a second one in {BACKEND_GROUP} with the same ansible_host."
+        )
     if hosts.server.name in {host.name for host in hosts.generators}:
         raise InventoryError(
             f"inventory/{hosts.lab}: {hosts.server.name} stands in both groups. One machine may have both roles, under "
@@ -153,7 +166,7 @@ def _resolve(lab: str, folder: Path) -> tuple[_Groups, str]:
     variables = VariableManager(loader=loader, inventory=inventory)
     found: _Groups = {}
     not_of_hosts = set(variables.get_vars())
-    for group in (SERVER_GROUP, LOADGEN_GROUP):
+    for group in (SERVER_GROUP, LOADGEN_GROUP, BACKEND_GROUP):
         found[group] = []
         for host in inventory.groups[group].get_hosts() if group in inventory.groups else []:
             raw = _raw_variables(lab, host, variables)

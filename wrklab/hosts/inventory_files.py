@@ -20,6 +20,7 @@ LAB_KEYS = frozenset(
     {
         "lab_app_user",
         "lab_apt_sources",
+        "lab_backends",
         "lab_ca_bundle",
         "lab_cpus",
         "lab_http_proxy",
@@ -46,7 +47,7 @@ _ANSIBLE_NAMES = """
 #: nearly one of them is refused.
 ANSIBLE_KEYS = frozenset(f"ansible_{name}" for name in _ANSIBLE_NAMES.split())
 _NEARLY = 0.85
-_GROUPS = ("server", "loadgen")
+_GROUPS = ("server", "loadgen", "backend")
 #: Tags that only Ansible can read.
 _FOREIGN_TAGS = ("!vault", "!unsafe")
 _YAML_SUFFIXES = (".yml", ".yaml", ".json")

@@ -11,6 +11,15 @@ from wrklab.catalogue.deployment import NODE_ROOT
 from wrklab.errors import HostError, ParseError
 from wrklab.hosts.remote import CommandResult, RemoteHost, failure_text
 from wrklab.paths import SCRIPTS_DIR
+from wrklab.protocol.backend import (
+    BackendAction,
+    BackendDone,
+    BackendName,
+    BackendReport,
+    BackendSampleSpec,
+    BackendSpec,
+    InstalledBackends,
+)
 from wrklab.protocol.blanking import blanked, blanked_lines, blanked_words
 from wrklab.protocol.codec import Message, MessageType, ProtocolError, decode, decode_json, to_word, unpack
 from wrklab.protocol.host import (
@@ -34,6 +43,8 @@ PYTHON = ("/usr/bin/python3", "-I", "-S")
 #: What a call may take besides the time that its work takes by plan, on a host of usual speed: longer than a script
 #: waits for a command of its own (node_io.COMMAND_LIMIT_S), so that it is the script that reports which one hung.
 _CALL_LIMIT_S = 40.0
+#: A large database takes its time to copy; longer than the script gives it (backend_ctl.py).
+_BACKEND_LIMIT_S = 960.0
 #: What shows how fast a host is must wait for any.
 _ENVIRONMENT_LIMIT_S = 180.0
 #: The exit status of timeout(1) when it had to end its command.
@@ -141,6 +152,27 @@ def ask_once(host: RemoteHost, spec: AskOnceSpec) -> AskedOnce:
     requests_count = len(spec.mix.requests) + 1
     limit_s = call_limit_s(host) + spec.ready_limit_s + requests_count * spec.attempt_limit_s
     return call(host, AskedOnce, "ask_once.py", "-", limit_s=limit_s, stdin_line=to_word(spec))
+
+
+def backend_do(host: RemoteHost, backend: BackendName, action: BackendAction, clients: Sequence[str]) -> BackendDone:
+    """One action on a run's database. Raises HostError with what the service said."""
+    spec = to_word(BackendSpec(backend=backend, action=action, clients=tuple(clients)))
+    return call(host, BackendDone, "backend_ctl.py", "do", spec, limit_s=_BACKEND_LIMIT_S * host.timeout_scale)
+
+
+def installed_backends(host: RemoteHost) -> InstalledBackends:
+    """Our instances on a host."""
+    return call(host, InstalledBackends, "backend_ctl.py", "installed")
+
+
+def sample_backends(host: RemoteHost, spec: BackendSampleSpec) -> None:
+    """Start the sampler of a cell on the backends' host. Calling it again does no harm."""
+    call(host, Done, "backend_ctl.py", "sample", to_word(spec))
+
+
+def report_backends(host: RemoteHost, spec: BackendSampleSpec) -> BackendReport:
+    """End that sampler; what it saw. Calling it again does no harm."""
+    return call(host, BackendReport, "backend_ctl.py", "report", to_word(spec))
 
 
 def environment(host: RemoteHost) -> Mapping[str, Any]:

@@ -16,23 +16,26 @@ from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.deployment import NODE_ROOT, application_digest, node_files
 from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.catalogue.stack import Stack, Variant
-from wrklab.errors import HostError, LabError, OtherMachineError, ParseError
-from wrklab.hosts import container_lab, vagrant
+from wrklab.errors import HostError, InventoryError, LabError, OtherMachineError, ParseError
+from wrklab.hosts import container_lab, node_calls, vagrant
 from wrklab.hosts.ansible import PLAYBOOK_MARK, PlaybookResult, run_playbook
 from wrklab.hosts.application import own_stack, write_stack
 from wrklab.hosts.as_deployed import deployed_differences
+from wrklab.hosts.backend_urls import backend_names, no_backend_host
 from wrklab.hosts.conditions import condition_notes
 from wrklab.hosts.controller import controller_name
 from wrklab.hosts.environment import run_environment
 from wrklab.hosts.host_lock import HeldHosts, TakenHostError, hold_hosts
-from wrklab.hosts.inventory import LabHost, read_hosts
+from wrklab.hosts.inventory import LabHost, LabHosts, read_hosts
 from wrklab.hosts.limits import HostLimits
 from wrklab.hosts.node_calls import carried
 from wrklab.hosts.preflight import Readiness, check_hosts
 from wrklab.hosts.remote import RemoteHost, answered_object
+from wrklab.hosts.run_backends import RunBackends, missing_backends, run_backends
 from wrklab.hosts.session import Session, limits_of, open_session, with_known_machines
 from wrklab.paths import PROJECT_DIR
 from wrklab.progress import doing
+from wrklab.protocol.backend import BackendName
 from wrklab.results.records import RunEnvironment
 
 DEPLOYED_FILE = "/opt/wrklab/deployed.json"
@@ -53,6 +56,8 @@ class ReadyHosts:
     #: What environment.py reported, by host.
     facts: Mapping[str, Mapping[str, Any]]
     readiness: Readiness
+    #: The databases of this run, empty; none where no backend was asked for.
+    backends: RunBackends
 
     @property
     def limits(self) -> dict[str, HostLimits]:
@@ -73,23 +78,35 @@ def ready_hosts(  # noqa: PLR0913  what a bench says of its hosts
     *,
     is_forced: bool,
     server_takes_all_cpus: bool = False,
+    backends: Iterable[str] = (),
 ) -> Iterator[ReadyHosts]:
     """A lab in the state that measuring these variants needs, held.
 
     With `server_takes_all_cpus` the container lab's server may use the generators' CPUs, else it has its usual ones.
+    `backends` are the services that the variants' application needs: they are installed where they are not, have an
+    empty database each, and their host is sampled with every cell.
 
-    Raises LabError; of it BusyHostError and OtherMachineError only unless it is forced.
+    Raises LabError; of it BusyHostError and OtherMachineError only unless it is forced. UnknownNameError for a backend.
     """
-    bring_up(lab, read_hosts(lab).kind, console, server_takes_all_cpus=server_takes_all_cpus)
+    services = backend_names(backends)
+    bring_up(
+        lab,
+        read_hosts(lab).kind,
+        console,
+        server_takes_all_cpus=server_takes_all_cpus,
+        backends=bool(services),
+    )
     with held_lab(catalogue, lab, console) as (opened, held):
-        ensure_deployed(opened, held, console)
+        ensure_deployed(opened, held, console, services)
+        ensure_backends(opened, held, console, services)
         facts = opened.environments()
-        session = with_known_machines(opened, facts)
+        session = replace(with_known_machines(opened, facts), backends=services)
         forced = _refuse_what_was_changed(opened, facts, variants, console, is_forced=is_forced)
         readiness = check_hosts(session, console, is_forced=is_forced)
         readiness = replace(readiness, forced=(*forced, *readiness.forced))
         notes = (*held.notes, *readiness.notes, *condition_notes(session.hosts, facts))
-        yield ReadyHosts(session, held, facts, replace(readiness, notes=notes))
+        with run_backends(session, services) as databases:
+            yield ReadyHosts(session, held, facts, replace(readiness, notes=notes), databases)
         # What the last cell left is of no use to anyone. A host that is gone by now is not waited for.
         if held.are_ours and all(host.is_open for host in session.all):
             with contextlib.suppress(HostError, ParseError):
@@ -134,13 +151,20 @@ def _refuse_what_was_changed(
 # ---- Labs that are made on this machine ----
 
 
-def bring_up(lab: str, kind: str, console: Console, *, server_takes_all_cpus: bool = False) -> None:
+def bring_up(
+    lab: str, kind: str, console: Console, *, server_takes_all_cpus: bool = False, backends: bool = False
+) -> None:
     """A lab that is made on this machine, up as it was made; other labs are not started from here. Raises LabError.
 
-    `server_takes_all_cpus` concerns the container lab: other servers have the CPUs that they have.
+    `server_takes_all_cpus` concerns the container lab: other servers have the CPUs that they have. With `backends` the
+    lab has a host for them too.
     """
-    if kind == container_lab.LAB or (kind == vagrant.LAB and not all(map(_greets, read_hosts(lab).all))):
-        make_lab(lab, kind, console, server_takes_all_cpus=server_takes_all_cpus)
+    if kind == container_lab.LAB or (kind == vagrant.LAB and not _is_up(read_hosts(lab), backends=backends)):
+        make_lab(lab, kind, console, server_takes_all_cpus=server_takes_all_cpus, backends=backends)
+
+
+def _is_up(hosts: LabHosts, *, backends: bool) -> bool:
+    return all(map(_greets, hosts.all)) and (hosts.backend is not None or not backends)
 
 
 def make_lab(  # noqa: PLR0913  a lab's shape
@@ -151,25 +175,30 @@ def make_lab(  # noqa: PLR0913  a lab's shape
     *,
     by_force: bool = False,
     server_takes_all_cpus: bool = False,
+    backends: bool = False,
 ) -> None:
     """A lab of this machine, up, with so many generators; without a number with as many as it has.
+
+    With `backends` it has a host for them; one that is there stays.
 
     Its nodes are remade only where no other controller holds them, unless `by_force`. Raises LabError.
     """
     if kind == container_lab.LAB:
         with doing(console, f"lab {lab}: up") as step:
-            if container_lab.is_up_as_wanted(loadgens, server_takes_all_cpus=server_takes_all_cpus):
+            if container_lab.is_up_as_wanted(loadgens, server_takes_all_cpus=server_takes_all_cpus, backends=backends):
                 step.outcome = "as it was"
                 return
             container_lab.require_root()
             with _held_nodes(lab, "bringing the lab up", console, by_force=by_force):
-                container_lab.up(loadgens, on_task=step.at, server_takes_all_cpus=server_takes_all_cpus)
+                container_lab.up(
+                    loadgens, on_task=step.at, server_takes_all_cpus=server_takes_all_cpus, backends=backends
+                )
     else:
         with (
             doing(console, f"lab {lab}: up") as step,
             _held_nodes(lab, "bringing the lab up", console, by_force=by_force),
         ):
-            vagrant.up(step.at, loadgens)
+            vagrant.up(step.at, loadgens, backends=backends)
 
 
 def take_down(lab: str, kind: str, console: Console, *, purge: bool, by_force: bool) -> None:
@@ -220,10 +249,11 @@ def _greets(host: LabHost) -> bool:
 # ---- What playbooks put on hosts ----
 
 
-def ensure_deployed(session: Session, held: HeldHosts, console: Console) -> None:
+def ensure_deployed(session: Session, held: HeldHosts, console: Console, backends: Sequence[BackendName] = ()) -> None:
     """Provision and deploy unless the hosts hold just what this checkout would put there; end what a dead bench left.
 
-    With a user's application in the catalogue only that one's packages are brought up to date. Raises ProvisionError.
+    With a user's application in the catalogue only that one's packages are brought up to date. Where it provisions, then
+    these backends too. Raises ProvisionError.
     """
     stack, found = own_stack(session.catalogue), deployed_record(session.server)
     are_scripts_there = _scripts_are_everywhere(session)
@@ -233,7 +263,7 @@ def ensure_deployed(session: Session, held: HeldHosts, console: Console) -> None
         console.print("deploy: as this checkout has it already")
     else:
         if not is_as_here:
-            play("provision", session, held, console)
+            play("provision", session, held, console, _backends_also(backends))
         more: dict[str, object] = {}
         if stack is not None:
             more = {"deploy_application": str(write_stack(stack)), "deploy_variants": "all" if is_whole else stack.name}
@@ -245,6 +275,28 @@ def _has_application(record: Mapping[str, Any], stack: Stack) -> bool:
     """Whether the server host has a user's application as it is here."""
     applications = record.get("applications")
     return isinstance(applications, dict) and applications.get(stack.name) == application_digest(stack)
+
+
+def _backends_also(backends: Sequence[BackendName]) -> dict[str, object] | None:
+    """What tells the role `backends` which services are needed beyond those of the inventory."""
+    return {"backends_also": [str(name) for name in backends]} if backends else None
+
+
+def ensure_backends(session: Session, held: HeldHosts, console: Console, backends: Sequence[BackendName]) -> None:
+    """Provision unless these services are on their host, with this lab's password, and for the server alone.
+
+    Raises InventoryError where the lab has no such host, HostError where provisioning did not help, ProvisionError.
+    """
+    if not backends:
+        return
+    hosts = session.hosts
+    if session.backend is None:
+        raise InventoryError(no_backend_host(hosts.lab, hosts.kind, backends))
+    if why := missing_backends(node_calls.installed_backends(session.backend), backends, hosts.lab):
+        console.print(escape(f"{session.backend.name}: {why}"))
+        play("provision", session, held, console, _backends_also(backends))
+        if why := missing_backends(node_calls.installed_backends(session.backend), backends, hosts.lab):
+            raise HostError(f"{session.backend.name}: {why}, although it was provisioned just now")
 
 
 def _scripts_are_everywhere(session: Session) -> bool:

@@ -17,6 +17,7 @@ from wrklab.hosts.host_checks import require_usable
 from wrklab.hosts.inventory import LabHost, LabHosts, read_hosts
 from wrklab.hosts.limits import HostLimits
 from wrklab.hosts.remote import RemoteHost
+from wrklab.protocol.backend import BackendName
 from wrklab.protocol.server import CleanedHost
 
 Answer = TypeVar("Answer")
@@ -32,11 +33,15 @@ class Session:
     generators: tuple[RemoteHost, ...]
     #: How many times as long as usual anything may take that waits for the hosts: slow ones get more.
     timeout_scale: float = 1.0
+    #: The host of services that applications need; None where the lab has none.
+    backend: RemoteHost | None = None
+    #: The services there that this session's variants use; their host is sampled with each cell.
+    backends: tuple[BackendName, ...] = ()
 
     @property
     def all(self) -> tuple[RemoteHost, ...]:
-        """The server first."""
-        return (self.server, *self.generators)
+        """The server first, the backends' host last."""
+        return (self.server, *self.generators, *((self.backend,) if self.backend else ()))
 
     @property
     def cpus_count(self) -> int:
@@ -89,7 +94,12 @@ def with_known_machines(session: Session, environments: Mapping[str, Mapping[str
     return replace(
         session,
         timeout_scale=ratio,
-        hosts=replace(hosts, server=known(hosts.server), generators=tuple(known(host) for host in hosts.generators)),
+        hosts=replace(
+            hosts,
+            server=known(hosts.server),
+            generators=tuple(known(host) for host in hosts.generators),
+            backend=known(hosts.backend) if hosts.backend else None,
+        ),
     )
 
 
@@ -104,6 +114,7 @@ def open_session(catalogue: Catalogue, lab: str) -> Iterator[Session]:
         hosts=hosts,
         server=RemoteHost(hosts.server),
         generators=tuple(RemoteHost(host) for host in hosts.generators),
+        backend=RemoteHost(hosts.backend) if hosts.backend else None,
     )
     try:
         session.on_all(require_usable)

@@ -18,12 +18,13 @@ _SAID = re.compile(r"^==> (?P<machine>\w+): (?P<what>.*)$")
 _TASK = re.compile(r"^TASK \[(?P<name>.+?)\] \**$")
 
 
-def up(on_step: Callable[[str], None], loadgens: int | None = None) -> None:
+def up(on_step: Callable[[str], None], loadgens: int | None = None, *, backends: bool = False) -> None:
     """Bring up every machine and provision those that are new; what runs already stays. Raises LabError.
 
-    `on_step` hears what happens; `loadgens` stands in for LAB_LOADGENS.
+    `on_step` hears what happens; `loadgens` stands in for LAB_LOADGENS, `backends` for LAB_BACKENDS=1.
     """
-    _run(["up"], on_step, {"LAB_LOADGENS": str(loadgens)} if loadgens is not None else {})
+    variables = {"LAB_LOADGENS": str(loadgens)} if loadgens is not None else {}
+    _run(["up"], on_step, variables | ({"LAB_BACKENDS": "1"} if backends else {}))
 
 
 def down(on_step: Callable[[str], None]) -> None:

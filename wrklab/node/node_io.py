@@ -200,11 +200,17 @@ def tail(path: str, lines_count: int, bytes_count: int = 65536) -> list[str]:
     return text.splitlines()[-lines_count:]
 
 
-def run(argv: list[str], limit_s: float = COMMAND_LIMIT_S) -> CommandResult:
-    """Run a command to its end. One that is not there ends with 127, one that takes too long with 124."""
+def run(argv: list[str], limit_s: float = COMMAND_LIMIT_S, text: str = "") -> CommandResult:
+    """Run a command to its end. One that is not there ends with 127, one that takes too long with 124.
+
+    `text` is what it reads; no longer than a pipe holds (64 KiB), as nobody waits for it to read.
+    """
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    text_end, given_end = os.pipe2(os.O_CLOEXEC)
+    os.write(given_end, text.encode())
+    os.close(given_end)
     actions = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, text_end, 0),
         (os.POSIX_SPAWN_DUP2, write_end, 1),
         (os.POSIX_SPAWN_DUP2, write_end, 2),
     ]
@@ -215,6 +221,7 @@ def run(argv: list[str], limit_s: float = COMMAND_LIMIT_S) -> CommandResult:
         return CommandResult(127, f"{argv[0]}: no such program")
     finally:
         os.close(write_end)
+        os.close(text_end)
     output, ended = _read_until(read_end, time.monotonic() + limit_s)
     if not ended:
         os.kill(pid, signal.SIGKILL)

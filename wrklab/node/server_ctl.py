@@ -39,6 +39,8 @@ SAMPLER = "wrklab-sampler.service"
 LOAD = "wrklab-load.service"
 LEASE = "wrklab-lease.timer"
 _LEASE_SERVICE = "wrklab-lease.service"
+#: protocol.backend.BACKENDS_DIR; the import would cost every call of a cell.
+_BACKENDS_DIR = "/var/lib/wrklab/backends"
 _HELPERS = (SAMPLER, LOAD, LEASE, _LEASE_SERVICE)
 _STATE_PROPERTIES = ("ActiveState", "SubState", "Result", "ExecMainCode", "ExecMainStatus", "MainPID")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -275,10 +277,17 @@ def cleanup() -> CleanedHost:
         node_io.run(["systemctl", "kill", "--signal=SIGKILL", LOAD])
         output = _stop(units)
         node_io.run(["systemctl", "reset-failed", *units])
+    removed = _remove_leftovers()
+    if os.path.isdir(_BACKENDS_DIR):
+        from wrklab.node import backend_ctl
+
+        dropped, left = backend_ctl.drop_leftovers()
+        removed += dropped
+        output = "\n".join([*filter(None, [output]), *left])
     return CleanedHost(
         ended=tuple(units),
         output=node_io.cut(output),
-        removed=tuple(_remove_leftovers()),
+        removed=tuple(removed),
         left_alone=tuple(sorted(_our_drop_ins())),
         free_bytes=node_io.free_bytes(),
     )

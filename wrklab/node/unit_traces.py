@@ -22,7 +22,7 @@ _TEXT_LENGTH_MAX = 200
 _ERROR = re.compile(
     rb"\n(?:"
     # Python's last line of a traceback, also within a group of exceptions
-    rb"[ |]*((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception)(?::[^\n]*)?(?=\n|\Z))"
+    rb"[ |]*((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Timeout|Exceeded|TooManyRequests)(?::[^\n]*)?(?=\n|\Z))"
     rb"|((?:panic|fatal error|libgomp): [^\n]*)"
     # gunicorn and hypercorn: [time] [pid] [ERROR] text; uvicorn: ERROR:    text
     rb"|(?:\[[^\]\n]*\] \[\d+\] )?\[(?:ERROR|CRITICAL)\] ([^\n]*)"

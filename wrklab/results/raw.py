@@ -4,6 +4,7 @@ A cell's folder, raw/<cell_id>/, holds
 
     load.<HOST>.json   a generator's result
     server.json        what was seen of the server; null where its host could not be asked
+    backend.json       what was sampled on the backends' host; only where the application uses a backend
     clocks.json        every host's clock against the controller's
     cell.json          on which hosts and when the cell ran, and why its load has no result; written last
     attempt_1/         the files of the first attempt, where there were two
@@ -24,6 +25,7 @@ from typing import Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from wrklab.errors import UNREADABLE, CellError, ParseError, StoreError, WrklabError
+from wrklab.protocol.backend import BackendReport
 from wrklab.protocol.codec import ProtocolError, decode, encode_json, parse_json
 from wrklab.protocol.load import LoadResult
 from wrklab.protocol.phases import Phase
@@ -38,6 +40,7 @@ FIRST_ATTEMPT = "attempt_1"
 _CELL = "cell.json"
 _CLOCKS = "clocks.json"
 _SERVER = "server.json"
+_BACKEND = "backend.json"
 
 
 @dataclass(frozen=True)
@@ -85,17 +88,18 @@ class RunHost(Record):
 
 
 class RunHosts(Record):
-    """The hosts of a cell: one server and at least one generator."""
+    """The hosts of a cell: one server, at least one generator, and the backends' host where the lab has one."""
 
     #: The lab's kind: only hosts of a container lab are on one machine by its making.
     kind: str
     server: RunHost
     generators: tuple[RunHost, ...] = Field(min_length=1)
+    backend: RunHost | None = None
 
     @property
     def all(self) -> tuple[RunHost, ...]:
-        """The server first."""
-        return (self.server, *self.generators)
+        """The server first, the backends' host last."""
+        return (self.server, *self.generators, *((self.backend,) if self.backend else ()))
 
     @property
     def are_cpus_shared(self) -> bool:
@@ -109,6 +113,12 @@ class RunHosts(Record):
         if self.kind == "container":
             return max(1, len({cpu for host in self.generators for cpu in host.cpus}))
         return sum(host.cpus_count for host in self.generators)
+
+    def on_a_cpu_of(self, host: RunHost) -> tuple[RunHost, ...]:
+        """All other hosts that are given a CPU of this one's on the same machine."""
+        if self.kind != "container":
+            return ()
+        return tuple(other for other in self.all if other.name != host.name and set(other.cpus) & set(host.cpus))
 
     def sharing_cpus_with(self, name: str) -> tuple[RunHost, ...]:
         """Other generators that are given a CPU of this one's on the same machine (a container lab on two CPUs)."""
@@ -186,6 +196,8 @@ class CellRaw:
     server: ServerReport | None
     #: By host.
     clocks: Mapping[str, Clock]
+    #: None where the application uses no backend, or their host could not be asked.
+    backend: BackendReport | None = None
 
     @property
     def hosts(self) -> RunHosts:
@@ -206,6 +218,8 @@ def write_raw(folder: Path, raw: CellRaw) -> None:
     for name, load in raw.loads.items():
         write_file(folder / f"load.{name}.json", encode_json(load))
     write_file(folder / _SERVER, "null" if raw.server is None else encode_json(raw.server))
+    if raw.backend is not None:
+        write_file(folder / _BACKEND, encode_json(raw.backend))
     write_file(folder / _CLOCKS, _CLOCKS_TYPE.dump_json(dict(raw.clocks)).decode())
     write_conditions(folder, raw.conditions)
 
@@ -225,7 +239,8 @@ def read_raw(folder: Path, conditions: CellConditions | None = None) -> CellRaw:
         path.name.removeprefix("load.").removesuffix(".json"): _load(path, found.raw_format)
         for path in sorted(folder.glob("load.*.json"))
     }
-    return CellRaw(found, loads, _server(folder / _SERVER, found.raw_format), _clocks(folder))
+    server = _server(folder / _SERVER, found.raw_format)
+    return CellRaw(found, loads, server, _clocks(folder), _backend(folder / _BACKEND))
 
 
 def _load(path: Path, raw_format: int) -> LoadResult:
@@ -244,6 +259,16 @@ def _server(path: Path, raw_format: int) -> ServerReport | None:
     try:
         return decode(ServerReport, raw_format_1.upgraded_server(value) if raw_format == raw_format_1.FORMAT else value)
     except (ProtocolError, ParseError) as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error
+
+
+def _backend(path: Path) -> BackendReport | None:
+    """None where the application uses no backend."""
+    if not path.exists():
+        return None
+    try:
+        return decode(BackendReport, _json_of(path))
+    except ProtocolError as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
 
 

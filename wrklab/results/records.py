@@ -226,6 +226,26 @@ class ServerRecord(Record):
     log_errors: tuple[LogError, ...]
 
 
+class BackendRecord(Record):
+    """The host of the backends through one window. CPU shares are of the CPUs given to it (0-100)."""
+
+    host: str
+    cpus_count: int
+    #: The services alone, all of them together.
+    cpu_percent: float | None = None
+    host_cpu_percent: float | None = None
+    #: How full its CPUs were, whoever used them.
+    cpus_busy_percent: float | None = None
+    #: Others than the lab's hosts.
+    neighbours_cpu_percent: float | None = None
+    #: The lab's other hosts that are given one of these CPUs, and what they took of them; None: it has them for itself.
+    shared_with: tuple[str, ...] = ()
+    shared_cpu_percent: float | None = None
+    steal_percent: float | None = None
+    #: Connections that were open when the load had ended, by service.
+    connections: Mapping[str, int]
+
+
 class Failure(Record):
     """Why a cell has no numbers, with the evidence."""
 
@@ -331,6 +351,8 @@ class Measurement(Record):
     requests_by_name: tuple[RequestRecord, ...] = ()
     #: Answers of which it is not known which request they belong to.
     requests_unknown: int = 0
+    #: None: the application uses no backend.
+    backend: BackendRecord | None = None
 
     @property
     def connections_unanswered(self) -> int | None:
@@ -460,6 +482,8 @@ class RunPlan(Record):
     cpus_shared: bool
     #: The suite wanted a server of several CPUs (`server_cpus: all`); resumed, the run needs the same.
     server_takes_all_cpus: bool = False
+    #: The services that the application uses, by name.
+    backends: tuple[str, ...] = ()
     #: A generator is the server under another name: the load does not cross a network.
     one_machine: bool
     suite: str | None = None
@@ -491,7 +515,7 @@ class HostEnvironment(Record):
     """One host as it was when the run began."""
 
     host: str
-    group: Literal["server", "loadgen"]
+    group: Literal["server", "loadgen", "backend"]
     #: What node/environment.py printed there; under MOMENT what was seen just before the first cell.
     facts: dict[str, Any] = Field(default_factory=dict)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import ClassVar
 
 from wrklab import formats
-from wrklab.results.records import Measurement, ServerRecord
+from wrklab.results.records import BackendRecord, Measurement, ServerRecord
 from wrklab.summary.metrics import (
     Better,
     DoubtedBy,
@@ -30,6 +31,15 @@ def _cpu_us_per_request(window: Measurement) -> float | None:
     if server.cpu_percent is None or not window.requests:
         return None
     return server.cpu_percent / 100 * server.cpus_count * window.duration_s * 1e6 / window.requests
+
+
+def of_backend(read: Callable[[BackendRecord], float | None]) -> Callable[[Measurement], float | None]:
+    """A value of the backends' host; None where the application uses none."""
+
+    def read_window(window: Measurement) -> float | None:
+        return None if window.backend is None else read(window.backend)
+
+    return read_window
 
 
 def _throttled_percent(server: ServerRecord) -> float | None:
@@ -268,7 +278,62 @@ class GeneratorMetrics(ServerMetrics):
         return max(taken, default=None)
 
 
-class HarnessMetrics(GeneratorMetrics):
+class BackendMetrics(GeneratorMetrics):
+    """The host of the services that the application uses; no values where it uses none."""
+
+    THEME: ClassVar[str] = "Backends"
+
+    backend_cpu_percent = median(
+        of_backend(lambda backend: backend.cpu_percent),
+        Unit.PERCENT,
+        "CPU of the services alone, all together, of the CPUs given to their host",
+        source=Source.SAMPLES,
+        better=Better.LOWER,
+    )
+    backend_host_cpu_percent = median(
+        of_backend(lambda backend: backend.host_cpu_percent),
+        Unit.PERCENT,
+        "everything on that host",
+        source=Source.SAMPLES,
+        better=Better.LOWER,
+    )
+    backend_cpus_busy_percent = median(
+        of_backend(lambda backend: backend.cpus_busy_percent),
+        Unit.PERCENT,
+        "how full its CPUs were, whoever used them, the kernel's own work included",
+        source=Source.SAMPLES,
+        better=Better.LOWER,
+    )
+    backend_shared_percent = largest(
+        of_backend(lambda backend: backend.shared_cpu_percent),
+        Unit.PERCENT,
+        "what other hosts of the lab that are given the same CPUs took of them",
+        source=Source.SAMPLES,
+        better=Better.LOWER,
+    )
+    backend_neighbours_cpu_percent = largest(
+        of_backend(lambda backend: backend.neighbours_cpu_percent),
+        Unit.PERCENT,
+        "CPU that others than the lab's hosts took on its CPUs",
+        source=Source.SAMPLES,
+        better=Better.LOWER,
+    )
+    backend_steal_percent = largest(
+        of_backend(lambda backend: backend.steal_percent),
+        Unit.PERCENT,
+        "CPU time that a hypervisor kept from it",
+        source=Source.SAMPLES,
+        better=Better.LOWER,
+    )
+
+    @property
+    def backend_shared_with(self) -> tuple[str, ...]:
+        """The lab's other hosts that are given a CPU of the backends' host."""
+        found = (window.backend for window in self.windows if window.backend)
+        return tuple(dict.fromkeys(name for backend in found for name in backend.shared_with))
+
+
+class HarnessMetrics(BackendMetrics):
     """What a cell cost besides its window."""
 
     THEME: ClassVar[str] = "Harness"

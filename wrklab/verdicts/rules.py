@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from wrklab import formats
 from wrklab.results.records import CellRecord, RunPlan
 from wrklab.summary.rows import SummaryRow, cell_row
-from wrklab.verdicts import answers, bounds, connections, generator, hosts, latencies, open_loop, rounds
+from wrklab.verdicts import answers, backends, bounds, connections, generator, hosts, latencies, open_loop, rounds
 from wrklab.verdicts.bounds import UNEXPLAINED
 from wrklab.verdicts.doubt import Bound, Direction, Doubt
 from wrklab.verdicts.verdict import Rule, Verdict, errors_of
 
 #: The themes; of rules of the same severity those of an earlier one come first. Severities, and why they stand in this
 #: order: verdict.Severity.
-_THEMES = (rounds, answers, hosts, generator, open_loop, bounds, latencies, connections)
+_THEMES = (rounds, answers, hosts, generator, open_loop, backends, bounds, latencies, connections)
 
 
 def _in_order(rules: Iterable[Rule]) -> tuple[Rule, ...]:

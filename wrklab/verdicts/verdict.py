@@ -18,6 +18,8 @@ class Verdict(StrEnum):
     SERVER_BOUND = "server-bound"
     #: The variant's limit on requests in flight, over the hold, set it.
     LIMIT_BOUND = "limit-bound"
+    #: A service that the application uses had no CPU to spare, while server and wrk had: the rate is that service's.
+    BACKEND_BOUND = "backend-bound"
     #: Connections over the hold set it: the load was too small to say more.
     HOLD_BOUND = "hold-bound"
     #: Open loop: the server answered at the rate that was offered, and the latencies are those of that rate.
@@ -86,12 +88,14 @@ class Severity(IntEnum):
     UNSTABLE = 7
     #: What set a sound rate. The load comes first: a server that is busy as well was not driven further.
     LOAD = 8
-    LIMIT = 9
-    SERVER = 10
+    #: Before the variant's own limit: workers that all wait for a full backend are at their limit too.
+    BACKEND = 9
+    LIMIT = 10
+    SERVER = 11
     #: The rate stands, and the latencies are to be read with care.
-    LATENCIES = 11
+    LATENCIES = 12
     #: It explains a figure, or limits how it can be read.
-    REMARK = 12
+    REMARK = 13
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Which CPUs of this machine the server gets and which the load generators get."""
+"""Which CPUs of this machine the server gets, and which the load generators and the backends get."""
 
 from __future__ import annotations
 
@@ -66,6 +66,19 @@ def split_cores(cores: Sequence[tuple[int, ...]]) -> CpuSplit:
         server=tuple(cpu for core in cores[:half] for cpu in core),
         loadgen=tuple(cpu for core in cores[half:] for cpu in core),
     )
+
+
+def with_backends(loadgen: Sequence[int], cores: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The generators' CPUs and those of the backends' node, which has them from the generators: half of their cores.
+
+    The server keeps its own, so that its rates compare with and without backends. Generators of one core share it with
+    the backends.
+    """
+    of_loadgen = [core for core in cores if set(core) <= set(loadgen)]
+    if len(of_loadgen) < 2:  # noqa: PLR2004  one stays with the generators
+        return tuple(loadgen), tuple(loadgen)
+    given = {cpu for core in of_loadgen[len(of_loadgen) - len(of_loadgen) // 2 :] for cpu in core}
+    return tuple(cpu for cpu in loadgen if cpu not in given), tuple(cpu for cpu in loadgen if cpu in given)
 
 
 def share_out(cpus: Sequence[int], count: int) -> list[tuple[int, ...]]:

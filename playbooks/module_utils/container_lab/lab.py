@@ -39,9 +39,11 @@ REQUEST: dict[str, object] = {
     "options": {
         "network": {"type": "str", "required": True},
         "loadgens": {"type": "int", "default": 1},
+        "backends": {"type": "bool", "default": False},
         "server_takes_all_cpus": {"type": "bool", "default": False},
         "server_cpus": {"type": "list", "elements": "int"},
         "loadgen_cpus": {"type": "list", "elements": "int"},
+        "backend_cpus": {"type": "list", "elements": "int"},
         # URLs in them may hold passwords.
         "overrides": {"type": "dict", "default": {}, "no_log": True},
         "environment": {"type": "dict", "default": {}, "no_log": True},
@@ -65,7 +67,7 @@ def up(plan: LabPlan) -> bool:
     changed = [keys.make_keys(plan.nodes), network.set_up(plan), bool(gone)]
     changed += _in_parallel(lambda node: _ensure(plan, node), plan.nodes)
     if any(changed):
-        _check_generators_reach(plan.nodes[0], plan)
+        _check_nodes_reach_each_other(plan)
     if any(changed) or not _is_written_as_now(plan):
         _write_lab_file(plan, time.monotonic() - started)
     return any(changed)
@@ -100,17 +102,20 @@ def _ensure(plan: LabPlan, node: Node) -> bool:
     return True
 
 
-def _check_generators_reach(server: Node, plan: LabPlan) -> None:
-    """Raise ContainerLabError unless every generator gets a connection to the server: that is what the lab is for."""
+def _check_nodes_reach_each_other(plan: LabPlan) -> None:
+    """Raise ContainerLabError unless generators get a connection to the server, and the server one to the backends."""
+    server = plan.nodes[0]
+    ways = [(node, server) for node in plan.nodes if node.group == "loadgen"]
+    ways += [(server, node) for node in plan.nodes if node.group == "backend"]
 
     def reaches(node: Node) -> bool:
-        return succeeds(keys.ssh_command(node.address, f"timeout 3 bash -c ': </dev/tcp/{server.address}/22'"))
+        target = dict(ways)[node]
+        return succeeds(keys.ssh_command(node.address, f"timeout 3 bash -c ': </dev/tcp/{target.address}/22'"))
 
-    generators = [node for node in plan.nodes if node != server]
-    for node, fine in zip(generators, _in_parallel(reaches, generators), strict=True):
+    for (node, target), fine in zip(ways, _in_parallel(reaches, [node for node, _ in ways]), strict=True):
         if not fine:
             raise ContainerLabError(
-                f"node {node.name} answers, but gets no connection to {server.name} ({server.address}): a firewall of "
+                f"node {node.name} answers, but gets no connection to {target.name} ({target.address}): a firewall of "
                 "this machine drops what passes the bridge. Look at `iptables -S FORWARD` and `nft list ruleset`, and "
                 f"accept {plan.network} there"
             )
@@ -165,11 +170,19 @@ def warnings(plan: LabPlan) -> list[str]:
     """What whoever makes this lab should know."""
     found = []
     if plan.cpus_shared and not plan.request["server_takes_all_cpus"]:
-        shared = set(plan.nodes[0].cpus) & {cpu for node in plan.nodes[1:] for cpu in node.cpus}
+        generators = [node for node in plan.nodes if node.group == "loadgen"]
+        shared = set(plan.nodes[0].cpus) & {cpu for node in generators for cpu in node.cpus}
         found.append(
             f"server and generator share CPU {', '.join(map(str, sorted(shared)))}: every rate is of both together. "
             f"This process may use {sorted(os.sched_getaffinity(0))} only; with more, `lab.up` makes the nodes again"
         )
+    found += [
+        f"{node.name} has no CPU of its own: it shares {', '.join(map(str, sorted(node.cpus)))} with "
+        f"{', '.join(other.name for other in others)}. What one of them uses the other lacks; each report says how "
+        "much it was. A machine of three cores or more gives it its own"
+        for node in plan.nodes
+        if node.group == "backend" and (others := plan.sharing(node))
+    ]
     return found
 
 
@@ -206,7 +219,8 @@ def _host_entry(plan: LabPlan, node: Node, record: Record | None) -> dict[str, o
         "address": node.address,
         "group": node.group,
         "cpus": list(node.cpus),
-        "cpu_separation": "shared" if plan.cpus_shared else record.cpu_separation,
+        "cpu_separation": "shared" if plan.sharing(node) else record.cpu_separation,
+        "cpus_shared_with": [other.name for other in plan.sharing(node)],
         "descriptor_ceiling": record.descriptor_ceiling,
         # What limits of units hold there: MemoryMax needs `memory`, TasksMax `pids`, CPUQuota `cpu`.
         "cgroup_controllers": list(record.cgroup_controllers),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .commands import ContainerLabError
-from .cpus import share_out, split_cores, usable_cores
+from .cpus import share_out, split_cores, usable_cores, with_backends
 from .machine import MachineSettings, read_settings
 
 STATE = Path("/var/lib/wrklab/container")
@@ -20,9 +20,19 @@ BRIDGE = "wrklab0"
 SERVER_NUMBER = 11
 FIRST_GENERATOR_NUMBER = 21
 MOST_GENERATORS = 100
+# Above every generator's.
+BACKEND_NUMBER = 131
 NODE_PREFIX = "wrklab-node-"
 # What of the request lab.json repeats: not the overrides, whose URLs may carry passwords.
-REQUEST_KEYS = ("network", "loadgens", "server_takes_all_cpus", "server_cpus", "loadgen_cpus")
+REQUEST_KEYS = (
+    "network",
+    "loadgens",
+    "backends",
+    "server_takes_all_cpus",
+    "server_cpus",
+    "loadgen_cpus",
+    "backend_cpus",
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,10 @@ class LabPlan:
     settings: MachineSettings
     request: dict[str, Any]
 
+    def sharing(self, node: Node) -> tuple[Node, ...]:
+        """Nodes of other groups that may use a CPU of this one's."""
+        return tuple(other for other in self.nodes if other.group != node.group and set(other.cpus) & set(node.cpus))
+
     @property
     def bridge_address(self) -> str:
         """The controller's own address on the lab's network: the nodes' gateway."""
@@ -92,9 +106,16 @@ def make_plan(request: Mapping[str, Any]) -> LabPlan:
         server = tuple(sorted(os.sched_getaffinity(0)))
     loadgen = _cpus("container_lab_loadgen_cpus", request.get("loadgen_cpus")) or split.loadgen
     nodes = [Node("server", "server", str(network[SERVER_NUMBER]), server)]
+    backend: tuple[int, ...] = ()
+    if request.get("backends"):
+        backend = _cpus("container_lab_backend_cpus", request.get("backend_cpus"))
+        if not backend and not request.get("loadgen_cpus"):
+            loadgen, backend = with_backends(loadgen, usable_cores())
     for index, share in enumerate(share_out(loadgen, count)):
         name = "loadgen" if index == 0 else f"loadgen_{index + 1}"
         nodes.append(Node(name, "loadgen", str(network[FIRST_GENERATOR_NUMBER + index]), share))
+    if request.get("backends"):
+        nodes.append(Node("backend", "backend", str(network[BACKEND_NUMBER]), backend or loadgen))
     return LabPlan(
         network=network,
         nodes=tuple(nodes),

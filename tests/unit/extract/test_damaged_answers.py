@@ -140,6 +140,7 @@ class SayingSession:
     server = RemoteHost(HOSTS.server)  # never connected: the calls are rehearsed
     timeout_scale = 1.0
     generators = (RemoteHost(HOSTS.generators[0]),)
+    backends: tuple[str, ...] = ()
 
     def on_all(self, _: object) -> dict[str, Clock]:
         return {"server": SAME_CLOCK, "loadgen": SAME_CLOCK}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Inventory script: the load generators beyond the first, as lab_up's lab.json lists them (container_lab_loadgens)."""
+"""Inventory script: load generators beyond the first, and the backends' node, as lab_up's lab.json lists them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from pathlib import Path
 LAB_FILE = Path("/var/lib/wrklab/container/lab.json")
 #: hosts.yml has this one, so that an inventory is whole before the lab is up.
 FIRST = "loadgen"
+GROUPS = ("loadgen", "backend")
 
 
 def inventory(lab_text: str) -> dict[str, object]:
     """Ansible's inventory form of lab.json's text."""
     hosts = json.loads(lab_text)["hosts"] if lab_text else {}
-    more = {name: host for name, host in hosts.items() if host["group"] == FIRST and name != FIRST}
+    more = {name: host for name, host in hosts.items() if host["group"] in GROUPS and name != FIRST}
+    groups = {group: {"hosts": [name for name, host in more.items() if host["group"] == group]} for group in GROUPS}
     addresses = {name: {"ansible_host": host["address"]} for name, host in more.items()}
-    return {FIRST: {"hosts": list(more)}, "_meta": {"hostvars": addresses}}
+    return {**groups, "_meta": {"hostvars": addresses}}
 
 
 if __name__ == "__main__":
