@@ -169,6 +169,7 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     help={
         "variant": "names, stacks, globs, `all`; commas between, or given several times",
         "suite": "file of suites/ without .yml: an article's findings",
+        "app": "an application of your own cannot be probed: the verb says why, and what to do instead",
         "json": "print an object a variant as JSON",
         **_FORCE_HELP,
         **_LAB_HELP,
@@ -179,6 +180,7 @@ def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     c: Context,
     variant: list[str],
     suite: str = "",
+    app: str = "",
     lab: str = "container",
     force: bool = False,
     json: bool = False,
@@ -192,6 +194,8 @@ def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     """
     from wrklab.cli import probing
 
+    if app:
+        probing.refuse_application(app)
     probing.probe(variant, suite, lab, is_forced=force, as_json=json)
 
 

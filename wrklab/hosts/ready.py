@@ -252,8 +252,8 @@ def _greets(host: LabHost) -> bool:
 def ensure_deployed(session: Session, held: HeldHosts, console: Console, backends: Sequence[BackendName] = ()) -> None:
     """Provision and deploy unless the hosts hold just what this checkout would put there; end what a dead bench left.
 
-    With a user's application in the catalogue only that one's packages are brought up to date. Where it provisions, then
-    these backends too. Raises ProvisionError.
+    With a user's application in the catalogue only that one's packages are brought up to date. Where it provisions,
+    then these backends too. Raises ProvisionError.
     """
     stack, found = own_stack(session.catalogue), deployed_record(session.server)
     are_scripts_there = _scripts_are_everywhere(session)
