@@ -62,7 +62,7 @@ def rows_of(run_id: str) -> list[dict[str, str]]:
 
 
 def test_a_flask_application_is_checked_and_measured_and_its_secret_is_stored_nowhere(lab: str, shop: Path) -> None:
-    """From app.init to a bench of two recipes; each start has a database of its own, so that no round sees another's."""
+    """From app.init to a bench of two recipes; each start has a database of its own, so no round sees another's."""
     checked = invoke("app.check", str(shop), "--force", limit_s=600)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "ok    create: POST /items: 201" in checked.stdout

@@ -23,19 +23,22 @@ def card_text(guess: ApplicationGuess) -> str:
             f"  {entry.name}: {{import: {_quoted(entry.import_)}, interface: {entry.interface}}}"
             for entry in guess.entries
         ),
-        f"requirements: {_quoted(guess.requirements)}",
+        f"requirements: {_quoted(guess.requirements.value)}",
     ]
-    if guess.environment:
-        lines += ["environment:", *(f"  {name}: {_quoted(value)}" for name, value in guess.environment.items())]
-    if guess.unset:
+    if guess.environment.variables:
+        lines += [
+            "environment:",
+            *(f"  {name}: {_quoted(value)}" for name, value in guess.environment.variables.items()),
+        ]
+    if guess.environment.unset:
         lines += [
             "# The code reads these too. Give a value under environment where it needs one, a secret as {secret.NAME}:"
         ]
-        lines += [f"#   {name}: ...  # {why}" for name, why in guess.unset.items()]
-    if guess.backends:
-        lines += [f"backends: [{', '.join(guess.backends)}]"]
+        lines += [f"#   {name}: ...  # {why}" for name, why in guess.environment.unset.items()]
+    if guess.environment.backends:
+        lines += [f"backends: [{', '.join(guess.environment.backends)}]"]
     if guess.prepare:
-        lines += ["prepare:", *(f"  - {_quoted(command)}" for command in guess.prepare)]
+        lines += ["prepare:", f"  - {_quoted(guess.prepare.value)}"]
     lines += [
         "# What visitors ask for, by weight, and what shows that an answer is right. Make this yours: a status alone",
         "# takes an error page with status 200 for an answer; `contains` names a text that only a right answer has.",
@@ -46,7 +49,7 @@ def card_text(guess: ApplicationGuess) -> str:
         for one in guess.requests
     ]
     lines += (
-        [f"current: {_quoted(guess.current)}"]
+        [f"current: {_quoted(guess.current.value)}"]
         if guess.current
         else ["# current: gunicorn shop.wsgi:app -w 4        # what serves it today, to compare with"]
     )

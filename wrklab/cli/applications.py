@@ -149,6 +149,6 @@ def _show(guess: ApplicationGuess) -> None:
         table.add_row(*map(escape, (one.what, one.value, one.certainty.value, one.because)))
     out = results()
     out.print(table)
-    if guess.unset:
-        names = ", ".join(guess.unset)
+    if guess.environment.unset:
+        names = ", ".join(guess.environment.unset)
         out.print(escape(f"not guessed: values of {names}, which the code reads too (see the comments in the file)"))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wrklab.catalogue.application_guess import ApplicationGuess, Certainty, application_name, guess_application
+from wrklab.catalogue.application_guess import ApplicationGuess, application_name, guess_application
+from wrklab.catalogue.application_needs import Certainty
 from wrklab.catalogue.application_text import card_text
 from wrklab.errors import UsageError
 
@@ -35,6 +36,11 @@ def guess(tmp_path: Path, files: dict[str, str]) -> ApplicationGuess:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
     return guess_application(folder)
+
+
+def prepared(found: ApplicationGuess) -> str:
+    """The command that makes the database; empty where there is none."""
+    return found.prepare.value if found.prepare else ""
 
 
 def entries_of(found: ApplicationGuess) -> list[tuple[str, str, str]]:
@@ -74,6 +80,22 @@ def test_an_attribute_made_by_another_modules_factory_is_found(tmp_path: Path) -
     assert entries_of(found) == [("web", "wsgi:app", "wsgi")]
 
 
+def test_a_factory_that_a_package_hands_on_is_found(tmp_path: Path) -> None:
+    """`from shop import create_app`, where shop/__init__.py imports it from a module of its own."""
+    found = guess(
+        tmp_path,
+        {
+            "src/shop/__init__.py": "from .factory import create_app\n",
+            "src/shop/factory.py": "from flask import Flask\ndef create_app():\n    return Flask(__name__)\n",
+            "src/shop/wsgi.py": "from . import create_app\napplication = create_app()\n",
+            "requirements.txt": "",
+        },
+    )
+
+    assert entries_of(found) == [("web", "shop.wsgi:application", "wsgi")]
+    assert found.environment.variables == {"PYTHONPATH": "{app_dir}/src"}
+
+
 def test_a_factory_alone_is_an_entry_by_guess(tmp_path: Path) -> None:
     """It may need what only its caller knows."""
     package = "from flask import Flask\ndef create_app():\n    return Flask(__name__)\n"
@@ -91,9 +113,9 @@ def test_django_has_both_entries_its_migration_its_urls_and_its_secret(tmp_path:
         ("wsgi", "shop.wsgi:application", "wsgi"),
         ("asgi", "shop.asgi:application", "asgi"),
     ]
-    assert found.prepare == ("{venv}/bin/python manage.py migrate --noinput",)
+    assert prepared(found) == "{venv}/bin/python manage.py migrate --noinput"
     assert [request.path for request in found.requests] == ["/", "/items/latest/"]
-    assert found.environment == {"DJANGO_SECRET_KEY": "{secret.DJANGO_SECRET_KEY}"}
+    assert found.environment.variables == {"DJANGO_SECRET_KEY": "{secret.DJANGO_SECRET_KEY}"}
 
 
 def test_a_project_in_a_subfolder_is_put_on_the_path(tmp_path: Path) -> None:
@@ -101,9 +123,9 @@ def test_a_project_in_a_subfolder_is_put_on_the_path(tmp_path: Path) -> None:
     found = guess(tmp_path, {f"backend/{path}": text for path, text in DJANGO.items()})
 
     assert entries_of(found)[0][1] == "shop.wsgi:application"
-    assert found.environment["PYTHONPATH"] == "{app_dir}/backend"
-    assert found.requirements == "backend/requirements.txt"
-    assert found.prepare == ("{venv}/bin/python backend/manage.py migrate --noinput",)
+    assert found.environment.variables["PYTHONPATH"] == "{app_dir}/backend"
+    assert found.requirements.value == "backend/requirements.txt"
+    assert prepared(found) == "{venv}/bin/python backend/manage.py migrate --noinput"
 
 
 def test_a_folder_without_init_is_a_package_where_code_imports_it_so(tmp_path: Path) -> None:
@@ -116,7 +138,7 @@ def test_a_folder_without_init_is_a_package_where_code_imports_it_so(tmp_path: P
     found = guess(tmp_path, {"app/main.py": main, "app/routers/items.py": items, "requirements.txt": "fastapi"})
 
     assert entries_of(found) == [("web", "app.main:app", "asgi")]
-    assert "PYTHONPATH" not in found.environment
+    assert "PYTHONPATH" not in found.environment.variables
     assert [(request.path, request.certainty) for request in found.requests] == [("/items/", Certainty.LIKELY)]
 
 
@@ -143,7 +165,7 @@ def test_without_a_list_of_packages_it_says_which_were_looked_for(tmp_path: Path
 )
 def test_the_most_exact_list_of_packages_is_taken(tmp_path: Path, files: dict[str, str], expected: str) -> None:
     """A lock before a list; a pyproject.toml only where it has dependencies."""
-    assert guess(tmp_path, {"app.py": FLASK, **files}).requirements == expected
+    assert guess(tmp_path, {"app.py": FLASK, **files}).requirements.value == expected
 
 
 def test_a_database_is_a_backend_where_driver_and_variable_are_there(tmp_path: Path) -> None:
@@ -151,16 +173,16 @@ def test_a_database_is_a_backend_where_driver_and_variable_are_there(tmp_path: P
     code = f"import os\n{FLASK}url = os.environ['DATABASE_URL']\ncache = os.getenv('REDIS_URL')\n"
     found = guess(tmp_path, {"app.py": code, "requirements.txt": "flask\npsycopg[binary]>=3\n"})
 
-    assert found.backends == ("postgres",)
-    assert found.environment == {"DATABASE_URL": "{backend.postgres.url}"}
-    assert found.unset == {"REDIS_URL": "app.py:7 reads it"}
+    assert found.environment.backends == ("postgres",)
+    assert found.environment.variables == {"DATABASE_URL": "{backend.postgres.url}"}
+    assert found.environment.unset == {"REDIS_URL": "app.py:7 reads it"}
 
 
 def test_a_variable_that_is_no_secret_is_left_to_the_user(tmp_path: Path) -> None:
     """Nobody knows its value; the card names it in a comment with file and line."""
     found = guess(tmp_path, {"app.py": f"import os\n{FLASK}x = os.environ['REGION']\n", "requirements.txt": ""})
 
-    assert found.environment == {}
+    assert found.environment.variables == {}
     assert "#   REGION: ...  # app.py:6 requires it" in card_text(found)
 
 
@@ -174,7 +196,10 @@ def test_a_variable_that_is_no_secret_is_left_to_the_user(tmp_path: Path) -> Non
 )
 def test_what_serves_it_today_is_read_from_procfile_and_dockerfile(tmp_path: Path, name: str, text: str) -> None:
     """In both forms that a Dockerfile may have."""
-    assert guess(tmp_path, {"app.py": FLASK, "requirements.txt": "", name: text}).current == "gunicorn app:app -w 4"
+    found = guess(tmp_path, {"app.py": FLASK, "requirements.txt": "", name: text}).current
+
+    assert found is not None
+    assert found.value == "gunicorn app:app -w 4"
 
 
 def test_health_checks_are_measured_only_where_there_is_nothing_else(tmp_path: Path) -> None:
