@@ -12,9 +12,9 @@ from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.scenario import Scenario
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.session import Session
+from wrklab.paths import RESULTS_DIR
 from wrklab.protocol.phases import Phase
 from wrklab.results.run_folder import Run
-from wrklab.paths import RESULTS_DIR
 
 _VARIANT = "go_net_http"
 
@@ -27,7 +27,6 @@ def _within_the_binomial(count: int, total: int, share: float) -> bool:
 def test_requests_are_drawn_by_weight_and_told_apart(session: Session) -> None:
     """scenarios/mix.yml: 8 of 10 compute for about a millisecond, 2 hold 100 ms; reparsed, the figures are the same."""
     words = ("--variant", _VARIANT, "--scenario", "mix", "--rounds", "2", "--duration", "2s", "--hold-ms", "100")
-    session.close()
     done = invoke("bench", *words, "--json", "--force")
     assert done.stdout.strip(), done.stderr
     found = json.loads(done.stdout)
@@ -56,7 +55,6 @@ def test_requests_are_drawn_by_weight_and_told_apart(session: Session) -> None:
 
 def test_an_open_loop_sends_a_mix_at_its_rate(session: Session) -> None:
     """Each request waits what it takes, whatever the other one does."""
-    session.close()
     words = ("--rounds", "1", "--duration", "4s", "--hold-ms", "100", "--rate", "250")
     done = invoke("bench", "--variant", _VARIANT, "--scenario", "mix", *words, "--json", "--force")
     assert done.stdout.strip(), done.stderr

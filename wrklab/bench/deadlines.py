@@ -24,7 +24,9 @@ def deadline_s(cell: Cell, timeout_scale: float) -> float:
     """
     scenario = cell.scenario
     planned_s = cell.variant.start_limit_s + scenario.warmup_s + scenario.duration_s + min(scenario.wrk_timeout_s, 10)
-    return planned_s + timeout_scale * (SETTLE_LIMIT_S + 2 * ATTEMPT_LIMIT_S + DEADLINE_SLACK_S)
+    # Of a mix each request is tried once before, and once after with twice the time.
+    attempts_count = 2 + 3 * len(scenario.requests)
+    return planned_s + timeout_scale * (SETTLE_LIMIT_S + attempts_count * ATTEMPT_LIMIT_S + DEADLINE_SLACK_S)
 
 
 def with_scaled_timeouts(session: Session, cells: Iterable[Cell]) -> list[Cell]:

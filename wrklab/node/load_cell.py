@@ -483,6 +483,9 @@ def main() -> None:
     node_io.write_file(f"{folder}/pid", f"{os.getpid()}\n")
     with open(f"{folder}/spec.json", "rb") as stream:
         cell = LoadCell(folder, decode_json(LoadSpec, stream.read()))
+    if cell.spec.mix:
+        # Its secrets are needed here alone; the spec stays until the next cell.
+        node_io.write_file(f"{folder}/spec.json", encode_json(cell.spec.replace(mix=None)))
     # systemd's clock began a little before ours.
     deadline_at = time.monotonic() + cell.spec.deadline_s - 0.5
     signal.signal(signal.SIGINT, _cancel)

@@ -78,11 +78,6 @@ class RequestRecord(Record):
     #: Observed; None: no answer was timed.
     latency: Latency | None
 
-    @property
-    def wrong(self) -> int:
-        """Answers that were not as expected, or too late."""
-        return self.timeouts + self.wrong_status + self.wrong_body
-
 
 class WarmupRecord(Record):
     """What wrk counted in a warm-up, where every answer's status and body are compared."""

@@ -94,6 +94,22 @@ def _trickle(one: paramiko.Channel, _command: str) -> None:
         pass
 
 
+def _count_line(channel: paramiko.Channel, _command: str) -> None:
+    """Reads a line as a script does, and says how long it was."""
+    line = channel.makefile("rb").readline()
+    channel.sendall(f"{len(line)} {line[-4:]!r}".encode())
+    channel.send_exit_status(0)
+    channel.close()
+
+
+def test_a_command_reads_a_line_of_any_length(tmp_path: Path) -> None:
+    """Longer than a word of a command line may be, and than ssh takes at once."""
+    with ssh_server(tmp_path, _count_line) as host, RemoteHost(host) as opened:
+        result = opened.run(["read"], limit_s=20, stdin_line="x" * 5_000_000 + "end")
+
+    assert (result.stdout, result.exit_code) == ("5000004 b'end\\n'", 0)
+
+
 def test_an_answer_that_trickles_meets_the_deadline(tmp_path: Path) -> None:
     """A conversation's answer has its limit as a whole."""
     with ssh_server(tmp_path, _trickle) as host, RemoteHost(host) as opened:

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.handmade_messages import handmade_complete_load, handmade_failure, handmade_server_report
+from tests.unit.handmade_mixes import handmade_mix, handmade_request
 from tests.unit.node.conftest import cell_folder
 from wrklab.errors import HostError, ParseError, WrklabError
 from wrklab.hosts import node_calls
 from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.remote import CommandResult, RemoteHost
-from wrklab.protocol.codec import ProtocolError, decode, decode_json, encode, encode_json, pack
+from wrklab.protocol.codec import ProtocolError, decode, decode_json, encode, encode_json, from_word, pack
 from wrklab.protocol.host import EXIT_NO_RESULT, EXIT_REFUSED, Refusal
 from wrklab.protocol.load import LoadLine, LoadPhase, LoadResult, LoadSpec, PhaseStarted
 from wrklab.protocol.server import ActiveState, LoggedError, ServerReport, ServerSpec
@@ -137,6 +138,36 @@ def test_phases_are_heard_and_the_result_is_the_last_line(load_spec: LoadSpec) -
 
     assert node_calls.run_load(saying("\n".join(said)), load_spec, 1.0, heard.append) == result
     assert heard == list(phases)
+
+
+def test_a_load_with_a_mix_is_no_word_of_a_command_line(load_spec: LoadSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every user of a host reads those, and they have a limit; all others are, which costs nothing."""
+    said = encode_json(LoadLine(packed=pack(encode_json(handmade_complete_load()).encode())))
+    mixed = load_spec.replace(mix=handmade_mix(handmade_request("one", "/"), secrets=("hunter22",)))
+    for spec in (load_spec, mixed):
+        host = saying(said)
+        called: list[Any] = []
+        run = host.run
+
+        def note(
+            argv: Any,  # noqa: ANN401  as RemoteHost.run takes
+            *,
+            run: Any = run,  # noqa: ANN401
+            called: list[Any] = called,
+            **more: Any,  # noqa: ANN401
+        ) -> CommandResult:
+            called.append((argv, more))
+            found: CommandResult = run(argv, **more)
+            return found
+
+        monkeypatch.setattr(host, "run", note)
+
+        node_calls.run_load(host, spec, 1.0, lambda _: None)
+
+        [(argv, more)] = called
+        word = more["stdin_line"] if spec is mixed else argv[-1]
+        assert (argv[-1] == "-") is (spec is mixed)
+        assert from_word(LoadSpec, word) == spec
 
 
 def test_a_failure_comes_with_its_phase(load_spec: LoadSpec) -> None:

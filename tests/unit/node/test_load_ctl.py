@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,28 @@ def test_a_host_without_that_user_is_refused(
     with pytest.raises(SystemExit):
         load_ctl._give_to_load_user(str(tmp_path))
     assert "`invoke provision` makes it" in capsys.readouterr().out
+
+
+def test_a_spec_with_secrets_is_for_the_loads_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither other users nor the process list have it: it comes as a line of standard input."""
+    monkeypatch.setattr(load_ctl, "USER", pwd.getpwuid(os.getuid()).pw_name)
+    monkeypatch.setattr("sys.stdin", io.StringIO("eyJhIjogMX0=\nmore\n"))
+
+    assert load_ctl._line_of_input() == "eyJhIjogMX0="
+    load_ctl._write_spec(str(tmp_path / "spec.json"), '{"a": 1}')
+    assert (tmp_path / "spec.json").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "spec.json").read_text() == '{"a": 1}'
+
+
+def test_a_spec_that_is_too_long_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it takes this host's memory."""
+    monkeypatch.setattr(load_ctl, "_LINE_MAX_CHARS", 10)
+    monkeypatch.setattr("sys.stdin", io.StringIO("x" * 50))
+    with pytest.raises(SystemExit):
+        load_ctl._line_of_input()
+    assert "more than 10 characters" in capsys.readouterr().out
 
 
 def test_a_call_outlasts_the_commands_of_its_script() -> None:

@@ -204,13 +204,14 @@ def test_a_wrong_answer_is_told_before_any_load(server: ToyServer, tmp_path: Pat
 
 def test_tokens_are_left_nowhere(server: ToyServer, tmp_path: Path) -> None:
     """The file that wrk reads has gone, and no output has what the login answered."""
-    mix = handmade_mix(handmade_request("mine", "/private"), login=LOGIN)
-    result = run_mix(server, tmp_path, mix)
+    request = handmade_request("mine", "/private", headers={"X-Key": "hunter22"})
+    result = run_mix(server, tmp_path, handmade_mix(request, login=LOGIN, secrets=("hunter22",)))
 
     assert result.failed is None
     assert result.wrk[0].report is not None
     assert result.wrk[0].report.errors.status == 0
-    assert not [path.name for path in tmp_path.iterdir() if b"tok-12345" in path.read_bytes()]
+    for secret in (b"tok-12345", b"hunter22"):
+        assert not [path.name for path in tmp_path.iterdir() if secret in path.read_bytes()]
 
 
 def test_answers_after_the_time_out_are_no_latencies(server: ToyServer, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_each_request_has_a_line(tmp_path: Path) -> None:
     assert r"gevent | list | 80 | 80 | 1,598 | 199.8 | 0 | 0.10 | 0.10 | 0.10 | 0.30 | 0.30 |" in text
     assert "### shop: a mix of 2 requests, 2,000 connections" in text
     [items, create] = csv.DictReader(io.StringIO((paths.csv.parent / "requests.csv").read_text()))
-    assert (items["request"], items["sent"], items["latency_p50_us"]) == ("list", "1600", "100")
+    assert (items["request"], items["sent"], items["latency_p50_us"]) == ("list", "1600", "100.0")
     assert (create["errors_status"], create["errors_body"], create["errors_timeout"]) == ("3", "2", "1")
     assert [row["request"] for row in data["requests"]] == ["list", "create"]
     assert data["requests"][1]["latency_mean_us"] == pytest.approx(800)
