@@ -21,6 +21,9 @@ _SCENARIO_HELP = {
     "hold_ms": "how long GET /health holds, for every variant (100)",
     "set": "any key of the scenario as KEY=VALUE; may be given several times",
 }
+_PARAM_HELP = {
+    "param": "parameter of the variants' recipes as NAME=VALUE,VALUE: a variant for each combination; several times"
+}
 _FORCE_HELP = {
     "force": "also on hosts that are busy, have too little left, or (resuming) are other machines; the report says so"
 }
@@ -33,7 +36,7 @@ _LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this mach
 
 @task(
     auto_shortflags=False,
-    iterable=["variant", "set", "recipe"],
+    iterable=["variant", "set", "param", "recipe"],
     optional=["resume"],
     help={
         "resume": "go on with a run that ended early, by its stored plan: its id, or nothing for the newest such run",
@@ -47,6 +50,7 @@ _LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this mach
         "verbose": "print every table and note instead of one screen",
         "strict": "exit with 1 where a row is doubtful (for CI); a failed cell exits with 1 always",
         **_APPLICATION_HELP,
+        **_PARAM_HELP,
         **_FORCE_HELP,
         **_SCENARIO_HELP,
         **_LAB_HELP,
@@ -57,6 +61,7 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     c: Context,
     variant: list[str],
     set: list[str],  # noqa: A002  the flag's name
+    param: list[str],
     recipe: list[str],
     app: str = "",
     scenario: str = "",
@@ -86,6 +91,7 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     invoke bench --variant all
     invoke bench --variant flask_gunicorn_gevent,go_net_http --connections 500 --duration 5s --rounds 1
     invoke bench --variant go_net_http --rate 500
+    invoke bench --variant flask_gunicorn_gthread --param workers=1,2,4 --param threads=8
     invoke bench --app ~/shop --recipe 'gunicorn_*'
     invoke bench --suite flask_gunicorn_article
     invoke bench --resume
@@ -107,16 +113,32 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     show = benching.Show(as_json=json, is_verbose=verbose, is_strict=strict)
     if resume:
         # Without a value Invoke gives True.
-        others = [variant, set, recipe, app, scenario, suite, seed, rate, aa, lab != "container", *flags.values()]
+        others = [variant, set, param, recipe, app, scenario, suite, seed, rate, aa, lab != "container"]
+        others += flags.values()
         benching.resume(resume if isinstance(resume, str) else "", others, is_forced=force, show=show)
         return
-    own = own_application.words_of(app, recipe, [variant, suite])
-    benching.bench(variant, scenario, suite, lab, seed, flags, set, rate, aa=aa, is_forced=force, show=show, own=own)
+    own = own_application.words_of(app, recipe, param, [variant, suite])
+    parameters = [] if own else param
+    benching.bench(
+        variant,
+        scenario,
+        suite,
+        lab,
+        seed,
+        flags,
+        set,
+        rate,
+        parameters=parameters,
+        aa=aa,
+        is_forced=force,
+        show=show,
+        own=own,
+    )
 
 
 @task(
     auto_shortflags=False,
-    iterable=["variant", "set", "recipe"],
+    iterable=["variant", "set", "param", "recipe"],
     optional=["resume"],
     help={
         "resume": "go on with a search that ended early: its run's id, or nothing for the newest such run",
@@ -128,6 +150,7 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
         "aa": "search each variant twice: how far the two are apart is the noise of a capacity",
         "json": "print what was found as JSON",
         **_APPLICATION_HELP,
+        **_PARAM_HELP,
         **_FORCE_HELP,
         **_LAB_HELP,
     },
@@ -137,6 +160,7 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     c: Context,
     variant: list[str],
     set: list[str],  # noqa: A002  the flag's name
+    param: list[str],
     recipe: list[str],
     app: str = "",
     slo: str = "p99<=250ms,errors<0.1%",
@@ -156,21 +180,34 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     from wrklab.cli import capacities, own_application
 
     if resume:
-        others = [variant, set, recipe, app, scenario, aa, lab != "container"]
+        others = [variant, set, param, recipe, app, scenario, aa, lab != "container"]
         capacities.resume(resume if isinstance(resume, str) else "", others, is_forced=force, as_json=json)
         return
-    own = own_application.words_of(app, recipe, [variant])
-    capacities.capacity(variant, slo, precision, scenario, lab, set, aa=aa, is_forced=force, as_json=json, own=own)
+    own = own_application.words_of(app, recipe, param, [variant])
+    capacities.capacity(
+        variant,
+        slo,
+        precision,
+        scenario,
+        lab,
+        set,
+        parameters=[] if own else param,
+        aa=aa,
+        is_forced=force,
+        as_json=json,
+        own=own,
+    )
 
 
 @task(
     auto_shortflags=False,
-    iterable=["variant"],
+    iterable=["variant", "param"],
     help={
         "variant": "names, stacks, globs, `all`; commas between, or given several times",
         "suite": "file of suites/ without .yml: an article's findings",
         "app": "an application of your own cannot be probed: the verb says why, and what to do instead",
         "json": "print an object a variant as JSON",
+        **_PARAM_HELP,
         **_FORCE_HELP,
         **_LAB_HELP,
     },
@@ -179,6 +216,7 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
 def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     c: Context,
     variant: list[str],
+    param: list[str],
     suite: str = "",
     app: str = "",
     lab: str = "container",
@@ -196,7 +234,7 @@ def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
 
     if app:
         probing.refuse_application(app)
-    probing.probe(variant, suite, lab, is_forced=force, as_json=json)
+    probing.probe(variant, suite, lab, parameters=param, is_forced=force, as_json=json)
 
 
 @task(name="init", positional=["folder"], help={"folder": "the folder of your application"})

@@ -17,7 +17,7 @@ from rich.console import Console
 from wrklab.bench.cells import Bench, BenchResult, DescribeCell, run_cells
 from wrklab.bench.deadlines import with_scaled_timeouts
 from wrklab.bench.mixes import refuse_missing_secrets
-from wrklab.bench.plan import BenchRequest, Cell, MaximumOf, cells_of_plan, order_cells, resolve
+from wrklab.bench.plan import BenchRequest, Cell, MaximumOf, cells_of_plan, made_again, order_cells, resolve
 from wrklab.bench.rates import closed_loop_maximum
 from wrklab.bench.resume import (
     drop_half_written,
@@ -44,7 +44,7 @@ from wrklab.paths import RESULTS_DIR
 from wrklab.protocol.blanking import blanked_words
 from wrklab.results.probe_folder import newest_probe
 from wrklab.results.probe_record import probed_limit
-from wrklab.results.records import PlannedCell, RunPlan
+from wrklab.results.records import PlannedCell, RunPlan, served_by
 from wrklab.results.run_folder import CAPACITY_FILE, Run, check_room, new_run_id
 
 #: CPUs from where on processes can run at the same time.
@@ -112,6 +112,7 @@ def resume_bench(
         if run.attachment(CAPACITY_FILE) is not None:
             raise UsageError(f"run {run_id} is a search for capacities: invoke capacity --resume {run_id}")
         run.hold()
+        catalogue = made_again(catalogue, run.plan)
         cells = cells_of_plan(catalogue, run.plan)
         refuse_other_servers(catalogue, run.plan)
         refuse_missing_secrets(run.plan.scenarios.values(), os.environ)
@@ -206,6 +207,7 @@ def new_plan(  # noqa: PLR0913, PLR0917  what a run is made of
         },
         baseline=catalogue.suite(suite).baseline if suite else None,
         variant_digests=digests,
+        served_by=served_by([catalogue.variants[name] for name in names], cpus_count),
         fingerprint=fingerprint(),
     )
 

@@ -15,7 +15,7 @@ from wrklab.bench.bench import maximum_of, new_plan, planned_cell, probed_limits
 from wrklab.bench.capacity import Capacity, Search, Window, parse_objectives
 from wrklab.bench.cells import Bench, BenchResult, DescribeCell, end_run, measure_cell
 from wrklab.bench.mixes import refuse_missing_secrets
-from wrklab.bench.plan import DEFAULT_SCENARIO, Cell
+from wrklab.bench.plan import DEFAULT_SCENARIO, Cell, made_again
 from wrklab.bench.resume import (
     drop_half_written,
     other_machines,
@@ -131,6 +131,7 @@ def resume_capacity(  # noqa: PLR0913  what a run takes, and the judge
     with Run.open(RESULTS_DIR, run_id) as run:
         plan = read_capacity_plan(run)
         run.hold()
+        catalogue = made_again(catalogue, run.plan)
         refuse_other_servers(catalogue, run.plan)
         refuse_missing_secrets([plan.scenario], os.environ)
         ended_count = len(run.cells())

@@ -171,10 +171,21 @@ def order_cells(pairs: Iterable[Pair], seed: int, *, aa: bool = False) -> list[C
     return cells
 
 
+def made_again(catalogue: Catalogue, plan: RunPlan) -> Catalogue:
+    """The catalogue with the variants that a stored plan's command line made, by their names.
+
+    Raises UsageError where today's cards cannot make them.
+    """
+    try:
+        return catalogue.with_made(plan.variant_digests)
+    except UsageError as error:
+        raise UsageError(f"run {plan.run_id} cannot be resumed: {error}") from error
+
+
 def cells_of_plan(catalogue: Catalogue, plan: RunPlan) -> list[Cell]:
     """The cells of a stored plan in its order: scenarios as they were, variants as the catalogue has them today.
 
-    Raises UsageError where a variant is not there any more.
+    Made variants have to be in the catalogue (made_again). Raises UsageError where a variant is not there any more.
     """
     gone = sorted({cell.variant for cell in plan.cells} - set(catalogue.variants))
     if gone:

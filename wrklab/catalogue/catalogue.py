@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wrklab.catalogue.cards import place
@@ -39,7 +40,7 @@ class Catalogue:
         variant; `all` and a stack mean those that are benched, or really all of them `with_unbenched` (a probe).
         Raises UnknownNameError when a word means nothing, UsageError when there is no word.
         """
-        given = [word.strip() for word in ",".join(words).split(",") if word.strip()]
+        given = split_words(words)
         if not given:
             raise UsageError("--variant is empty: give names, stacks, globs or all. `invoke list` shows them.")
         chosen: set[str] = set()
@@ -59,6 +60,32 @@ class Catalogue:
                 return found
         raise UnknownNameError("variant", word, ["all", *self.variants, *self.stacks])
 
+    def made_variant(self, name: str) -> Variant:
+        """The variant that a name with parameters means: `flask_gunicorn_gthread@threads=16,workers=2`.
+
+        Raises UnknownNameError, ParameterError; ranges that depend on the CPUs are checked by check_parameters.
+        """
+        base, _, words = name.partition("@")
+        if base not in self.variants:
+            raise UnknownNameError("variant", base, self.variants)
+        return self.variants[base].with_words(dict(word.partition("=")[::2] for word in words.split(",")))
+
+    def with_made(self, names: Iterable[str]) -> Catalogue:
+        """The catalogue with those of the names that have parameters among its variants; other names are left alone.
+
+        Each is there by its own name, parameters sorted. Raises as made_variant.
+        """
+        made = [self.made_variant(name) for name in names if "@" in name]
+        of_stack: dict[str, dict[str, Variant]] = {}
+        for variant in made:
+            of_stack.setdefault(variant.stack, {})[variant.name] = variant
+        stacks = {
+            name: stack.model_copy(update={"variants": {**stack.variants, **of_stack.get(name, {})}})
+            for name, stack in self.stacks.items()
+        }
+        variants = {**self.variants, **{variant.name: variant for variant in made}}
+        return replace(self, stacks=stacks, variants=variants)
+
     def scenario(self, name: str) -> Scenario:
         """The scenario of that name. Raises UnknownNameError."""
         if name not in self.scenarios:
@@ -74,6 +101,25 @@ class Catalogue:
     def published_key(self, variant: Variant, scenario: Scenario) -> str | None:
         """The key of the published row that this variant answers to under this scenario; None where there is none."""
         return variant.published.get(scenario.published_scenario)
+
+
+#: Commas between words; those within a variant's parameters stand before `name=`.
+_BETWEEN_WORDS = re.compile(r",(?!\s*[a-z][a-z0-9_]*=)")
+
+
+def split_words(words: Iterable[str]) -> list[str]:
+    """The words of a command line with commas between them; `one@a=1,b=2` is one word."""
+    return [word.strip() for word in _BETWEEN_WORDS.split(",".join(words)) if word.strip()]
+
+
+def check_parameters(variants: Iterable[Variant], cpus_count: int | None) -> None:
+    """Raises ParameterError for a made variant with a parameter outside of its range on a server of so many CPUs.
+
+    A card's own variants may be outside: an article's worker count is what it is.
+    """
+    for variant in variants:
+        if variant.is_made and variant.serving is not None:
+            variant.serving.check(cpus_count)
 
 
 def read_catalogue(project: Path = PROJECT_DIR) -> Catalogue:

@@ -9,7 +9,7 @@ from typing import Any
 
 from collectors import sources_json
 from wrklab.catalogue.application_stack import with_application
-from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.catalogue.catalogue import check_parameters, read_catalogue, split_words
 from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.catalogue.stack import STACKS_DIR, Stack, Variant
 from wrklab.catalogue.unit import HostGrant, unit_text
@@ -60,18 +60,27 @@ def deployment(
 
     `archives_dir` is where the server host keeps the archive of its files.
 
-    Files and units are those of every stack, because they cost next to nothing; virtual environments and builds only
-    those of the stacks that `words` (names, stacks, globs, `all`) mean. The record claims the fingerprint of the
-    checkout only if nothing was left out. Raises CardError and UnknownNameError.
+    Words are names, stacks, globs or `all`; names with parameters (`one@threads=8`) get units of their own. Files and
+    all other units are there for every stack, because they cost next to nothing; virtual environments and builds only
+    for the stacks that the words mean. The record claims the fingerprint of the checkout only if nothing was left out.
+    Raises CardError, UnknownNameError and ParameterError.
     """
-    catalogue = read_catalogue(project)
+    named = split_words(words)
+    catalogue = read_catalogue(project).with_made(named)
     if application:
         catalogue = with_application(catalogue, application)
+    made = [variant for variant in catalogue.variants.values() if variant.is_made]
+    check_parameters(made, grant.cpus_count)
     stacks = catalogue.stacks
-    names = {variant.stack for variant in catalogue.select_variants(words)}
+    names = {variant.stack for variant in catalogue.select_variants(named)}
     chosen = [stack for stack in stacks.values() if stack.name in names]
     return {
         "files": [file for stack in stacks.values() for file in _app_files(project, stack)],
+        "recipe_files": [
+            {"path": f"recipes/{name}", "content": (project / "recipes" / name).read_text(encoding="utf-8")}
+            for card in catalogue.recipe_files.values()
+            for name in card.files
+        ],
         "units": [
             {"path": variant.unit, "content": unit_text(stack, variant, grant)}
             for stack in stacks.values()
@@ -85,6 +94,7 @@ def deployment(
             "sources": fingerprint(project),
             "stacks": [stack.name for stack in chosen],
             "applications": {stack.name: application_digest(stack) for stack in chosen if stack.application},
+            "made": sorted(variant.name for variant in made),
         },
     }
 

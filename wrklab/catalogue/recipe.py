@@ -18,9 +18,9 @@ from wrklab.errors import CardError, ParameterError, UnknownNameError
 #: Where the files of recipes (programs that start a server) lie on the server host.
 RECIPES_DIR = "/opt/wrklab/recipes"
 
-#: A callable in a module: `shop.wsgi:app`.
+#: A callable in a module: `shop.wsgi:app`. Not all servers take an attribute of an attribute, or a call.
 Entry = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
+    str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$")
 ]
 Interface = Literal["wsgi", "asgi"]
 
@@ -32,6 +32,9 @@ _OPTIONAL = re.compile(r" *\[([^\[\]]*)\]")
 #: What a recipe's command may hold next to its parameters; `{cpus}` is a formula and may stand in it, too.
 _PLACES = ("app_dir", "entry", "port", "recipes_dir", "venv")
 _RESERVED = frozenset({*_PLACES, CPUS, "min", "max"})
+
+#: A default must be in its range on servers of so many CPUs.
+_USUAL_CPUS = (1, 2, 3, 4, 8, 64)
 
 #: A number, maybe a formula of the server's CPUs, or one of a parameter's choices.
 Value: TypeAlias = Formula | str
@@ -83,6 +86,9 @@ class Parameter(Card):
             raise ValueError("a number needs both `min` and `max`")
         for key in ("default", "min", "max", "omitted_at"):
             self._check_key(key, getattr(self, key))
+        for cpus_count in _USUAL_CPUS:
+            if problem := self.problem_with(self.default, cpus_count):
+                raise ValueError(f"default: {problem}")
         return self
 
     def _check_key(self, key: str, value: Value | None) -> None:

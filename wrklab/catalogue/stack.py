@@ -20,7 +20,17 @@ from pydantic import (
 
 from wrklab.catalogue.cards import Card, DurationS, Line, Name, place, read_card, read_yaml, refuse_given_by_place
 from wrklab.catalogue.formula import CPUS, CardFormula, parse_formula
-from wrklab.catalogue.recipe import RECIPES_DIR, CardValue, Entry, Recipe, Serving, Value, check_limit, plain
+from wrklab.catalogue.recipe import (
+    RECIPES_DIR,
+    CardValue,
+    Entry,
+    Recipe,
+    Serving,
+    Value,
+    check_limit,
+    parse_given,
+    plain,
+)
 from wrklab.errors import CardError, ParameterError, UnknownNameError
 
 #: Where a stack lives on the server host; the roles install to just these places.
@@ -243,18 +253,17 @@ class Variant(Card):
             recipe.serving(self.entry, self.parameters, arguments=self.arguments, in_flight_limit=self.in_flight_limit)
         )
 
+    def with_words(self, given: Mapping[str, str]) -> Variant:
+        """As with_parameters, of what was typed. Raises ParameterError."""
+        recipe = self._serving_for(given).recipe
+        return self.with_parameters({name: parse_given(recipe, name, text) for name, text in given.items()})
+
     def with_parameters(self, given: Mapping[str, Value]) -> Variant:
         """The same server with other values of its recipe's parameters, under a name that says which were given.
 
-        It answers to no published row. Raises UsageError where it has no recipe, ParameterError.
+        It answers to no published row. Raises ParameterError, also where it has no recipe.
         """
-        if self.serving is None:
-            raise ParameterError(
-                next(iter(given), ""),
-                f"variant {self.name} has no parameters: its card gives a command of its own. `invoke list` shows "
-                "which variants have a recipe.",
-            )
-        serving = self.serving.changed(given)
+        serving = self._serving_for(given).changed(given)
         words = ",".join(f"{name}={plain(value)}" for name, value in serving.given.items())
         made = {
             "name": f"{self.base}@{words}",
@@ -265,6 +274,16 @@ class Variant(Card):
             "probe_requests_count": None,
         }
         return self._served(serving, made)
+
+    def _serving_for(self, given: Mapping[str, object]) -> Serving:
+        """Raises ParameterError where it has no recipe whose parameters could be given."""
+        if self.serving is None:
+            raise ParameterError(
+                next(iter(given), ""),
+                f"variant {self.name} has no parameters: its card gives a command of its own, and no recipe. "
+                "`invoke list` shows which variants have one.",
+            )
+        return self.serving
 
     def _served(self, serving: Serving, changes: Mapping[str, object] = MappingProxyType({})) -> Variant:
         """The variant with all that a recipe and its parameters say."""

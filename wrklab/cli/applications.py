@@ -57,10 +57,10 @@ def init(folder: str) -> None:
 def check(folder: str, recipes: Sequence[str], lab: str, *, is_forced: bool, as_json: bool) -> None:
     """Deploy, start once, ask once, show. Exits with 1 where it does not start or an answer is not as expected."""
     inventory_path(lab)
-    words = words_of(folder, recipes, [])
+    words = words_of(folder, recipes, [], [])
     if words is None:
         raise UsageError("app.check takes the folder of your application: invoke app.check DIR")
-    mine = served(words)
+    mine = served(words, lab)
     mix, catalogue = mine.application.mix, mine.catalogue
     variants = [catalogue.variants[name] for name in mine.variants]
     spec = mix_spec(mix, os.environ)

@@ -15,7 +15,7 @@ from wrklab.bench.plan import BenchRequest
 from wrklab.bench.rates import parse_rates
 from wrklab.bench.resume import choose_run
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.cli.overrides import collect
+from wrklab.cli.overrides import collect, with_parameters
 from wrklab.cli.own_application import ApplicationWords, catalogue_of_run, served
 from wrklab.cli.reporting import show_report
 from wrklab.cli.verbs import console, one_interrupt
@@ -47,6 +47,7 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     assignments: Sequence[str],
     rates: str,
     *,
+    parameters: Sequence[str] = (),
     aa: bool,
     is_forced: bool,
     show: Show,
@@ -57,8 +58,9 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     `own` is a user's application, measured instead of `variants`.
     """
     inventory_path(lab)  # an unknown lab is told before anything else
+    catalogue, words = with_parameters(read_catalogue(), variants, parameters, lab=lab, suite=suite)
     request = BenchRequest(
-        variants=tuple(variants),
+        variants=words,
         scenario=scenario or None,
         suite=suite or None,
         lab=lab,
@@ -71,10 +73,9 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
 
     def work() -> BenchResult:
         if own is not None:
-            mine = served(own)
+            mine = served(own, lab)
             asked = replace(request, variants=mine.variants)
             return run_bench(mine.catalogue, asked, console, one_line, mine.attachments)
-        catalogue = read_catalogue()
         # A wrong claim is refused before a host is touched.
         return run_bench(catalogue, request, console, one_line, attachments(read_library(catalogue)))
 

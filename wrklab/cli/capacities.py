@@ -25,7 +25,7 @@ from wrklab.bench.cells import BenchResult
 from wrklab.bench.plan import DEFAULT_SCENARIO
 from wrklab.bench.resume import choose_run
 from wrklab.catalogue.catalogue import read_catalogue
-from wrklab.cli.overrides import collect
+from wrklab.cli.overrides import collect, with_parameters
 from wrklab.cli.own_application import ApplicationWords, catalogue_of_run, served
 from wrklab.cli.verbs import console, one_interrupt, print_json, results
 from wrklab.errors import StoreError, UsageError
@@ -74,6 +74,7 @@ def capacity(  # noqa: PLR0913, PLR0917  what the command line can say
     lab: str,
     assignments: Sequence[str],
     *,
+    parameters: Sequence[str] = (),
     aa: bool,
     is_forced: bool,
     as_json: bool,
@@ -89,8 +90,9 @@ def capacity(  # noqa: PLR0913, PLR0917  what the command line can say
     overrides = collect({}, assignments)
     if {"rate_per_s", "rounds"} & set(overrides):
         raise UsageError("--set rate_per_s and --set rounds are what a search decides itself: leave them out")
+    catalogue, words = with_parameters(read_catalogue(), variants, parameters, lab=lab)
     request = CapacityRequest(
-        variants=tuple(variants),
+        variants=words,
         objectives=objectives,
         lab=lab,
         scenario=scenario or DEFAULT_SCENARIO,
@@ -102,10 +104,9 @@ def capacity(  # noqa: PLR0913, PLR0917  what the command line can say
 
     def work() -> BenchResult:
         if own is not None:
-            mine = served(own)
+            mine = served(own, lab)
             asked = replace(request, variants=mine.variants)
             return run_capacity(mine.catalogue, asked, console, one_line, judged, mine.attachments)
-        catalogue = read_catalogue()
         return run_capacity(catalogue, request, console, one_line, judged, attachments(read_library(catalogue)))
 
     _search(work, as_json=as_json)

@@ -112,7 +112,11 @@ def lock() -> None:
 
 
 def _stack_requirements() -> list[Path]:
-    found = [*PROJECT_DIR.glob("servers/*/*.in"), *PROJECT_DIR.glob("playbooks/roles/*/files/*.in")]
+    found = [
+        *PROJECT_DIR.glob("servers/*/*.in"),
+        *PROJECT_DIR.glob("recipes/*.in"),
+        *PROJECT_DIR.glob("playbooks/roles/*/files/*.in"),
+    ]
     return sorted(path.relative_to(PROJECT_DIR) for path in found)
 
 

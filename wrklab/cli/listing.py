@@ -11,7 +11,7 @@ from rich.table import Table
 
 from wrklab.articles.library import ArticleLibrary, read_library
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
-from wrklab.catalogue.recipe import plain
+from wrklab.catalogue.recipe import Parameter, plain
 from wrklab.cli.verbs import print_json, results
 from wrklab.hosts.ansible import known_labs
 from wrklab.paths import RESULTS_DIR
@@ -27,6 +27,7 @@ def show_catalogue(*, as_json: bool) -> None:
         return
     out = results()
     out.print(_variants_table(catalogue))
+    out.print(_recipes_table(catalogue))
     out.print(_described("scenario", {name: card.description for name, card in catalogue.scenarios.items()}))
     out.print(_described("suite", {name: card.description for name, card in catalogue.suites.items()}))
     out.print(escape(f"labs: {', '.join(known_labs())}"))
@@ -43,6 +44,10 @@ def catalogue_data(catalogue: Catalogue, library: ArticleLibrary) -> dict[str, A
                 "stack": variant.stack,
                 "description": variant.description,
                 "command": variant.command,
+                "recipe": variant.recipe,
+                "parameters": {name: plain(value) for name, value in variant.serving.values.items()}
+                if variant.serving
+                else {},
                 "hold_ms": variant.hold_ms,
                 "in_flight_limit": None if variant.in_flight_limit is None else plain(variant.in_flight_limit),
                 "published": variant.published,
@@ -51,6 +56,9 @@ def catalogue_data(catalogue: Catalogue, library: ArticleLibrary) -> dict[str, A
             }
             for variant in catalogue.variants.values()
         ],
+        "recipes": {
+            name: recipe.model_dump(exclude={"name"}, exclude_none=True) for name, recipe in catalogue.recipes.items()
+        },
         "scenarios": {name: card.model_dump() for name, card in catalogue.scenarios.items()},
         "suites": {name: card.model_dump(by_alias=True) for name, card in library.suites.items()},
     }
@@ -60,15 +68,34 @@ def _variants_table(catalogue: Catalogue) -> Table:
     table = Table(title="variants", title_justify="left", box=None, pad_edge=False)
     table.add_column("stack", no_wrap=True)
     table.add_column("variant", no_wrap=True)
-    table.add_column("published rows (scenario: row)", no_wrap=True)
+    table.add_column("recipe; published rows", no_wrap=True)
     table.add_column("what it is", overflow="fold")
     for variant in catalogue.variants.values():
-        found = [f"{scenario}: {row}" for scenario, row in variant.published.items()]
+        found = [f"recipe: {variant.recipe}"] if variant.recipe else []
+        found += [f"{scenario}: {row}" for scenario, row in variant.published.items()]
         if variant.published_probe is not None:
             found.append(f"probe: {variant.published_probe}")
         rows = "\n".join(found)
         table.add_row(*map(escape, (variant.stack, variant.name, rows, variant.description)))
     return table
+
+
+def _recipes_table(catalogue: Catalogue) -> Table:
+    """What `--param` takes: each recipe's parameters with default and range."""
+    table = Table(title="recipes", title_justify="left", box=None, pad_edge=False)
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("interface", no_wrap=True)
+    table.add_column("parameters: default (range)", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for recipe in catalogue.recipes.values():
+        parameters = "\n".join(f"{name}: {_range(parameter)}" for name, parameter in recipe.parameters.items())
+        table.add_row(*map(escape, (recipe.name, recipe.interface, parameters, recipe.description)))
+    return table
+
+
+def _range(parameter: Parameter) -> str:
+    allowed = f"{parameter.min} to {parameter.max}" if parameter.is_number else ", ".join(parameter.choices)
+    return f"{plain(parameter.default)} ({allowed})"
 
 
 def _described(noun: str, found: dict[str, str]) -> Table:

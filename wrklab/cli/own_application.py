@@ -10,13 +10,13 @@ from pydantic import ValidationError
 
 from wrklab.catalogue.application import Application, read_application
 from wrklab.catalogue.application_stack import (
-    EntryRecipe,
     application_stack,
     choose_recipes,
     with_application,
     with_requests,
 )
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
+from wrklab.cli.overrides import with_parameters
 from wrklab.cli.verbs import console
 from wrklab.errors import StoreError, UsageError
 from wrklab.hosts.application import pack, with_secrets_blanked
@@ -34,6 +34,7 @@ class ApplicationWords(Record):
 
     folder: str
     recipes: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class ServedApplication:
     attachments: dict[str, str] = field(default_factory=dict)
 
 
-def words_of(app: str, recipes: Sequence[str], others: Sequence[object]) -> ApplicationWords | None:
+def words_of(
+    app: str, recipes: Sequence[str], parameters: Sequence[str], others: Sequence[object]
+) -> ApplicationWords | None:
     """What was said of an application; None where nothing was. Raises UsageError where it cannot be meant.
 
     `others` are what chooses variants of the checkout's own.
@@ -58,32 +61,30 @@ def words_of(app: str, recipes: Sequence[str], others: Sequence[object]) -> Appl
         return None
     if any(others):
         raise UsageError("--app measures your application alone: leave --variant and --suite out")
-    return ApplicationWords(folder=str(Path(app).expanduser().resolve()), recipes=tuple(recipes))
+    folder = str(Path(app).expanduser().resolve())
+    return ApplicationWords(folder=folder, recipes=tuple(recipes), parameters=tuple(parameters))
 
 
-def served(words: ApplicationWords) -> ServedApplication:
+def served(words: ApplicationWords, lab: str) -> ServedApplication:
     """The application that was meant, packed and locked, in a catalogue whose scenarios send its requests.
 
-    Its secrets are blanked from now on. Raises UsageError (of it CardError) before anything is touched.
+    Parameters are checked as far as the lab's CPUs are known. Its secrets are blanked from now on. Raises UsageError (of
+    it CardError) before anything is touched.
     """
     application = read_application(Path(words.folder))
     with_secrets_blanked(application)
     catalogue = read_catalogue()
-    return _with_pairs(catalogue, application, choose_recipes(catalogue, application, words.recipes), words)
-
-
-def _with_pairs(
-    catalogue: Catalogue, application: Application, pairs: Sequence[EntryRecipe], words: ApplicationWords
-) -> ServedApplication:
+    pairs = choose_recipes(catalogue, application, words.recipes)
     with doing(console, f"{application.application}: pack files, lock packages") as step:
         ready = pack(application, pairs)
         step.outcome = f"{ready.archive.stat().st_size / 1024:,.0f} KiB, {len(ready.locks)} locks"
     stack = application_stack(ready, pairs)
     whole = with_requests(with_application(catalogue, stack), application.mix)
+    whole, names = with_parameters(whole, tuple(stack.variants), words.parameters, lab=lab)
     card = application.card.read_text(encoding="utf-8")
     attachments = {APPLICATION_FILE: words.model_dump_json(indent=1), "wrklab.yml": blanked(card)}
     attachments |= {f"lock.{name}": lock for name, lock in ready.locks.items()}
-    return ServedApplication(whole, application, tuple(stack.variants), attachments)
+    return ServedApplication(whole, application, names, attachments)
 
 
 def catalogue_of_run(run: Run) -> Catalogue:
@@ -98,4 +99,4 @@ def catalogue_of_run(run: Run) -> Catalogue:
         words = ApplicationWords.model_validate_json(text)
     except ValidationError as error:
         raise StoreError(f"{run.path / APPLICATION_FILE} cannot be read: {error.errors()[0]['msg']}") from error
-    return served(words).catalogue
+    return served(words, run.plan.lab).catalogue

@@ -18,9 +18,9 @@ from wrklab.articles.library import attachments, read_library
 from wrklab.bench.retry import revive
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.catalogue.stack import Variant
+from wrklab.cli.overrides import with_parameters
 from wrklab.cli.verbs import console, one_interrupt, print_json, results
 from wrklab.errors import UNREADABLE, StoreError, UsageError, WrklabError
-from wrklab.hosts.preflight import Readiness
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
 from wrklab.probe.probing import ProbeOutcome, failed_probe, probe_variant
@@ -29,20 +29,31 @@ from wrklab.report.probe import limited_by, read_findings, render, serving, to_r
 from wrklab.report.probe_page import write_probe_page
 from wrklab.results.probe_folder import ProbeFolder, new_probe_id
 from wrklab.results.probe_record import CapacityLimit, ProbePlan, ProbeRecord
+from wrklab.results.records import served_by
 
 
-def probe(variants: Sequence[str], suite: str, lab: str, *, is_forced: bool, as_json: bool) -> None:
+def probe(  # noqa: PLR0913  what the command line can say
+    variants: Sequence[str],
+    suite: str,
+    lab: str,
+    *,
+    parameters: Sequence[str] = (),
+    is_forced: bool,
+    as_json: bool,
+) -> None:
     """Probe, store, report. Exits with 1 when a probe was void, a variant failed and should not have, or did not and
     should; with 130 after Ctrl-C.
     """
-    catalogue = read_catalogue()
+    catalogue, words = with_parameters(
+        read_catalogue(), variants, parameters, lab=lab, suite=suite, with_unbenched=True
+    )
     articles = attachments(read_library(catalogue))  # a wrong claim is refused before a host is touched
-    targets = select(catalogue, variants, suite)
+    targets = select(catalogue, words, suite)
     with (
         one_interrupt() as interruption,
         ready_hosts(catalogue, lab, console, targets, is_forced=is_forced) as ready,
     ):
-        plan = _plan(targets, suite, lab, ready.readiness)
+        plan = _plan(targets, suite, lab, ready)
         folder = ProbeFolder.create(RESULTS_DIR, plan, ready.environment(targets), articles)
         ready.held.note_run(plan.probe_id)
         end = _probe_all(ready, folder, targets)
@@ -96,16 +107,17 @@ def select(catalogue: Catalogue, variants: Sequence[str], suite: str) -> list[Va
     return chosen
 
 
-def _plan(targets: Sequence[Variant], suite: str, lab: str, readiness: Readiness) -> ProbePlan:
+def _plan(targets: Sequence[Variant], suite: str, lab: str, ready: ReadyHosts) -> ProbePlan:
     return ProbePlan(
         probe_id=new_probe_id(),
         lab=lab,
         created_at_s=time.time(),
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         variants=tuple(variant.name for variant in targets),
+        served_by=served_by(targets, ready.session.cpus_count),
         suite=suite or None,
-        notes=tuple(readiness.sentences()),
-        forced=readiness.forced,
+        notes=tuple(ready.readiness.sentences()),
+        forced=ready.readiness.forced,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.markup import escape
 
-from wrklab.catalogue.catalogue import read_catalogue
+from wrklab.catalogue.catalogue import read_catalogue, split_words
 from wrklab.cli.verbs import console
 from wrklab.errors import HostError, WrklabError
 from wrklab.hosts import node_calls
@@ -27,7 +27,9 @@ def provision(lab: str) -> None:
 
 def deploy(lab: str, words: Sequence[str]) -> None:
     """Stacks and units on the server; only those of the variants that `words` mean, when there are any."""
-    variants = [variant.name for variant in read_catalogue().select_variants(words)] if words else []
+    named = split_words(words)
+    catalogue = read_catalogue().with_made(named)
+    variants = [variant.name for variant in catalogue.select_variants(named)] if named else []
     _play("deploy", lab, "deploying", {"deploy_variants": variants} if variants else None)
 
 

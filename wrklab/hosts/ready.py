@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from wrklab.catalogue.catalogue import Catalogue
+from wrklab.catalogue.catalogue import Catalogue, check_parameters
 from wrklab.catalogue.deployment import NODE_ROOT, application_digest, node_files
 from wrklab.catalogue.fingerprint import fingerprint
 from wrklab.catalogue.stack import Stack, Variant
@@ -86,9 +86,10 @@ def ready_hosts(  # noqa: PLR0913  what a bench says of its hosts
     `backends` are the services that the variants' application needs: they are installed where they are not, have an
     empty database each, and their host is sampled with every cell.
 
-    Raises LabError; of it BusyHostError and OtherMachineError only unless it is forced. UnknownNameError for a backend.
+    Raises LabError; of it BusyHostError and OtherMachineError only unless it is forced. Raises ParameterError for made
+    variants that this server has too few CPUs for, UnknownNameError for a backend.
     """
-    services = backend_names(backends)
+    services, chosen = backend_names(backends), list(variants)
     bring_up(
         lab,
         read_hosts(lab).kind,
@@ -97,11 +98,12 @@ def ready_hosts(  # noqa: PLR0913  what a bench says of its hosts
         backends=bool(services),
     )
     with held_lab(catalogue, lab, console) as (opened, held):
-        ensure_deployed(opened, held, console, services)
+        _check_parameters(opened, chosen)
+        ensure_deployed(opened, held, console, chosen, services)
         ensure_backends(opened, held, console, services)
         facts = opened.environments()
         session = replace(with_known_machines(opened, facts), backends=services)
-        forced = _refuse_what_was_changed(opened, facts, variants, console, is_forced=is_forced)
+        forced = _refuse_what_was_changed(opened, facts, chosen, console, is_forced=is_forced)
         readiness = check_hosts(session, console, is_forced=is_forced)
         readiness = replace(readiness, forced=(*forced, *readiness.forced))
         notes = (*held.notes, *readiness.notes, *condition_notes(session.hosts, facts))
@@ -249,23 +251,33 @@ def _greets(host: LabHost) -> bool:
 # ---- What playbooks put on hosts ----
 
 
-def ensure_deployed(session: Session, held: HeldHosts, console: Console, backends: Sequence[BackendName] = ()) -> None:
+def ensure_deployed(
+    session: Session,
+    held: HeldHosts,
+    console: Console,
+    variants: Iterable[Variant] = (),
+    backends: Sequence[BackendName] = (),
+) -> None:
     """Provision and deploy unless the hosts hold just what this checkout would put there; end what a dead bench left.
 
-    With a user's application in the catalogue only that one's packages are brought up to date. Where it provisions,
-    then these backends too. Raises ProvisionError.
+    Of `variants`, those that the command line made get units; those of earlier commands lose theirs by that. With a
+    user's application in the catalogue only that one's packages are brought up to date. Where it provisions, then these
+    backends too. Raises ProvisionError.
     """
-    stack, found = own_stack(session.catalogue), deployed_record(session.server)
+    stack, found = own_stack(session.catalogue), _deployed(session.server)
     are_scripts_there = _scripts_are_everywhere(session)
     is_whole = found.get("fingerprint") == fingerprint() and are_scripts_there
-    is_as_here = found.get("sources") == fingerprint() and are_scripts_there
-    if is_whole if stack is None else is_as_here and _has_application(found, stack):
+    is_provisioned = found.get("sources") == fingerprint() and are_scripts_there
+    made = sorted({variant.name for variant in variants if variant.is_made})
+    has_all = is_whole and set(made) <= set(map(str, found.get("made") or ()))
+    if has_all if stack is None else is_provisioned and _has_application(found, stack):
         console.print("deploy: as this checkout has it already")
     else:
-        if not is_as_here:
+        if not is_provisioned:
             play("provision", session, held, console, _backends_also(backends))
-        more: dict[str, object] = {}
+        more: dict[str, object] = {"deploy_variants": ["all", *made]} if made else {}
         if stack is not None:
+            # Variants of its own, made ones too, come with it.
             more = {"deploy_application": str(write_stack(stack)), "deploy_variants": "all" if is_whole else stack.name}
         play("deploy", session, held, console, more or None)
     session.clean_up()
@@ -297,6 +309,13 @@ def ensure_backends(session: Session, held: HeldHosts, console: Console, backend
         play("provision", session, held, console, _backends_also(backends))
         if why := missing_backends(node_calls.installed_backends(session.backend), backends, hosts.lab):
             raise HostError(f"{session.backend.name}: {why}, although it was provisioned just now")
+
+
+def _check_parameters(session: Session, variants: Sequence[Variant]) -> None:
+    """Before a deploy: made variants are within the ranges that this server's CPUs give. Raises ParameterError."""
+    if any(variant.is_made for variant in variants):
+        cpus = session.server.run(["nproc"], limit_s=_READ_LIMIT_S).stdout
+        check_parameters(variants, len(session.hosts.server.cpus) or int(cpus))
 
 
 def _scripts_are_everywhere(session: Session) -> bool:
@@ -356,8 +375,8 @@ def end_playbook_leftovers(session: Session, console: Console) -> None:
             console.print(escape(f"{name}: ended what an interrupted playbook still ran there: {ended}"))
 
 
-def deployed_record(server: RemoteHost) -> Mapping[str, Any]:
-    """What the server says was deployed there; empty where nothing was."""
+def _deployed(server: RemoteHost) -> Mapping[str, Any]:
+    """The record of the last deploy (catalogue.deployment); {} where there is none that can be read."""
     result = server.run(["cat", DEPLOYED_FILE], limit_s=_READ_LIMIT_S, check=False)
     if result.exit_code != 0:
         return {}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import Field
+
 from wrklab.catalogue.cards import Name
 from wrklab.catalogue.stack import VariantName
-from wrklab.results.records import LogError, Record
+from wrklab.results.records import LogError, Record, ServedBy
 
 ProbeState = Literal["measured", "void", "failed"]
 
@@ -153,6 +155,8 @@ class ProbePlan(Record):
     created_at_s: float
     command: str
     variants: tuple[VariantName, ...]
+    #: Of each variant that has a recipe: which, and with which parameters.
+    served_by: dict[VariantName, ServedBy] = Field(default_factory=dict)
     suite: str | None = None
     #: Sentences on the hosts' state before the first probe, and why they should not have been probed where `--force`
     #: overrode it.

@@ -8,8 +8,9 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ConfigDict, Field
 
 from wrklab.catalogue.cards import Card, Name
+from wrklab.catalogue.recipe import plain
 from wrklab.catalogue.scenario import Scenario, ScenarioName
-from wrklab.catalogue.stack import VariantName
+from wrklab.catalogue.stack import Variant, VariantName
 from wrklab.protocol.load import AnswerKind
 from wrklab.protocol.phases import Phase
 
@@ -457,6 +458,32 @@ class PlannedCell(Record):
     published_row: str | None = None
 
 
+class ServedBy(Record):
+    """How a recipe served a variant of a run."""
+
+    recipe: Name
+    #: What it served: module:attribute.
+    entry: str
+    #: Every parameter of the recipe by name, on the server's CPUs.
+    parameters: dict[Name, int | str]
+    #: Those that the command line gave; {} for a variant that a card has.
+    given: dict[Name, int | str] = Field(default_factory=dict)
+
+
+def served_by(variants: Iterable[Variant], cpus_count: int) -> dict[str, ServedBy]:
+    """For a plan: the recipe of each variant that has one, and its parameters on a server of so many CPUs."""
+    found = {}
+    for variant in variants:
+        if (serving := variant.serving) is not None:
+            found[variant.name] = ServedBy(
+                recipe=serving.recipe.name,
+                entry=serving.entry,
+                parameters=serving.values_at(cpus_count),
+                given={name: plain(value) for name, value in serving.given.items()},
+            )
+    return found
+
+
 class RunPlan(Record):
     """plan.json of a run: what was asked, and every cell in order."""
 
@@ -490,6 +517,8 @@ class RunPlan(Record):
     runtimes: dict[Name, str] = Field(default_factory=dict)
     #: catalogue.deployment.variant_digest of each variant: a run is resumed only with the servers that it began with.
     variant_digests: dict[VariantName, str]
+    #: Of each variant that has a recipe: which, and with which parameters.
+    served_by: dict[VariantName, ServedBy] = Field(default_factory=dict)
     #: catalogue.fingerprint.fingerprint of the checkout that began the run.
     fingerprint: str
 

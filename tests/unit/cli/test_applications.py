@@ -67,11 +67,13 @@ def test_a_card_that_needs_a_change_is_written_and_says_which(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("", ["gunicorn_sync"], []), "--recipe is for an application of your own"),
-        (("shop", [], ["flask"]), "leave --variant and --suite out"),
+        (("", ["gunicorn_sync"], [], []), "--recipe is for an application of your own"),
+        (("shop", [], [], ["flask"]), "leave --variant and --suite out"),
     ],
 )
-def test_words_that_do_not_go_together_are_refused(words: tuple[str, list[str], list[str]], complaint: str) -> None:
+def test_words_that_do_not_go_together_are_refused(
+    words: tuple[str, list[str], list[str], list[str]], complaint: str
+) -> None:
     """Before anything is read."""
     with pytest.raises(UsageError, match=complaint):
         own_application.words_of(*words)
@@ -84,11 +86,11 @@ def test_a_missing_secret_is_refused_before_anything_is_packed(tmp_path: Path, m
     applications.init(str(folder))
     monkeypatch.delenv("SHOP_SECRET_KEY", raising=False)
     monkeypatch.setattr(own_application, "pack", lambda *_: pytest.fail("it was packed"))
-    words = own_application.words_of(str(folder), [], [])
+    words = own_application.words_of(str(folder), [], [], [])
     assert words is not None
 
     with pytest.raises(CardError, match="the secret SHOP_SECRET_KEY is not in your environment"):
-        own_application.served(words)
+        own_application.served(words, "container")
 
 
 def test_an_application_is_not_probed_and_the_sentence_says_what_to_do() -> None:
