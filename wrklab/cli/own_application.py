@@ -68,8 +68,8 @@ def words_of(
 def served(words: ApplicationWords, lab: str) -> ServedApplication:
     """The application that was meant, packed and locked, in a catalogue whose scenarios send its requests.
 
-    Parameters are checked as far as the lab's CPUs are known. Its secrets are blanked from now on. Raises UsageError (of
-    it CardError) before anything is touched.
+    Parameters are checked as far as the lab's CPUs are known. Its secrets are blanked from now on. Raises UsageError
+    before anything is touched, of it CardError.
     """
     application = read_application(Path(words.folder))
     with_secrets_blanked(application)
