@@ -135,6 +135,7 @@ def test_a_deploy_of_some_stacks_claims_none(project: Path) -> None:
         "fingerprint": None,
         "sources": fingerprint(project),
         "stacks": ["flask", "go_net_http"],
+        "made": [],
         "applications": {},
     }
     assert len(plan["units"]) == len(read_catalogue(project).variants)
