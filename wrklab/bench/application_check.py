@@ -20,6 +20,9 @@ from wrklab.protocol.server import ServerReport, ServerSpec
 
 #: All of these are for hosts of usual speed.
 _ATTEMPT_LIMIT_S = 15.0
+#: A server that takes connections and answers none of them is on its way to its end, or will not answer at all.
+_END_LIMIT_S = 5.0
+_END_POLL_S = 0.5
 #: Between two looks at the server's unit while nothing takes connections.
 _READY_STEP_S = 2.0
 _LEASE_SLACK_S = 90.0
@@ -122,13 +125,27 @@ def _ask(
     on_step("ask")
     while True:
         found = node_calls.ask_once(session.generators[0], spec)
+        if any(one.status is not None for one in found.asked):
+            return found.asked, ""
+        # A supervisor may listen before its workers fail, and ends a moment later.
+        if end := _end_of(session, variant, _END_LIMIT_S * session.timeout_scale if found.is_listening else 0.0):
+            return (), end
         if found.is_listening:
             return found.asked, ""
+        if time.monotonic() >= until:
+            return (), f"nothing listens on port {spec.port} within {variant.start_limit_s:g} s (start_limit)"
+
+
+def _end_of(session: Session, variant: Variant, limit_s: float) -> str:
+    """How the unit ended within this time; empty where it runs on."""
+    until = time.monotonic() + limit_s
+    while True:
         state = node_calls.server_state(session.server, variant.unit)
         if not state.is_up:
-            return (), (
+            return (
                 f"{variant.unit} ended before it answered: {state.active_state}, result {state.result}, exit status "
                 f"{state.exec_main_status}"
             )
         if time.monotonic() >= until:
-            return (), f"nothing listens on port {spec.port} within {variant.start_limit_s:g} s (start_limit)"
+            return ""
+        time.sleep(_END_POLL_S)

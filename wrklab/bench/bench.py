@@ -34,7 +34,7 @@ from wrklab.catalogue.scenario import Scenario
 from wrklab.catalogue.stack import ONE_CPU_A_PROCESS, Variant
 from wrklab.errors import LabError, UsageError
 from wrklab.formats import plural
-from wrklab.hosts.application import backends_of
+from wrklab.hosts.application import backends_of, folder_of
 from wrklab.hosts.conditions import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes, shared_cpu_notes
@@ -207,6 +207,7 @@ def new_plan(  # noqa: PLR0913, PLR0917  what a run is made of
         },
         baseline=catalogue.suite(suite).baseline if suite else None,
         variant_digests=digests,
+        application=folder_of(catalogue),
         served_by=served_by([catalogue.variants[name] for name in names], cpus_count),
         fingerprint=fingerprint(),
     )

@@ -73,7 +73,7 @@ def cause_in_log(lines: Sequence[str]) -> str:
 def cause_of_answer(asked: AskedRequest, log: Sequence[str]) -> str:
     """What a wrong answer most likely means; empty where it cannot be said."""
     if asked.status is None:
-        return ""
+        return cause_in_log(log)
     if asked.status >= _SERVER_ERROR or asked.status not in _STATUS_MEANS:
         return cause_in_log(log) if asked.status >= _SERVER_ERROR else ""
     return (cause_in_log(log) if asked.status == 400 else "") or _STATUS_MEANS[asked.status]  # noqa: PLR2004  Django's

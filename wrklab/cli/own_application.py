@@ -19,6 +19,7 @@ from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.cli.overrides import with_parameters
 from wrklab.cli.verbs import console
 from wrklab.errors import StoreError, UsageError
+from wrklab.formats import plural
 from wrklab.hosts.application import pack, with_secrets_blanked
 from wrklab.progress import doing
 from wrklab.protocol.blanking import blanked
@@ -77,7 +78,7 @@ def served(words: ApplicationWords, lab: str) -> ServedApplication:
     pairs = choose_recipes(catalogue, application, words.recipes)
     with doing(console, f"{application.application}: pack files, lock packages") as step:
         ready = pack(application, pairs)
-        step.outcome = f"{ready.archive.stat().st_size / 1024:,.0f} KiB, {len(ready.locks)} locks"
+        step.outcome = f"{ready.archive.stat().st_size / 1024:,.0f} KiB, {plural(len(ready.locks), 'lock')}"
     stack = application_stack(ready, pairs)
     whole = with_requests(with_application(catalogue, stack), application.mix)
     whole, names = with_parameters(whole, tuple(stack.variants), words.parameters, lab=lab)

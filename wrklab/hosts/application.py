@@ -110,6 +110,12 @@ def backends_of(catalogue: Catalogue) -> tuple[str, ...]:
     return stack.application.backends if stack and stack.application else ()
 
 
+def folder_of(catalogue: Catalogue) -> str | None:
+    """The folder of the user's application of a catalogue; None where it has none."""
+    stack = own_stack(catalogue)
+    return str(stack.application.folder) if stack and stack.application else None
+
+
 def with_secrets_blanked(application: Application) -> None:
     """From now on no text of this process has a secret of the application. Raises CardError where one is missing."""
     blank_from_now_on(read_secrets(application, os.environ).values.values())

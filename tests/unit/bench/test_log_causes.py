@@ -64,6 +64,7 @@ def asked(status: int | None) -> AskedRequest:
         (500, (), ""),
         (418, (), ""),
         (None, (), ""),
+        (None, ("ModuleNotFoundError: No module named 'shop'",), "the module shop is not there"),
     ],
 )
 def test_a_wrong_answer_is_explained_by_its_status_and_the_log(
