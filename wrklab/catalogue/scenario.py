@@ -102,7 +102,7 @@ class Scenario(Card):
     def _requests_or_path(self) -> Self:
         check_mix(self.requests, self.login)
         single = [
-            key for key in ("path", "body", "hold_ms") if getattr(self, key) != type(self).model_fields[key].default
+            key for key in ("path", "body") if getattr(self, key) != type(self).model_fields[key].default
         ]
         if self.requests and single:
             raise ValueError(f"requests: each has a path and an answer of its own; leave {' and '.join(single)} out")

@@ -59,7 +59,8 @@ def test_a_stored_mix_needs_no_file(tmp_path: Path) -> None:
     (tmp_path / "bodies" / "pen.json").unlink()
 
     assert Scenario.model_validate_json(scenario.model_dump_json()) == scenario
-    assert override(scenario, {"connections": 40}).requests == scenario.requests
+    changed = override(scenario, {"connections": 40, "hold_ms": 20, "rate_per_s": 50.0})
+    assert (changed.requests, changed.hold_ms, changed.name) == (scenario.requests, 20, "shop@50")
 
 
 def test_secrets_are_filled_in_for_the_generator_alone(tmp_path: Path) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.unit.extract.test_wrk_report import REPORT
+from tests.unit.handmade_raw import captured_load, captured_server, handmade_raw
+from tests.unit.handmade_records import handmade_cell, handmade_planned
 from wrklab.errors import ParseError
+from wrklab.extract.cell import cell_outcome
 from wrklab.extract.request_mix import add_requests
 from wrklab.extract.wrk_report import ProcessReport, add_latencies, read_wrk_report
 from wrklab.protocol.codec import decode
 from wrklab.protocol.load import WrkReport
+from wrklab.protocol.request_mix import MixReport
 
 
-def counts(name: str, latencies: list[int], **changes: int) -> dict[str, Any]:
+def counts(name: str, latencies: list[int], **changes: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
     """A request whose answers took so long, one each, ascending."""
     deltas = [after - before for before, after in zip([0, *latencies], latencies, strict=False)]
     found = {"name": name, "sent": len(latencies) + 1, "answers": len(latencies), "timeouts": 0}
@@ -48,6 +53,31 @@ def test_without_a_mix_there_are_none() -> None:
     """An ordinary load."""
     report = read_wrk_report(decode(WrkReport, REPORT), 4)
     assert add_requests([report], add_latencies([report])) == ()
+
+
+def test_a_cells_record_and_histograms_have_each_request() -> None:
+    """A captured cell whose answers are all of one request, in each of wrk's processes."""
+    load = captured_load()
+    mixed = []
+    for wrk in load.wrk:
+        assert wrk.report is not None
+        connections = next(int(word[2:]) for word in wrk.argv if word.startswith("-c"))
+        observed = read_wrk_report(wrk.report, connections).observed()
+        deltas = [int(delta) for delta in np.diff(observed.values_us, prepend=0)]
+        histogram = {"values": deltas, "counts": [int(count) for count in observed.counts]}
+        all_counts = {"sent": wrk.report.requests + 2, "answers": wrk.report.requests, "histogram": histogram}
+        mix = decode(MixReport, {"requests": [counts("one", [], **all_counts)], "unknown": 0})
+        mixed.append(wrk.replace(report=wrk.report.replace(mix=mix)))
+    raw = handmade_raw(load.replace(wrk=tuple(mixed)), server=captured_server())
+
+    outcome = cell_outcome(raw, handmade_planned(handmade_cell()), 0)
+
+    measured = outcome.record.measurement
+    assert measured is not None
+    [one] = measured.requests_by_name
+    assert (one.name, one.answers, one.sent) == ("one", measured.requests, measured.requests + 2 * len(load.wrk))
+    assert one.latency == measured.latency
+    assert outcome.histograms["request:one"] == outcome.histograms["observed"]
 
 
 def test_answers_that_do_not_add_up_are_refused() -> None:
