@@ -326,7 +326,7 @@ class BackendMetrics(GeneratorMetrics):
         better=Better.LOWER,
     )
 
-    @property
+    @cached_property
     def backend_shared_with(self) -> tuple[str, ...]:
         """The lab's other hosts that are given a CPU of the backends' host."""
         found = (window.backend for window in self.windows if window.backend)

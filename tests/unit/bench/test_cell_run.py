@@ -32,6 +32,7 @@ class SayingSession:
     server = RemoteHost(SERVER)
     generators = (RemoteHost(LOADGEN),)
     timeout_scale = 1.0
+    backends: tuple[str, ...] = ()
 
     def on_all(self, _: object) -> dict[str, Clock]:
         return {"server": SAME_CLOCK, "loadgen": SAME_CLOCK}

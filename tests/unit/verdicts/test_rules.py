@@ -240,6 +240,9 @@ DIRECTIONS = {
         "accepted_slowly",
         "stalls_not_counted",
         "few_stalled",
+        # What the server waits for had not the CPUs that were given to it.
+        "backend_disturbed",
+        "backend_cpus_shared",
         # Requests that would have waited were not sent, or have no answer; a queue that grows has not ended growing.
         "open_loop_generator_busy",
         "overloaded",
