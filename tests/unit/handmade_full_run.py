@@ -70,7 +70,7 @@ _KINDS = (
     _Kind("flask_dev_sync", 1_698, 84, spread=0.3, p50_ms=300, open_count=834, stalled_count=700,
           published="flask-dev-sync", errors_timeout=144),
     _Kind("flask_uwsgi_gevent", 1_640, 100, p50_ms=1200, published="flask-uwsgi-gevent"),
-    _Kind("flask_gunicorn_eventlet", 1_600, 100, p50_ms=1230),
+    _Kind("flask_gunicorn_gthread@threads=16,workers=2", 1_600, 100, p50_ms=1230),
     _Kind("flask_gunicorn_gthread", 385, 18, p50_ms=2000, tail_ms=1500, in_flight_limit=40, memory_mib=120),
     _Kind("fastapi_uvicorn_sync", 370, 11, p50_ms=2000, tail_ms=1600, in_flight_limit=40, published="uvicorn-sync"),
     _Kind("flask_uwsgi_threads", 312, 9, p50_ms=2100, in_flight_limit=32),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from wrklab.catalogue.scenario import Scenario
+from wrklab.catalogue.stack import file_name_of
 from wrklab.extract.histogram import Histogram
 from wrklab.results.records import (
     CellRecord,
@@ -141,7 +142,7 @@ def handmade_cell(
     """One measured cell; with `failure=...` a failed one."""
     failed = "failure" in changes
     values: dict[str, Any] = {
-        "cell_id": f"{scenario}.{variant}.{round_number}",
+        "cell_id": f"{scenario}.{file_name_of(variant)}.{round_number}",
         "position": round_number - 1,
         "variant": variant,
         "stack": variant.split("_", maxsplit=1)[0],

@@ -34,7 +34,7 @@ class Catalogue:
         return {name: recipe for card in self.recipe_files.values() for name, recipe in card.recipes.items()}
 
     def select_variants(self, words: Iterable[str], *, with_unbenched: bool = False) -> list[Variant]:
-        """The variants that words mean, in the catalogue's order, each once.
+        """The variants that words mean, in the catalogue's order, each once; made ones have to be there (with_made).
 
         A word is `all`, a name, a stack, a glob, or several of them with commas between. Names and globs reach every
         variant; `all` and a stack mean those that are benched, or really all of them `with_unbenched` (a probe).
@@ -49,8 +49,10 @@ class Catalogue:
         return [variant for name, variant in self.variants.items() if name in chosen]
 
     def _matching(self, word: str, *, with_unbenched: bool) -> set[str]:
-        if word in self.variants:
-            return {word}
+        # Parameters may be given in any order; the variant is there by its own name (with_made).
+        name = self.made_variant(word).name if "@" in word else word
+        if name in self.variants:
+            return {name}
         if word == "all" or word in self.stacks:
             meant = self.variants if word == "all" else self.stacks[word].variants
             return {name for name, variant in meant.items() if variant.benched or with_unbenched}

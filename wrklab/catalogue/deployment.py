@@ -51,7 +51,7 @@ def port_ranges(project: Path) -> str:
 
 def deployment(
     project: Path,
-    words: Iterable[str],
+    words: Sequence[str],
     grant: HostGrant,
     application: Stack | None = None,
     archives_dir: str = "",
@@ -65,14 +65,13 @@ def deployment(
     for the stacks that the words mean. The record claims the fingerprint of the checkout only if nothing was left out.
     Raises CardError, UnknownNameError and ParameterError.
     """
-    named = split_words(words)
-    catalogue = read_catalogue(project).with_made(named)
+    catalogue = read_catalogue(project).with_made(split_words(words))
     if application:
         catalogue = with_application(catalogue, application)
     made = [variant for variant in catalogue.variants.values() if variant.is_made]
     check_parameters(made, grant.cpus_count)
     stacks = catalogue.stacks
-    names = {variant.stack for variant in catalogue.select_variants(named)}
+    names = {variant.stack for variant in catalogue.select_variants(words)}
     chosen = [stack for stack in stacks.values() if stack.name in names]
     return {
         "files": [file for stack in stacks.values() for file in _app_files(project, stack)],

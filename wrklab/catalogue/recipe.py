@@ -116,11 +116,10 @@ class Parameter(Card):
             return self.expected
         number = _known(value, cpus_count)
         least, most = _known(self.min, cpus_count), _known(self.max, cpus_count)
-        on = f" with {CPUS} = {cpus_count}" if cpus_count is not None else ""
         if number is not None and least is not None and number < least:
-            return f"at least {least} was expected ({self.min}{on}); found {number}"
+            return f"at least {least} was expected{_from(self.min, cpus_count)}; found {number}"
         if number is not None and most is not None and number > most:
-            return f"at most {most} was expected ({self.max}{on}); found {number}"
+            return f"at most {most} was expected{_from(self.max, cpus_count)}; found {number}"
         return ""
 
     @property
@@ -129,6 +128,11 @@ class Parameter(Card):
         if self.is_number:
             return f"a whole number from {self.min} to {self.max} was expected"
         return f"one of {', '.join(self.choices)} was expected"
+
+
+def _from(bound: Formula | None, cpus_count: int | None) -> str:
+    """Where a bound comes from, if it is not simply a number."""
+    return "" if bound is None or bound.constant is not None else f" ({bound} with {CPUS} = {cpus_count})"
 
 
 def _known(formula: Formula | None, cpus_count: int | None) -> int | None:

@@ -101,9 +101,7 @@ class Scenario(Card):
     @model_validator(mode="after")
     def _requests_or_path(self) -> Self:
         check_mix(self.requests, self.login)
-        single = [
-            key for key in ("path", "body") if getattr(self, key) != type(self).model_fields[key].default
-        ]
+        single = [key for key in ("path", "body") if getattr(self, key) != type(self).model_fields[key].default]
         if self.requests and single:
             raise ValueError(f"requests: each has a path and an answer of its own; leave {' and '.join(single)} out")
         if self.requests and self.validate_bodies:

@@ -51,6 +51,15 @@ VariantName = Annotated[
 #: Signs of such names that mean something else in names of units and files.
 _IN_FILE_NAMES = str.maketrans({"@": ".", ",": ".", "=": "-"})
 
+
+def file_name_of(variant: str) -> str:
+    """A variant's name where it is a part of a unit's or a file's: `flask_gunicorn_gthread.threads-16.workers-2`.
+
+    `@` would make an instance of a template of a unit, and `=` and `,` are not for units' names (systemd.unit(5)).
+    """
+    return variant.translate(_IN_FILE_NAMES)
+
+
 Runtime = Literal["python", "go", "openresty"]
 #: Runtimes of which one process uses one CPU at most: Python by its GIL, nginx by its single event loop.
 ONE_CPU_A_PROCESS: frozenset[Runtime] = frozenset({"python", "openresty"})
@@ -184,11 +193,8 @@ class Variant(Card):
 
     @property
     def file_name(self) -> str:
-        """Its name where it is a part of a unit's or a file's: `flask_gunicorn_gthread.threads-16.workers-2`.
-
-        `@` would make an instance of a template of a unit, and `=` and `,` are not for units' names (systemd.unit(5)).
-        """
-        return self.name.translate(_IN_FILE_NAMES)
+        """Its name where it is a part of a unit's or a file's."""
+        return file_name_of(self.name)
 
     @property
     def unit(self) -> str:

@@ -27,9 +27,8 @@ def provision(lab: str) -> None:
 
 def deploy(lab: str, words: Sequence[str]) -> None:
     """Stacks and units on the server; only those of the variants that `words` mean, when there are any."""
-    named = split_words(words)
-    catalogue = read_catalogue().with_made(named)
-    variants = [variant.name for variant in catalogue.select_variants(named)] if named else []
+    catalogue = read_catalogue().with_made(split_words(words))
+    variants = [variant.name for variant in catalogue.select_variants(words)] if words else []
     _play("deploy", lab, "deploying", {"deploy_variants": variants} if variants else None)
 
 

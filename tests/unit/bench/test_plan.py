@@ -11,6 +11,7 @@ from wrklab.bench.plan import BenchRequest, Cell, Pair, order_cells, resolve
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.catalogue.scenario import Scenario, override
 from wrklab.errors import UsageError
+from wrklab.results.records import served_by
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +176,32 @@ def test_twins_are_two_cells_of_one_variant(pairs: list[Pair]) -> None:
     first_twins = {cell.variant.name: cell.twin for cell in reversed(of_first_round)}
     assert set(first_twins.values()) == {"a", "b"}
     assert Cell(*pairs[0], round_number=2, twin="b").cell_id == f"standard.{pairs[0][0].name}.2b"
+
+
+def test_a_made_variants_cell_has_a_name_fit_for_a_folder(catalogue: Catalogue, standard: Scenario) -> None:
+    """On the controller and on hosts, where letters, digits and `_ . - @` make a cell's name."""
+    variant = catalogue.made_variant("flask_gunicorn_gthread@workers=2,threads=16")
+
+    assert Cell(variant, standard, 1).cell_id == "standard.flask_gunicorn_gthread.threads-16.workers-2.1"
+
+
+def test_a_plan_says_by_which_recipe_and_parameters_variants_are_served(catalogue: Catalogue) -> None:
+    """All of them, on the server's CPUs, and which the command line gave; a variant without a recipe is not there."""
+    made = catalogue.made_variant("flask_gunicorn_gthread@threads=16")
+
+    found = served_by([made, catalogue.variants["flask_gunicorn_sync_cpus"], catalogue.variants["go_net_http"]], 3)
+
+    assert {name: entry.model_dump() for name, entry in found.items()} == {
+        "flask_gunicorn_gthread@threads=16": {
+            "recipe": "gunicorn_gthread",
+            "entry": "app:sync_app",
+            "parameters": {"backlog": 2048, "threads": 16, "workers": 4},
+            "given": {"threads": 16},
+        },
+        "flask_gunicorn_sync_cpus": {
+            "recipe": "gunicorn_sync",
+            "entry": "app:sync_app",
+            "parameters": {"backlog": 2048, "workers": 3},
+            "given": {},
+        },
+    }

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.cli.test_bad_input import invoke
 from tests.unit.extract.test_damaged_answers import HOSTS
 from tests.unit.handmade_records import handmade_cell, handmade_environment, handmade_plan
-from wrklab.bench.plan import cells_of_plan
+from wrklab.bench.plan import cells_of_plan, made_again
 from wrklab.bench.resume import (
     choose_run,
     drop_half_written,
@@ -21,6 +21,7 @@ from wrklab.bench.resume import (
     variant_digests,
 )
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
+from wrklab.catalogue.formula import parse_formula
 from wrklab.errors import OtherMachineError, StoreError, UnknownNameError, UsageError
 from wrklab.results.records import CellRecord, HostEnvironment, RunEnvironment, RunPlan, UnitFile
 from wrklab.results.run_folder import Run
@@ -268,3 +269,37 @@ def test_an_unknown_run_cannot_be_resumed() -> None:
 
     assert done.returncode == 2, done.stderr
     assert "unknown run" in done.stderr
+
+
+def test_a_run_of_made_variants_is_resumed_from_its_plan(catalogue: Catalogue) -> None:
+    """Their names say with which parameters; the servers are those of before."""
+    name = "flask_gunicorn_gthread@threads=16,workers=2"
+    plan = plan_of(catalogue.with_made([name]), name)
+
+    made = made_again(catalogue, plan)
+
+    assert {cell.variant.name for cell in cells_of_plan(made, plan)} == {name}
+    refuse_other_servers(made, plan)
+
+
+def test_a_made_variants_server_that_is_another_now_is_refused(catalogue: Catalogue) -> None:
+    """The card's own workers were changed since: what was not given comes from there."""
+    name = "flask_gunicorn_gthread@threads=16"
+    plan = plan_of(catalogue.with_made([name]), name)
+    base = catalogue.variants["flask_gunicorn_gthread"]
+    assert base.serving is not None
+    values = {**base.serving.values, "workers": parse_formula(8)}
+    changed = base.model_copy(update={"serving": dataclasses.replace(base.serving, values=values)})
+    other = dataclasses.replace(catalogue, variants={**catalogue.variants, base.name: changed})
+
+    with pytest.raises(UsageError, match="cannot be resumed: the card, application or locked packages of flask_gunico"):
+        refuse_other_servers(made_again(other, plan), plan)
+
+
+def test_a_made_variant_that_cannot_be_made_any_more_is_refused(catalogue: Catalogue) -> None:
+    """Its base is gone, or the recipe's parameter is."""
+    plan = plan_of(catalogue.with_made(["flask_gunicorn_gthread@threads=16"]), "flask_gunicorn_gthread@threads=16")
+    gone = dataclasses.replace(catalogue, variants={"go_net_http": catalogue.variants["go_net_http"]})
+
+    with pytest.raises(UsageError, match=rf"run {plan.run_id} cannot be resumed: unknown variant 'flask_gunicorn_gth"):
+        made_again(gone, plan)

@@ -15,9 +15,10 @@ from tests.unit.ansible_parts import copy_of_checkout, load_plugin
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.catalogue.deployment import deployment, node_files, port_ranges
 from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.catalogue.recipe import RECIPES_DIR
 from wrklab.catalogue.stack import Stack
 from wrklab.catalogue.unit import HostGrant, command_line, quoted, unit_text
-from wrklab.errors import UnknownNameError
+from wrklab.errors import ParameterError, UnknownNameError
 from wrklab.paths import PLAYBOOKS_DIR, PROJECT_DIR
 from wrklab.protocol.codec import decode_json
 from wrklab.protocol.host import EXIT_REFUSED, Refusal
@@ -141,6 +142,48 @@ def test_a_deploy_of_some_stacks_claims_none(project: Path) -> None:
     assert len(plan["units"]) == len(read_catalogue(project).variants)
 
 
+def test_a_name_with_parameters_gets_a_unit(project: Path) -> None:
+    """Next to all others, whose units and whose claim to be complete stay as they are; the record names it."""
+    name = "flask_gunicorn_gthread@threads=16,workers=2"
+    before, plan = deployment(project, ["all"], GRANT), deployment(project, ["all", name], GRANT)
+
+    (unit,) = [unit for unit in plan["units"] if unit not in before["units"]]
+    assert unit["path"] == "wrklab-flask_gunicorn_gthread.threads-16.workers-2.service"
+    assert "-w 2 --threads 16\n" in unit["content"]
+    assert "StandardOutput=truncate:/var/log/wrklab/flask_gunicorn_gthread.threads-16.workers-2.log" in unit["content"]
+    assert plan["record"] == {**before["record"], "made": [name]}
+    assert plan["record"]["fingerprint"] is not None
+
+
+def test_a_parameter_beyond_the_hosts_cpus_is_refused(project: Path) -> None:
+    """By the CPUs that the host gives, whatever the controller believed."""
+    with pytest.raises(ParameterError, match=r"at most 32 was expected \(16 \* cpus with cpus = 2\); found 33"):
+        deployment(project, ["all", "flask_gunicorn_sync@workers=33"], GRANT)
+
+
+def test_programs_of_recipes_are_deployed(project: Path) -> None:
+    """Below the folder that `{recipes_dir}` stands for."""
+    plan = deployment(project, ["all"], GRANT)
+
+    assert [file["path"] for file in plan["recipe_files"]] == ["recipes/gevent_serve.py"]
+    assert RECIPES_DIR == "/opt/wrklab/recipes"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
+def test_systemd_takes_the_name_of_a_made_unit(project: Path, tmp_path: Path) -> None:
+    """A name with `@`, `=` or `,` in it would be a template's instance, or none at all."""
+    plan = deployment(project, ["all", "flask_gunicorn_gthread@threads=16,workers=2"], GRANT)
+    (made,) = [unit for unit in plan["units"] if "threads-16" in unit["path"]]
+    unit = tmp_path / made["path"]
+    unit.write_text(made["content"].replace("/opt/wrklab/stacks/flask/venv/bin/gunicorn", "/bin/sleep"))
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
+    )
+
+    assert [line for line in done.stderr.splitlines() if "threads-16" in line] == []
+
+
 def test_an_unknown_variant_is_refused(project: Path) -> None:
     """The error names the nearest one that is known."""
     with pytest.raises(UnknownNameError, match="Did you mean flask_dev_sync"):
@@ -164,7 +207,8 @@ def test_ports_are_written_as_the_kernel_writes_them(project: Path) -> None:
         card = project / "servers" / stack / "stack.yml"
         card.write_text(card.read_text().replace("port: 8080", f"port: {port}", 1))
 
-    assert port_ranges(project) == "8080-8082,9000"
+    # Backends listen as well.
+    assert port_ranges(project) == "8080-8082,9000,13306,15432,16379"
 
 
 def test_scripts_come_with_what_the_sampler_reads(project: Path) -> None:

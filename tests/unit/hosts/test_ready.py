@@ -1,0 +1,106 @@
+"""What a bench deploys: units of variants that the command line made, and nothing where all is there."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from rich.console import Console
+
+from wrklab.catalogue.catalogue import Catalogue, read_catalogue
+from wrklab.catalogue.fingerprint import fingerprint
+from wrklab.errors import ParameterError
+from wrklab.hosts import ready
+from wrklab.hosts.host_lock import HeldHosts
+from wrklab.hosts.session import Session
+
+Played = list[tuple[str, object]]
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    """The catalogue of this checkout."""
+    return read_catalogue()
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Played:
+    """Playbooks that were run, with their variables; the hosts' scripts are as they are here."""
+    found: Played = []
+
+    def play(name: str, _session: object, _held: object, _console: object, variables: object = None) -> None:
+        found.append((name, variables))
+
+    monkeypatch.setattr(ready, "play", play)
+    monkeypatch.setattr(ready, "_scripts_are_everywhere", lambda _: True)
+    return found
+
+
+def session(record: Mapping[str, object] | str, cpus: tuple[int, ...] = (), nproc: str = "2\n") -> Session:
+    """Hosts whose server has this record of its last deploy."""
+    texts = {"cat": record if isinstance(record, str) else json.dumps(record), "nproc": nproc}
+
+    def run(words: list[str], **_: object) -> SimpleNamespace:
+        return SimpleNamespace(exit_code=0, stdout=texts[words[0]])
+
+    server = SimpleNamespace(name="server", run=run)
+    hosts = SimpleNamespace(server=SimpleNamespace(cpus=cpus))
+    return cast("Session", SimpleNamespace(server=server, hosts=hosts, clean_up=dict))
+
+
+def deploy(found: Session, catalogue: Catalogue, *names: str) -> None:
+    """Make sure that these variants can be measured."""
+    variants = [catalogue.made_variant(name) if "@" in name else catalogue.variants[name] for name in names]
+    ready.ensure_deployed(found, cast("HeldHosts", None), Console(file=io.StringIO()), variants)
+
+
+ONE, OTHER = "flask_gunicorn_gthread@threads=16", "flask_gunicorn_sync@workers=1"
+
+
+def test_made_variants_are_deployed_without_provisioning_again(catalogue: Catalogue, played: Played) -> None:
+    """All that is not theirs is there already. Those of the command before are not named, so they go."""
+    deploy(session({"fingerprint": fingerprint(), "made": [OTHER]}), catalogue, "go_net_http", ONE)
+
+    assert played == [("deploy", {"deploy_variants": ["all", ONE]})]
+
+
+def test_nothing_is_deployed_where_all_made_variants_are_there(catalogue: Catalogue, played: Played) -> None:
+    """More of them do no harm."""
+    deploy(session({"fingerprint": fingerprint(), "made": [ONE, OTHER]}), catalogue, ONE)
+    deploy(session({"fingerprint": fingerprint(), "made": [ONE]}), catalogue, "go_net_http")
+
+    assert played == []
+
+
+@pytest.mark.parametrize("record", [{"fingerprint": "another", "made": [ONE]}, {"fingerprint": None}, "not JSON"])
+def test_another_state_of_the_checkout_is_provisioned_and_deployed(
+    catalogue: Catalogue, played: Played, record: Mapping[str, object] | str
+) -> None:
+    """With the made variants, whatever was there before."""
+    deploy(session(record), catalogue, ONE)
+    deploy(session(record), catalogue, "go_net_http")
+
+    assert played == [
+        ("provision", None),
+        ("deploy", {"deploy_variants": ["all", ONE]}),
+        ("provision", None),
+        ("deploy", None),
+    ]
+
+
+@pytest.mark.parametrize(("cpus", "nproc", "is_refused"), [((), "2\n", False), ((), "1\n", True), ((3,), "8\n", True)])
+def test_parameters_are_checked_with_the_servers_cpus(
+    catalogue: Catalogue, cpus: tuple[int, ...], nproc: str, is_refused: bool
+) -> None:
+    """Those that the inventory gives, else those that the host has: 32 workers need two."""
+    variants = [catalogue.made_variant("flask_gunicorn_sync@workers=32")]
+
+    if is_refused:
+        with pytest.raises(ParameterError, match="at most 16 was expected"):
+            ready._check_parameters(session({}, cpus, nproc), variants)
+    else:
+        ready._check_parameters(session({}, cpus, nproc), variants)
