@@ -27,12 +27,16 @@ _PARAM_HELP = {
 _FORCE_HELP = {
     "force": "also on hosts that are busy, have too little left, or (resuming) are other machines; the report says so"
 }
+_APPLICATION_HELP = {
+    "app": "folder of an application of your own, with its wrklab.yml, instead of --variant (docs/your_application.md)",
+    "recipe": "how to serve it: names of recipes and globs, commas between, or given several times (the plainest)",
+}
 _LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this machine)"}
 
 
 @task(
     auto_shortflags=False,
-    iterable=["variant", "set", "param"],
+    iterable=["variant", "set", "param", "recipe"],
     optional=["resume"],
     help={
         "resume": "go on with a run that ended early, by its stored plan: its id, or nothing for the newest such run",
@@ -45,6 +49,7 @@ _LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this mach
         "json": "print the report's rows as JSON",
         "verbose": "print every table and note instead of one screen",
         "strict": "exit with 1 where a row is doubtful (for CI); a failed cell exits with 1 always",
+        **_APPLICATION_HELP,
         **_PARAM_HELP,
         **_FORCE_HELP,
         **_SCENARIO_HELP,
@@ -57,6 +62,8 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     variant: list[str],
     set: list[str],  # noqa: A002  the flag's name
     param: list[str],
+    recipe: list[str],
+    app: str = "",
     scenario: str = "",
     suite: str = "",
     lab: str = "container",
@@ -85,10 +92,11 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     invoke bench --variant flask_gunicorn_gevent,go_net_http --connections 500 --duration 5s --rounds 1
     invoke bench --variant go_net_http --rate 500
     invoke bench --variant flask_gunicorn_gthread --param workers=1,2,4 --param threads=8
+    invoke bench --app ~/shop --recipe 'gunicorn_*'
     invoke bench --suite flask_gunicorn_article
     invoke bench --resume
     """
-    from wrklab.cli import benching
+    from wrklab.cli import benching, own_application
 
     flags = {
         "connections": connections,
@@ -105,17 +113,32 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     show = benching.Show(as_json=json, is_verbose=verbose, is_strict=strict)
     if resume:
         # Without a value Invoke gives True.
-        others = [variant, set, param, scenario, suite, seed, rate, aa, lab != "container", *flags.values()]
+        others = [variant, set, param, recipe, app, scenario, suite, seed, rate, aa, lab != "container"]
+        others += flags.values()
         benching.resume(resume if isinstance(resume, str) else "", others, is_forced=force, show=show)
         return
+    own = own_application.words_of(app, recipe, param, [variant, suite])
+    parameters = [] if own else param
     benching.bench(
-        variant, scenario, suite, lab, seed, flags, set, rate, parameters=param, aa=aa, is_forced=force, show=show
+        variant,
+        scenario,
+        suite,
+        lab,
+        seed,
+        flags,
+        set,
+        rate,
+        parameters=parameters,
+        aa=aa,
+        is_forced=force,
+        show=show,
+        own=own,
     )
 
 
 @task(
     auto_shortflags=False,
-    iterable=["variant", "set", "param"],
+    iterable=["variant", "set", "param", "recipe"],
     optional=["resume"],
     help={
         "resume": "go on with a search that ended early: its run's id, or nothing for the newest such run",
@@ -126,6 +149,7 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
         "set": "any key of the scenario as KEY=VALUE; may be given several times",
         "aa": "search each variant twice: how far the two are apart is the noise of a capacity",
         "json": "print what was found as JSON",
+        **_APPLICATION_HELP,
         **_PARAM_HELP,
         **_FORCE_HELP,
         **_LAB_HELP,
@@ -137,6 +161,8 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     variant: list[str],
     set: list[str],  # noqa: A002  the flag's name
     param: list[str],
+    recipe: list[str],
+    app: str = "",
     slo: str = "p99<=250ms,errors<0.1%",
     precision: str = "5",
     scenario: str = "",
@@ -151,14 +177,25 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     invoke capacity --variant go_net_http --slo 'p99<=250ms,errors<0.1%'
     invoke capacity --resume
     """
-    from wrklab.cli import capacities
+    from wrklab.cli import capacities, own_application
 
     if resume:
-        others = [variant, set, param, scenario, aa, lab != "container"]
+        others = [variant, set, param, recipe, app, scenario, aa, lab != "container"]
         capacities.resume(resume if isinstance(resume, str) else "", others, is_forced=force, as_json=json)
         return
+    own = own_application.words_of(app, recipe, param, [variant])
     capacities.capacity(
-        variant, slo, precision, scenario, lab, set, parameters=param, aa=aa, is_forced=force, as_json=json
+        variant,
+        slo,
+        precision,
+        scenario,
+        lab,
+        set,
+        parameters=[] if own else param,
+        aa=aa,
+        is_forced=force,
+        as_json=json,
+        own=own,
     )
 
 
@@ -168,6 +205,7 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     help={
         "variant": "names, stacks, globs, `all`; commas between, or given several times",
         "suite": "file of suites/ without .yml: an article's findings",
+        "app": "an application of your own cannot be probed: the verb says why, and what to do instead",
         "json": "print an object a variant as JSON",
         **_PARAM_HELP,
         **_FORCE_HELP,
@@ -180,6 +218,7 @@ def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     variant: list[str],
     param: list[str],
     suite: str = "",
+    app: str = "",
     lab: str = "container",
     force: bool = False,
     json: bool = False,
@@ -193,7 +232,48 @@ def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     """
     from wrklab.cli import probing
 
+    if app:
+        probing.refuse_application(app)
     probing.probe(variant, suite, lab, parameters=param, is_forced=force, as_json=json)
+
+
+@task(name="init", positional=["folder"], help={"folder": "the folder of your application"})
+@verb
+def app_init(c: Context, folder: str) -> None:
+    """Write a first wrklab.yml into your application's folder, by looking at its files; nothing of it is run.
+
+    invoke app.init ~/shop
+    """
+    from wrklab.cli import applications
+
+    applications.init(folder)
+
+
+@task(
+    name="check",
+    positional=["folder"],
+    iterable=["recipe"],
+    help={
+        "folder": "the folder of your application, with its wrklab.yml",
+        "recipe": "how to serve it (default: the plainest recipe for each entry)",
+        "json": "print what was found as JSON",
+        **_FORCE_HELP,
+        **_LAB_HELP,
+    },
+)
+@verb
+def app_check(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
+    c: Context, folder: str, recipe: list[str], lab: str = "container", force: bool = False, json: bool = False
+) -> None:
+    """Deploy your application, start it once, and send each request of its mix once: before any load.
+
+    invoke app.check ~/shop
+
+    Exit status 1: it does not start, or an answer is not as wrklab.yml expects it.
+    """
+    from wrklab.cli import applications
+
+    applications.check(folder, recipe, lab, is_forced=force, as_json=json)
 
 
 @task(help={"json": "print as JSON", **_LAB_HELP})
@@ -467,6 +547,7 @@ def lock(c: Context) -> None:
     checks.lock()
 
 
+_app = Collection("app", app_init, app_check)
 _lab = Collection("lab", lab_up, lab_down, lab_status, lab_ssh)
 ns = Collection(
     bench,
@@ -488,5 +569,6 @@ ns = Collection(
     test,
     lint,
     lock,
+    _app,
     _lab,
 )

@@ -19,6 +19,7 @@ if str(_PROJECT) not in sys.path:
 
 from wrklab.catalogue import deployment as deployments  # noqa: E402
 from wrklab.catalogue import packet_filter  # noqa: E402
+from wrklab.catalogue.application_stack import read_stack_text  # noqa: E402
 from wrklab.catalogue.unit import HostGrant  # noqa: E402
 from wrklab.errors import WrklabError  # noqa: E402  the package is found only from here on
 from wrklab.hosts.backend_urls import lab_password  # noqa: E402
@@ -63,6 +64,8 @@ def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where
     user: str,
     clients: Sequence[str] | None,
     backends: Sequence[str],
+    application: str = "",
+    archives_dir: str = "",
 ) -> dict[str, Any]:
     """What the server host holds after a deploy; see wrklab.catalogue.deployment. No clients: no filter."""
     words = [variants] if isinstance(variants, str) else [str(word) for word in variants]
@@ -73,7 +76,8 @@ def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where
         user=user,
     )
     rules = None if clients is None else deployments.FilterRules(tuple(clients), tuple(backends))
-    return deployments.deployment(Path(project), words, grant, rules)
+    own = read_stack_text(Path(application)) if application else None
+    return deployments.deployment(Path(project), words, grant, rules=rules, application=own, archives_dir=archives_dir)
 
 
 def wrklab_load_addresses(names: Sequence[str], values: Mapping[str, Mapping[str, Any]]) -> list[str]:

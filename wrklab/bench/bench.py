@@ -33,6 +33,7 @@ from wrklab.catalogue.scenario import Scenario
 from wrklab.catalogue.stack import ONE_CPU_A_PROCESS, Variant
 from wrklab.errors import LabError, UsageError
 from wrklab.formats import plural
+from wrklab.hosts.application import backends_of, folder_of
 from wrklab.hosts.conditions import generators_on_the_servers_machine, is_a_cpu_shared, machine_notes
 from wrklab.hosts.inventory import LabHost
 from wrklab.hosts.limits import LoadShares, server_note, share_load, share_notes, shared_cpu_notes
@@ -69,7 +70,13 @@ def run_bench(
     check_room(RESULTS_DIR, len(cells))
     takes_all_cpus, variants = takes_all_cpus_for(catalogue, request.suite), [variant for variant, _ in pairs]
     with ready_hosts(
-        catalogue, request.lab, console, variants, is_forced=request.is_forced, server_takes_all_cpus=takes_all_cpus
+        catalogue,
+        request.lab,
+        console,
+        variants,
+        is_forced=request.is_forced,
+        server_takes_all_cpus=takes_all_cpus,
+        backends=backends_of(catalogue),
     ) as ready:
         if takes_all_cpus:
             require_several_cpus(ready.session.hosts.server, request)
@@ -199,6 +206,7 @@ def new_plan(  # noqa: PLR0913, PLR0917  what a run is made of
         },
         baseline=catalogue.suite(suite).baseline if suite else None,
         variant_digests=digests,
+        application=folder_of(catalogue),
         served_by=served_by([catalogue.variants[name] for name in names], cpus_count),
         fingerprint=fingerprint(),
     )

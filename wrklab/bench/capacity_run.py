@@ -28,6 +28,7 @@ from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.scenario import Scenario, override
 from wrklab.catalogue.stack import Variant
 from wrklab.errors import UsageError, WrklabError
+from wrklab.hosts.application import backends_of
 from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
@@ -112,7 +113,10 @@ def run_capacity(  # noqa: PLR0913, PLR0917  what a run takes, and the judge
     names = sorted({target.variant for target in plan.targets})
     check_room(RESULTS_DIR, _WINDOWS_USUAL_COUNT * len(plan.targets))
     variants = [catalogue.variants[name] for name in names]
-    with ready_hosts(catalogue, request.lab, console, variants, is_forced=request.is_forced) as ready:
+    services = backends_of(catalogue)
+    with ready_hosts(
+        catalogue, request.lab, console, variants, is_forced=request.is_forced, backends=services
+    ) as ready:
         run_plan = new_plan(ready, names, (), secrets.randbelow(_SEED_MAX), ())
         environment = ready.environment(variants)
         files = {**attachments, CAPACITY_FILE: plan.model_dump_json(indent=1)}
@@ -132,7 +136,9 @@ def resume_capacity(  # noqa: PLR0913  what a run takes, and the judge
         refuse_missing_secrets([plan.scenario], os.environ)
         ended_count = len(run.cells())
         variants = [catalogue.variants[target.variant] for target in plan.targets]
-        with ready_hosts(catalogue, run.plan.lab, console, variants, is_forced=is_forced) as ready:
+        with ready_hosts(
+            catalogue, run.plan.lab, console, variants, is_forced=is_forced, backends=run.plan.backends
+        ) as ready:
             refuse_other_hosts(ready.session.hosts, run.plan)
             environment = ready.environment(variants)
             others = other_machines(run.environment, environment, is_forced=is_forced)

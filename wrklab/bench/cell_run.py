@@ -12,6 +12,7 @@ from wrklab.bench.load import CellLoad, LoadOrder, deadline_s
 from wrklab.bench.plan import Cell
 from wrklab.errors import CellError, WrklabError
 from wrklab.hosts import node_calls
+from wrklab.hosts.application import empty_backends, start_environment
 from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.node_calls import clock_of
 from wrklab.hosts.remote import RemoteHost, retry_on_disconnect
@@ -118,6 +119,7 @@ class _Drive:
         if host := self._sampled_backend:
             _again(host, lambda host: node_calls.sample_backends(host, self._backend_spec()))
         spec = server_spec(self._session, self._cell, self._name)
+        empty_backends(self._session, self._cell.variant)
         self._server_started_s = node_calls.start_server(self._session.server, spec)
 
     def watch_until_ready(self) -> None:
@@ -173,13 +175,15 @@ def _again(host: RemoteHost, call: Callable[[RemoteHost], Answer]) -> Answer:
 def server_spec(session: Session, cell: Cell, name: str) -> ServerSpec:
     """The server of a cell; `name` is its folder on the host."""
     hold_ms = cell.scenario.hold_ms
+    environment = start_environment(session, cell.variant)
     return ServerSpec(
         unit=cell.variant.unit,
         variant=cell.variant.file_name,
         cell=name,
         port=session.port_of(cell.variant),
-        environment={} if hold_ms is None else {"WRKLAB_HOLD_MS": str(hold_ms)},
+        environment=environment if hold_ms is None else {**environment, "WRKLAB_HOLD_MS": str(hold_ms)},
         lease_s=deadline_s(cell, session.timeout_scale),
         sample_interval_s=cell.scenario.sample_interval_s,
         keep_log_lines=40,
+        start_limit_s=cell.variant.start_limit_s,
     )

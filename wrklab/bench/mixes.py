@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from wrklab.catalogue.request_mix import Login, Request, RequestMix, WeightedRequest
 from wrklab.catalogue.scenario import Scenario
 from wrklab.errors import UsageError
+from wrklab.protocol.blanking import known_secrets
 from wrklab.protocol.load import WrkSpec
 from wrklab.protocol.request_mix import MixExpectation, MixLogin, MixRequest, MixSpec, MixToken
 
@@ -38,7 +39,8 @@ def mix_spec(mix: RequestMix, environment: Mapping[str, str]) -> MixSpec:
     return MixSpec(
         requests=tuple(_request(request) for request in filled.requests),
         login=_login(filled.login) if filled.login else None,
-        secrets=tuple(environment[name] for name in sorted(names)),
+        # Those of the application too: an answer may show them.
+        secrets=tuple(sorted({*(environment[name] for name in names), *known_secrets()})),
     )
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from collectors import sources_json
 from wrklab.catalogue import packet_filter
+from wrklab.catalogue.application_stack import with_application
 from wrklab.catalogue.catalogue import check_parameters, read_catalogue, split_words
 from wrklab.catalogue.packet_filter import PacketFilter
 from wrklab.catalogue.stack import STACKS_DIR, Stack, Variant
@@ -31,6 +32,8 @@ SOURCES = (
     "provision.yml",
     "recipes",
     "servers",
+    "wrklab/catalogue/application.py",
+    "wrklab/catalogue/application_stack.py",
     "wrklab/catalogue/deployment.py",
     "wrklab/catalogue/formula.py",
     "wrklab/catalogue/packet_filter.py",
@@ -66,15 +69,12 @@ def _files(project: Path) -> Iterator[Path]:
 
 #: The lock of the Go toolchain that a go stack is built with; stands next to its stack.yml.
 TOOLCHAIN_LOCK = "toolchain.txt"
+#: Keys of a variant's card that its command has come to.
+_WRITTEN_OUT = {"arguments", "entry", "parameters", "recipe"}
 #: Keys of a variant's card that change nothing of its server.
-_NOT_THE_SERVER = {
+_NOT_THE_SERVER = _WRITTEN_OUT | {
     "benched",
     "capacity_setting",
-    # Its command says what these come to.
-    "arguments",
-    "entry",
-    "parameters",
-    "recipe",
     "description",
     "probe_requests_count",
     "published",
@@ -111,10 +111,19 @@ def port_ranges(project: Path) -> str:
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def deployment(
-    project: Path, words: Sequence[str], grant: HostGrant, rules: FilterRules | None = None
+def deployment(  # noqa: PLR0913  what a deploy is of
+    project: Path,
+    words: Sequence[str],
+    grant: HostGrant,
+    *,
+    rules: FilterRules | None = None,
+    application: Stack | None = None,
+    archives_dir: str = "",
 ) -> dict[str, Any]:
     """What the server host holds after a deploy; without `rules` its packets are not filtered.
+
+    `application` is a user's own, which comes on top; `archives_dir` is where the server host keeps the archive of its
+    files.
 
     Words are names, stacks, globs or `all`; names with parameters (`one@threads=8`) get units of their own. Files and
     all other units are there for every stack, because they cost next to nothing; virtual environments and builds only
@@ -122,6 +131,8 @@ def deployment(
     Raises CardError, UnknownNameError and ParameterError.
     """
     catalogue = read_catalogue(project).with_made(split_words(words))
+    if application:
+        catalogue = with_application(catalogue, application)
     made = [variant for variant in catalogue.variants.values() if variant.is_made]
     check_parameters(made, grant.cpus_count)
     stacks = catalogue.stacks
@@ -141,13 +152,16 @@ def deployment(
         ]
         + [{"path": packet_filter.UNIT, "content": packet_filter.UNIT_TEXT}],
         "filter": _filter_files(project, grant, rules),
-        "venvs": [_venv(project, stack) for stack in chosen if stack.runtime != "openresty"],
+        "venvs": [venv for stack in chosen for venv in _venvs(project, stack)],
+        **_unpacked(application, archives_dir),
         "go_builds": [_go_build(project, stack) for stack in chosen if stack.runtime == "go"],
         "record": {
-            "fingerprint": fingerprint(project) if len(chosen) == len(stacks) else None,
+            "fingerprint": fingerprint(project) if _own_count(chosen) == _own_count(stacks.values()) else None,
+            "sources": fingerprint(project),
             "stacks": [stack.name for stack in chosen],
             # None: everybody may connect.
             "clients": sorted(rules.clients) if rules else None,
+            "applications": {stack.name: application_digest(stack) for stack in chosen if stack.application},
             "made": sorted(variant.name for variant in made),
         },
     }
@@ -184,6 +198,9 @@ def variant_digest(stack: Stack, variant: Variant, project: Path = PROJECT_DIR) 
     What a card only says about it (published rows, descriptions) is no part of it.
     """
     parts = [variant.model_dump_json(exclude=_NOT_THE_SERVER), f"{stack.runtime} {stack.port}"]
+    if stack.application:
+        late = [f"{name}={value}" for name, value in sorted(stack.application.late_environment.items())]
+        return _digest([*parts, stack.application.files_digest, _lock_of(project, stack, variant), *late])
     parts += [f"{file['path']}\0{file['content']}" for file in _app_files(project, stack)]
     if stack.runtime != "openresty":
         parts.append(lock_text(project, stack))
@@ -192,15 +209,64 @@ def variant_digest(stack: Stack, variant: Variant, project: Path = PROJECT_DIR) 
 
 def _app_files(project: Path, stack: Stack) -> list[dict[str, str]]:
     folder = project / "servers" / stack.name
+    if stack.application:
+        return []  # they go as one archive
     return [
         {"path": f"{stack.name}/app/{name}", "content": (folder / name).read_text(encoding="utf-8")}
         for name in stack.files
     ]
 
 
-def _venv(project: Path, stack: Stack) -> dict[str, str]:
-    """What holds the stack's packages, or the toolchain that builds it."""
-    return {"path": _venv_path(stack), "requirements": lock_text(project, stack)}
+def _own_count(stacks: Iterable[Stack]) -> int:
+    """How many of them are the checkout's own."""
+    return sum(stack.application is None for stack in stacks)
+
+
+def application_digest(stack: Stack) -> str:
+    """The hex SHA-256 over all that a deploy of a user's application puts on the server host."""
+    if stack.application is None:
+        raise ValueError(f"{stack.name} is no application of a user's")
+    variants = [variant.model_dump_json(exclude=_WRITTEN_OUT) for variant in stack.variants.values()]
+    locks = [f"{name} {lock}" for name, lock in sorted(stack.application.locks.items())]
+    return _digest([stack.application.files_digest, str(stack.port), *locks, *sorted(variants)])
+
+
+def _unpacked(stack: Stack | None, archives_dir: str) -> dict[str, Any]:
+    """A user's application: the archive of its files on the controller, its folder, and what is unpacked there."""
+    if stack is None or stack.application is None:
+        return {"archives": [], "folders": [], "unpacked": []}
+    return {
+        "archives": [{"name": stack.name, "source": str(stack.application.archive)}],
+        "folders": [{"path": stack.name}],
+        "unpacked": [
+            {
+                "archive": f"{archives_dir}/{stack.name}.tar",
+                "stack_dir": f"{STACKS_DIR}/{stack.name}",
+                "digest": stack.application.files_digest,
+            }
+        ],
+    }
+
+
+def _venvs(project: Path, stack: Stack) -> list[dict[str, str]]:
+    """What holds the stack's packages, or the toolchain that builds it; an application has one a server program."""
+    if stack.application:
+        used = {variant.own_copy.venv for variant in stack.variants.values() if variant.own_copy}
+        return [
+            {"path": f"{STACKS_DIR}/{stack.name}/{name}", "requirements": lock}
+            for name, lock in stack.application.locks.items()
+            if name in used
+        ]
+    if stack.runtime == "openresty":
+        return []
+    return [{"path": _venv_path(stack), "requirements": lock_text(project, stack)}]
+
+
+def _lock_of(project: Path, stack: Stack, variant: Variant) -> str:
+    """The lock of what one variant runs on."""
+    if stack.application and variant.own_copy:
+        return stack.application.locks[variant.own_copy.venv]
+    return lock_text(project, stack)
 
 
 def _venv_path(stack: Stack) -> str:

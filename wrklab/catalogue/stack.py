@@ -65,6 +65,33 @@ Runtime = Literal["python", "go", "openresty"]
 ONE_CPU_A_PROCESS: frozenset[Runtime] = frozenset({"python", "openresty"})
 
 
+class OwnCopy(Card):
+    """How a variant of a user's application runs: in a copy of its folder, made for each start and writable."""
+
+    #: The folder of its packages below the stack's: each server program has its own.
+    venv: Name
+    #: Commands that come before each start, in this copy and with the server's environment.
+    prepare: tuple[Line, ...] = ()
+
+
+class UserApplication(Card):
+    """What deploys and starts of a user's application need besides its variants (catalogue/application_stack.py)."""
+
+    #: The user's folder, and the archive of it, on the controller.
+    folder: Path
+    archive: Path
+    files_digest: str
+    #: By the name of their folder, the locks of its packages together with each server program's.
+    locks: dict[Name, str]
+    backends: tuple[str, ...] = ()
+    #: Variables that each start is given: their values have a {secret.NAME}, or a backend's address.
+    late_environment: dict[str, str] = Field(default_factory=dict)
+
+
+#: Where a user's application finds its copy: on the unit's own /tmp.
+OWN_COPY_DIR = "/tmp/app"  # noqa: S108  PrivateTmp gives each unit another one
+
+
 class Variant(Card):
     """One way to serve a stack: a data entry under `variants:` of its stack.yml.
 
@@ -73,7 +100,7 @@ class Variant(Card):
     names a recipe that does.
     """
 
-    given_by_place: ClassVar[frozenset[str]] = frozenset({"name", "stack", "serving"})
+    given_by_place: ClassVar[frozenset[str]] = frozenset({"name", "own_copy", "serving", "stack"})
 
     name: VariantName
     stack: Name
@@ -111,6 +138,8 @@ class Variant(Card):
     probe_requests_count: int | None = Field(default=None, ge=1, le=100_000)
     #: A regular expression: the variant is there to fail, and this is found in its answer or in its log.
     expect_failure: str | None = Field(default=None, min_length=1)
+    #: Of a user's application only.
+    own_copy: OwnCopy | None = None
     #: In plain words, for the probe's report: what changes the length of its queue, and how many it serves at once.
     queue_setting: str | None = Field(default=None, min_length=4)
     capacity_setting: str | None = Field(default=None, min_length=4)
@@ -185,21 +214,30 @@ class Variant(Card):
     @property
     def venv(self) -> str:
         """The virtual environment of its stack on the server host."""
-        return f"{STACKS_DIR}/{self.stack}/venv"
+        return f"{STACKS_DIR}/{self.stack}/{self.own_copy.venv if self.own_copy else 'venv'}"
 
     @property
     def app_dir(self) -> str:
-        """The folder of its stack's files on the server host."""
+        """The folder of its files on the server host: its stack's, or a copy of that."""
+        return OWN_COPY_DIR if self.own_copy else self.deployed_dir
+
+    @property
+    def deployed_dir(self) -> str:
+        """The folder of its stack's files as they were deployed."""
         return f"{STACKS_DIR}/{self.stack}/app"
 
     def argv(self, port: int, cpus_count: int) -> list[str]:
         """The exact command, every placeholder filled in."""
+        return shlex.split(self.filled_in(self.command, port, cpus_count))
+
+    def filled_in(self, text: str, port: int, cpus_count: int) -> str:
+        """A text with each place and each formula of the CPUs filled in. Raises ValueError for others in braces."""
         values = {"venv": self.venv, "app_dir": self.app_dir, "port": str(port), "recipes_dir": RECIPES_DIR}
 
         def text_of(name: str) -> str:
             return values[name] if name in values else str(parse_formula(name).at({CPUS: cpus_count}))
 
-        return shlex.split(_PLACEHOLDER.sub(lambda match: text_of(match[1]), self.command))
+        return _PLACEHOLDER.sub(lambda match: text_of(match[1]), text)
 
     def limit_at(self, cpus_count: int) -> int | None:
         """Requests that can be handled at once on so many CPUs; None where the command line sets no limit."""
@@ -281,18 +319,20 @@ def _is_known(placeholder: str) -> bool:
 class Stack(Card):
     """An application with its dependencies: `servers/<stack>/stack.yml`."""
 
-    given_by_place: ClassVar[frozenset[str]] = frozenset({"name"})
+    given_by_place: ClassVar[frozenset[str]] = frozenset({"application", "name"})
 
     name: Name
     description: Line = Field(min_length=10)
     runtime: Runtime
+    #: Of a user's application only: its files are a folder of the user's, its packages are locked in several ways.
+    application: UserApplication | None = None
     #: Files of the stack's folder that are put into `{app_dir}` on the server host.
     files: tuple[str, ...] = Field(min_length=1)
     #: Locked, hashed requirements of a python stack; a file beside stack.yml.
     requirements: str | None = Field(default=None, validate_default=True)
     #: TCP port that every variant of the stack listens on.
     port: int = Field(default=8080, ge=1024, le=65535)
-    variants: dict[Name, Variant] = Field(min_length=1)
+    variants: dict[VariantName, Variant] = Field(min_length=1)
 
     @model_validator(mode="before")
     @classmethod

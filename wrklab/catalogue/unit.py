@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import jinja2
 
+from wrklab.catalogue.application import filled_in
 from wrklab.catalogue.stack import RUNTIME_ENVIRONMENT_FILE, Stack, Variant
 from wrklab.paths import PLAYBOOKS_DIR
 
 _TEMPLATE = PLAYBOOKS_DIR / "roles/stacks/templates/variant.service.j2"
 LOG_DIR = "/var/log/wrklab"
+#: Neither owner nor group, which the unit's user could not give.
+_COPY = "/bin/cp -R --preserve=mode,timestamps,links -T {source} {target}"
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,17 @@ def unit_text(stack: Stack, variant: Variant, grant: HostGrant) -> str:
         "WRKLAB_CPUS": str(grant.cpus_count),
         **variant.environment,
     }
+    preparation: list[str] = []
+    if variant.own_copy:
+        environment = _own_environment(stack, variant, grant)
+        preparation = [_COPY.format(source=variant.deployed_dir, target=variant.app_dir)]
+        preparation += [
+            command_line(shlex.split(variant.filled_in(command, stack.port, grant.cpus_count)))
+            for command in variant.own_copy.prepare
+        ]
     return _template().render(
         variant=variant,
+        preparation=preparation,
         command=command_line(variant.argv(stack.port, grant.cpus_count)),
         environment=[quoted(f"{name}={value}") for name, value in environment.items()],
         environment_file=RUNTIME_ENVIRONMENT_FILE,
@@ -49,6 +62,14 @@ def unit_text(stack: Stack, variant: Variant, grant: HostGrant) -> str:
         grant=grant,
         descriptors_count=descriptors,
     )
+
+
+def _own_environment(stack: Stack, variant: Variant, grant: HostGrant) -> dict[str, str]:
+    """What a user's application finds: its own variables alone, with the places in them filled in."""
+    return {
+        name: filled_in(value, lambda place: variant.filled_in(f"{{{place}}}", stack.port, grant.cpus_count))
+        for name, value in variant.environment.items()
+    }
 
 
 def variant_log(variant: Variant) -> str:

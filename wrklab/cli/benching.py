@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from invoke.exceptions import Exit
 from rich.markup import escape
@@ -16,6 +16,7 @@ from wrklab.bench.rates import parse_rates
 from wrklab.bench.resume import choose_run
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.cli.overrides import collect, with_parameters
+from wrklab.cli.own_application import ApplicationWords, catalogue_of_run, served
 from wrklab.cli.reporting import show_report
 from wrklab.cli.verbs import console, one_interrupt
 from wrklab.errors import StoreError, UsageError
@@ -50,8 +51,12 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     aa: bool,
     is_forced: bool,
     show: Show,
+    own: ApplicationWords | None = None,
 ) -> None:
-    """Measure, store, report. Exits with 1 when a cell failed, with 130 after Ctrl-C; see Show for doubtful rows."""
+    """Measure, store, report. Exits with 1 when a cell failed, with 130 after Ctrl-C; see Show for doubtful rows.
+
+    `own` is a user's application, measured instead of `variants`.
+    """
     inventory_path(lab)  # an unknown lab is told before anything else
     catalogue, words = with_parameters(read_catalogue(), variants, parameters, lab=lab, suite=suite)
     request = BenchRequest(
@@ -67,6 +72,10 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     )
 
     def work() -> BenchResult:
+        if own is not None:
+            mine = served(own, lab)
+            asked = replace(request, variants=mine.variants)
+            return run_bench(mine.catalogue, asked, console, one_line, mine.attachments)
         # A wrong claim is refused before a host is touched.
         return run_bench(catalogue, request, console, one_line, attachments(read_library(catalogue)))
 
@@ -91,7 +100,13 @@ def resume(run_id: str, words: Sequence[object], *, is_forced: bool, show: Show)
     console.print(
         f"run {chosen.run_id}: {chosen.measured_count + chosen.failed_count} of {chosen.planned_count} cells are there"
     )
-    _measure(lambda: resume_bench(read_catalogue(), chosen.run_id, console, one_line, is_forced=is_forced), show=show)
+
+    def work() -> BenchResult:
+        with Run.open(RESULTS_DIR, chosen.run_id) as run:
+            catalogue = catalogue_of_run(run)
+        return resume_bench(catalogue, chosen.run_id, console, one_line, is_forced=is_forced)
+
+    _measure(work, show=show)
 
 
 def _measure(work: Callable[[], BenchResult], *, show: Show) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from invoke.exceptions import Exit
@@ -27,6 +28,7 @@ from wrklab.bench.plan import DEFAULT_SCENARIO
 from wrklab.bench.resume import choose_run
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.cli.overrides import collect, with_parameters
+from wrklab.cli.own_application import ApplicationWords, catalogue_of_run, served
 from wrklab.cli.verbs import console, one_interrupt, print_json, results
 from wrklab.errors import StoreError, UsageError
 from wrklab.formats import NONE, ms, rate
@@ -78,10 +80,14 @@ def capacity(  # noqa: PLR0913, PLR0917  what the command line can say
     aa: bool,
     is_forced: bool,
     as_json: bool,
+    own: ApplicationWords | None = None,
 ) -> None:
-    """Search, store, report. Exits with 1 where a search found no rate within the objective, with 130 after Ctrl-C."""
+    """Search, store, report. Exits with 1 where a search found no rate within the objective, with 130 after Ctrl-C.
+
+    `own` is a user's application, searched instead of `variants`.
+    """
     inventory_path(lab)
-    if not variants:
+    if not variants and own is None:
         raise UsageError("nothing to search: give --variant NAME (or all). `invoke list` shows them.")
     overrides = collect({}, assignments)
     if {"rate_per_s", "rounds"} & set(overrides):
@@ -99,6 +105,10 @@ def capacity(  # noqa: PLR0913, PLR0917  what the command line can say
     )
 
     def work() -> BenchResult:
+        if own is not None:
+            mine = served(own, lab)
+            asked = replace(request, variants=mine.variants)
+            return run_capacity(mine.catalogue, asked, console, one_line, judged, mine.attachments)
         return run_capacity(catalogue, request, console, one_line, judged, attachments(read_library(catalogue)))
 
     _search(work, as_json=as_json)
@@ -111,7 +121,9 @@ def resume(run_id: str, words: Sequence[object], *, is_forced: bool, as_json: bo
     chosen = choose_run(RESULTS_DIR, run_id, is_search=True)
 
     def work() -> BenchResult:
-        return resume_capacity(read_catalogue(), chosen.run_id, console, one_line, judged, is_forced=is_forced)
+        with Run.open(RESULTS_DIR, chosen.run_id) as run:
+            catalogue = catalogue_of_run(run)
+        return resume_capacity(catalogue, chosen.run_id, console, one_line, judged, is_forced=is_forced)
 
     _search(work, as_json=as_json)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from invoke.exceptions import Exit
 from rich.markup import escape
@@ -63,6 +64,15 @@ def probe(  # noqa: PLR0913  what the command line can say
     records = folder.records()
     if wrong := [f"{record.variant} ({_problem(record)})" for record in records if _problem(record)]:
         raise Exit(f"not as it should be: {', '.join(wrong)}", code=1)
+
+
+def refuse_application(folder: str) -> NoReturn:
+    """Raises UsageError: a probe counts requests that are held, and an unmodified application holds none."""
+    raise UsageError(
+        f"probe: {folder} has no GET /probe that holds until a time, as an unmodified application has none; so it "
+        "cannot be counted how many requests it handles at once. Its recipe says its limit where the command line sets "
+        f"one, and `invoke capacity --app {folder}` shows what it can do"
+    )
 
 
 def _report(folder: ProbeFolder, end: _End, *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from invoke.exceptions import Exit
 from rich.console import Console
 
 from wrklab.errors import WrklabError
+from wrklab.protocol.blanking import without_known_secrets
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -64,7 +65,7 @@ def verb(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]
                 sys.stdout.flush()
                 return result
         except WrklabError as error:
-            raise Exit(f"error: {error}", code=error.exit_status) from error
+            raise Exit(without_known_secrets(f"error: {error}"), code=error.exit_status) from error
         except BrokenPipeError:
             # `invoke list | head`: nobody reads on. What Python flushes at its end must not fail either.
             _discard(sys.stdout)

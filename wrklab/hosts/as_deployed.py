@@ -57,7 +57,8 @@ def deployed_differences(
         found += unit_differences(session.server.name, variant.unit, rendered, units.get(variant.unit, []))
     found += _stale_units(session, [variant.unit for variant in chosen])
     for name in sorted({variant.stack for variant in chosen}):
-        found += package_differences(session.server.name, stacks[name], environment)
+        venvs = {variant.own_copy.venv for variant in chosen if variant.stack == name and variant.own_copy}
+        found += package_differences(session.server.name, stacks[name], environment, sorted(venvs))
     return tuple(found)
 
 
@@ -106,10 +107,22 @@ def _stale_units(session: Session, units: Sequence[str]) -> Iterator[Difference]
             )
 
 
-def package_differences(host: str, stack: Stack, environment: Mapping[str, Any]) -> Iterator[Difference]:
-    """What of a stack's packages, or the Go that built it, is not as it is locked."""
+def package_differences(
+    host: str, stack: Stack, environment: Mapping[str, Any], venvs: Sequence[str] = ()
+) -> Iterator[Difference]:
+    """What of a stack's packages, or the Go that built it, is not as it is locked.
+
+    `venvs` are those of a user's application that count.
+    """
     installed = (environment.get("stacks") or {}).get(stack.name) or {}
-    if stack.runtime == "python":
+    if stack.application:
+        locks = stack.application.locks
+        found = [
+            f"{name}: {one}"
+            for name in venvs
+            for one in version_differences(locks[name], (installed.get(name) or {}).get("packages") or {})
+        ]
+    elif stack.runtime == "python":
         found = [
             str(one) for one in version_differences(lock_text(PROJECT_DIR, stack), installed.get("packages") or {})
         ]

@@ -37,6 +37,7 @@ from wrklab.protocol.host import (
     Refusal,
 )
 from wrklab.protocol.load import LoadLine, LoadPhase, LoadResult, LoadSpec
+from wrklab.protocol.request_mix import AskedOnce, AskOnceSpec
 from wrklab.protocol.server import CleanedHost, ServerReport, ServerSpec, ServerStarted, UnitState, UnitTexts
 from wrklab.results.raw import Clock
 from wrklab.results.records import UnitFile
@@ -64,15 +65,22 @@ def call_limit_s(host: RemoteHost) -> float:
 
 
 def call(
-    host: RemoteHost, kind: type[MessageType], script: str, *words: str, limit_s: float | None = None
+    host: RemoteHost,
+    kind: type[MessageType],
+    script: str,
+    *words: str,
+    limit_s: float | None = None,
+    stdin_line: str = "",
 ) -> MessageType:
     """Run a script of wrklab/node that answers with one message.
 
-    It may take `limit_s`, else `call_limit_s(host)`. Raises HostError with what the script says, ParseError naming the
-    key where its answer is not the message.
+    It may take `limit_s`, else `call_limit_s(host)`; `stdin_line` is what it reads first.
+
+    Raises HostError with what the script says, ParseError naming the key where its answer is not the message.
     """
     limit_s = call_limit_s(host) if limit_s is None else limit_s
-    result = host.run([*PYTHON, f"{NODE_DIR}/{script}", *words], limit_s=limit_s, check=False)
+    command = [*PYTHON, f"{NODE_DIR}/{script}", *words]
+    result = host.run(command, limit_s=limit_s, check=False, stdin_line=stdin_line)
     _require_success(host, result)
     return _read(host, f"{script} {words[0] if words else ''}".strip(), lambda: decode_json(kind, result.stdout))
 
@@ -89,7 +97,10 @@ def pack_spec(spec: Mapping[str, object]) -> str:
 
 def start_server(host: RemoteHost, spec: ServerSpec) -> float:
     """Start a variant's unit, the sampler and the lease; the host's clock at the start, epoch seconds."""
-    return call(host, ServerStarted, "server_ctl.py", "start", to_word(spec)).started_at_s
+    limit_s = call_limit_s(host) + spec.start_limit_s
+    return call(
+        host, ServerStarted, "server_ctl.py", "start", "-", limit_s=limit_s, stdin_line=to_word(spec)
+    ).started_at_s
 
 
 def server_state(host: RemoteHost, unit: str) -> UnitState:
@@ -99,7 +110,8 @@ def server_state(host: RemoteHost, unit: str) -> UnitState:
 
 def finish_server(host: RemoteHost, spec: ServerSpec) -> ServerReport:
     """Stop a variant's unit, sampler and lease; what was seen of it. Calling it again does no harm."""
-    return call(host, ServerReport, "server_ctl.py", "finish", to_word(spec))
+    # Its environment may have secrets, and is of no use at the end.
+    return call(host, ServerReport, "server_ctl.py", "finish", to_word(spec.replace(environment={})))
 
 
 def run_load(host: RemoteHost, spec: LoadSpec, limit_s: float, on_phase: OnPhase) -> LoadResult:
@@ -128,6 +140,13 @@ def cancel_load(host: RemoteHost) -> None:
 def clean_up(host: RemoteHost) -> CleanedHost:
     """End every unit of wrklab's on a host, whoever started it, and remove what cells left there."""
     return call(host, CleanedHost, "server_ctl.py", "cleanup")
+
+
+def ask_once(host: RemoteHost, spec: AskOnceSpec) -> AskedOnce:
+    """What a server answers to each request of a mix, asked once from a generator."""
+    requests_count = len(spec.mix.requests) + 1
+    limit_s = call_limit_s(host) + spec.ready_limit_s + requests_count * spec.attempt_limit_s
+    return call(host, AskedOnce, "ask_once.py", "-", limit_s=limit_s, stdin_line=to_word(spec))
 
 
 def backend_do(host: RemoteHost, backend: BackendName, action: BackendAction, clients: Sequence[str]) -> BackendDone:

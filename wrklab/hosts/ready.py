@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from wrklab.catalogue.catalogue import Catalogue, check_parameters
-from wrklab.catalogue.deployment import NODE_ROOT, fingerprint, node_files
-from wrklab.catalogue.stack import Variant
+from wrklab.catalogue.deployment import NODE_ROOT, application_digest, fingerprint, node_files
+from wrklab.catalogue.stack import Stack, Variant
 from wrklab.errors import HostError, InventoryError, LabError, OtherMachineError, ParseError
 from wrklab.hosts import container_lab, node_calls, vagrant
 from wrklab.hosts.ansible import PLAYBOOK_MARK, PlaybookResult, run_playbook
+from wrklab.hosts.application import own_stack, write_stack
 from wrklab.hosts.as_deployed import deployed_differences
 from wrklab.hosts.backend_urls import backend_names, no_backend_host
 from wrklab.hosts.conditions import condition_notes, idle_limit_notes
@@ -270,29 +271,34 @@ def ensure_deployed(
 ) -> None:
     """Provision and deploy unless the hosts hold just what this checkout would put there; end what a dead bench left.
 
-    Of `variants`, those that the command line made get units; those of earlier commands lose theirs by that. Where it
-    provisions, then these backends too.
-
-    Raises ProvisionError.
+    Of `variants`, those that the command line made get units; those of earlier commands lose theirs by that. With a
+    user's application in the catalogue only that one's packages are brought up to date. Where it provisions, then these
+    backends too. Raises ProvisionError.
     """
+    stack, found = own_stack(session.catalogue), deployed_record(session.server)
+    are_scripts_there = _scripts_are_everywhere(session)
+    is_whole = found.get("fingerprint") == fingerprint() and are_scripts_there
+    is_provisioned = found.get("sources") == fingerprint() and are_scripts_there
     made = sorted({variant.name for variant in variants if variant.is_made})
-    record = deployed_record(session.server)
-    is_provisioned = record.get("fingerprint") == fingerprint() and _scripts_are_everywhere(session)
-    is_as_here = is_provisioned and _lets_in(record, session.hosts.generators)
-    if is_as_here and set(made) <= set(map(str, record.get("made") or ())):
+    has_all = is_whole and set(made) <= set(map(str, found.get("made") or ()))
+    lets_in = _lets_in(found, session.hosts.generators)
+    if lets_in and (has_all if stack is None else is_provisioned and _has_application(found, stack)):
         console.print("deploy: as this checkout has it already")
     else:
         if not is_provisioned:
             play("provision", session, held, console, _backends_also(backends))
-        play("deploy", session, held, console, {"deploy_variants": ["all", *made]} if made else None)
+        more: dict[str, object] = {"deploy_variants": ["all", *made]} if made else {}
+        if stack is not None:
+            # Variants of its own, made ones too, come with it.
+            more = {"deploy_application": str(write_stack(stack)), "deploy_variants": "all" if is_whole else stack.name}
+        play("deploy", session, held, console, more or None)
     session.clean_up()
 
 
-def _check_parameters(session: Session, variants: Sequence[Variant]) -> None:
-    """Before a deploy: made variants are within the ranges that this server's CPUs give. Raises ParameterError."""
-    if any(variant.is_made for variant in variants):
-        cpus = session.server.run(["nproc"], limit_s=_READ_LIMIT_S).stdout
-        check_parameters(variants, len(session.hosts.server.cpus) or int(cpus))
+def _has_application(record: Mapping[str, Any], stack: Stack) -> bool:
+    """Whether the server host has a user's application as it is here."""
+    applications = record.get("applications")
+    return isinstance(applications, dict) and applications.get(stack.name) == application_digest(stack)
 
 
 def _backends_also(backends: Sequence[BackendName]) -> dict[str, object] | None:
@@ -315,6 +321,13 @@ def ensure_backends(session: Session, held: HeldHosts, console: Console, backend
         play("provision", session, held, console, _backends_also(backends))
         if why := missing_backends(node_calls.installed_backends(session.backend), backends, hosts.lab):
             raise HostError(f"{session.backend.name}: {why}, although it was provisioned just now")
+
+
+def _check_parameters(session: Session, variants: Sequence[Variant]) -> None:
+    """Before a deploy: made variants are within the ranges that this server's CPUs give. Raises ParameterError."""
+    if any(variant.is_made for variant in variants):
+        cpus = session.server.run(["nproc"], limit_s=_READ_LIMIT_S).stdout
+        check_parameters(variants, len(session.hosts.server.cpus) or int(cpus))
 
 
 def _scripts_are_everywhere(session: Session) -> bool:

@@ -191,6 +191,9 @@ def stacks() -> dict[str, dict[str, Any]]:
         if packages:
             entry["packages"] = packages
             entry["python"] = _python_of(f"{folder}/venv")
+        # A user's application has one for each server program.
+        for venv in sorted(glob(f"{folder}/venv_*")):
+            entry[os.path.basename(venv)] = {"packages": _packages(venv), "python": _python_of(venv)}
         go_version = _go_version(f"{folder}/app/server")
         if go_version:
             entry["go"] = go_version

@@ -158,6 +158,15 @@ def write_file(path: str, text: str) -> None:
     os.rename(part, path)
 
 
+def write_private_file(path: str, text: str) -> None:
+    """Write a file in one step that only root may read, at no moment anybody else."""
+    part = f"{path}.part"
+    remove(part)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(text)
+    os.rename(part, path)
+
+
 def read_text(path: str) -> str | None:
     """A small file's text; None where there is no such file (or process)."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from wrklab.node import http_get
 from wrklab.node.http_get import Answer, HttpAnswer
@@ -25,8 +25,19 @@ _MISSING = object()
 class RequestMix:
     """The mix of one load. Whatever a login answered is carried by all further requests."""
 
-    def __init__(self, spec: MixSpec, address: tuple[str, int], *, closes: bool) -> None:
-        """`closes`: each of wrk's requests says that its connection ends with the answer."""
+    def __init__(
+        self,
+        spec: MixSpec,
+        address: tuple[str, int],
+        *,
+        closes: bool,
+        hear: Callable[[HttpAnswer], None] = lambda _answer: None,
+    ) -> None:
+        """`closes`: each of wrk's requests says that its connection ends with the answer.
+
+        `hear` is called with each complete answer before it is judged.
+        """
+        self._hear = hear
         self._spec = spec
         self._address = address
         self._closes = closes
@@ -54,16 +65,23 @@ class RequestMix:
                 break
         return found
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that no text may show: those that it was given, and what a login answered."""
+        return tuple(self._secrets)
+
     def ask(self, request: MixRequest, limit_s: float) -> Answer:
         """One request; `found` begins with its name."""
 
         def judge(answer: HttpAnswer) -> str:
+            self._hear(answer)
             return what_is_wrong(answer, request.expect, self._secrets)
 
         return self._named(request, http_get.ask(self._address, self._bytes(request, closes=True), judge, limit_s))
 
     def _log_in(self, login: MixLogin, limit_s: float) -> Answer:
         def judge(answer: HttpAnswer) -> str:
+            self._hear(answer)
             return what_is_wrong(answer, login.request.expect, self._secrets) or self._take(login, answer)
 
         self._carried = {}

@@ -1,6 +1,7 @@
 """Starts, asks, ends and watches a variant's unit on the server host.
 
-    server_ctl.py start <ServerSpec>     prints ServerStarted
+    server_ctl.py start -                prints ServerStarted; the ServerSpec is a line of standard input, as its
+                                         environment may have secrets, and every user may read a command line
     server_ctl.py state <unit>           prints UnitState
     server_ctl.py finish <ServerSpec>    stops everything of a cell, prints ServerReport
     server_ctl.py texts <unit> ...       prints UnitTexts
@@ -47,6 +48,8 @@ _LOG_LINES_ON_FAILURE = 20
 #: A process may have a megabyte of arguments.
 _ARGUMENTS_MAX, _ARGUMENT_LENGTH_MAX = 1000, 4000
 _LOG_LINE_LENGTH_MAX = 4000
+#: A hundred variables of 20,000 characters, base64.
+_SPEC_MAX_CHARS = 4 << 20
 
 
 def start(spec: ServerSpec) -> ServerStarted:
@@ -57,11 +60,12 @@ def start(spec: ServerSpec) -> ServerStarted:
     node_io.drop_other_cells(folder)
     os.makedirs(folder, exist_ok=True)
     os.makedirs(node_io.RUN_DIR, exist_ok=True)
-    node_io.write_file(f"{node_io.RUN_DIR}/server.env", _environment_file(spec.environment))
+    node_io.write_private_file(f"{node_io.RUN_DIR}/server.env", _environment_file(spec.environment))
     _start_sampler(spec, folder)
     _arm_lease(unit, spec.lease_s)
     started_at_s = time.time()
-    started = node_io.run(["systemctl", "start", unit])
+    # What comes before the server (a migration, say) is a part of the start.
+    started = node_io.run(["systemctl", "start", unit], max(node_io.COMMAND_LIMIT_S, spec.start_limit_s))
     if started.exit_code:
         _stop([unit, SAMPLER, LEASE])
         node_io.refuse(_why_not_started(unit, spec.variant, started.output))
@@ -309,8 +313,8 @@ def _our_drop_ins() -> list[str]:
 def main() -> None:
     """The verb is the first word."""
     verb, *words = sys.argv[1:] or [""]
-    if verb == "start" and len(words) == 1:
-        node_io.answer(start(node_io.read_spec(ServerSpec, words[0])))
+    if verb == "start" and words == ["-"]:
+        node_io.answer(start(node_io.read_spec(ServerSpec, sys.stdin.readline(_SPEC_MAX_CHARS).strip())))
     elif verb == "state" and len(words) == 1:
         node_io.answer(state(words[0]))
     elif verb == "finish" and len(words) == 1:
@@ -322,7 +326,7 @@ def main() -> None:
     elif verb == "cleanup" and not words:
         node_io.answer(cleanup())
     else:
-        node_io.refuse("server_ctl.py start <spec> | state <unit> | finish <spec> | texts <unit> ... | cleanup")
+        node_io.refuse("server_ctl.py start - | state <unit> | finish <spec> | texts <unit> ... | cleanup")
 
 
 if __name__ == "__main__":

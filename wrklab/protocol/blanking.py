@@ -7,7 +7,7 @@ too little; the name stays, so that a reader sees what was there.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import get_args
 
@@ -36,8 +36,60 @@ _PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END [
 _IS_SECRET_FLAG = re.compile(rf"(?=-){_NAME}", re.IGNORECASE)
 
 
+#: Secrets whose values this process was given: each with every form in which a text may have it. They are kept nowhere
+#: else.
+_known: dict[str, frozenset[str]] = {}
+
+
+def blank_from_now_on(values: Iterable[str]) -> None:
+    """From now on these values are blanked in every text that this process stores or shows, whatever stands around."""
+    _known.update({value: _forms_of(value) for value in values if value not in _known})
+
+
+def known_secrets() -> tuple[str, ...]:
+    """The values themselves, for a script on a host that blanks them before it cuts a text."""
+    return tuple(sorted(_known))
+
+
+def forget_secrets() -> None:
+    """Blank no value any more that this process was given: for tests, which are many in one process."""
+    _known.clear()
+
+
+def _forms_of(value: str) -> frozenset[str]:
+    """A value as it is, and as JSON, Python, HTML, a URL and base64 write it; any of them once more within JSON."""
+    # Only the controller gives values; the hosts' scripts, which import this module in each cell, need none of these.
+    import base64
+    import html
+    import json
+    from urllib.parse import quote, quote_plus
+
+    def in_json(text: str) -> set[str]:
+        # Many frameworks write < > & ' in JSON by their numbers, so that it may stand in HTML.
+        plain = json.dumps(text)[1:-1]
+        numbered = plain
+        for sign in "<>&'":
+            numbered = numbered.replace(sign, f"\\u{ord(sign):04x}")
+        return {plain, numbered, json.dumps(text, ensure_ascii=False)[1:-1]}
+
+    forms = {value, repr(value)[1:-1], html.escape(value), quote(value), quote(value, safe=""), quote_plus(value)}
+    forms.add(base64.b64encode(value.encode()).decode())
+    for _ in range(2):
+        forms |= {form for text in forms for form in in_json(text)}
+    return frozenset(forms)
+
+
+def without_known_secrets(text: str) -> str:
+    """A text without the values that this process was given, and otherwise as it is."""
+    # The longest first: one form may be a part of another.
+    for form in sorted({form for forms in _known.values() for form in forms}, key=len, reverse=True):
+        text = text.replace(form, BLANK)
+    return text
+
+
 def blanked(text: str) -> str:
     """A text without secrets."""
+    text = without_known_secrets(text)
     text = _PRIVATE_KEY.sub(rf"\1{BLANK}", text)
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\g<kept>{BLANK}", text)

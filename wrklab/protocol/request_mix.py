@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from wrklab.protocol.codec import Count, Json, Limits, Message, Word
+from wrklab.protocol.codec import Count, Json, Limits, Message, Port, Seconds, Text, Word
 
 #: wrklab.catalogue.request_mix refuses more: these are for a controller that is not to be trusted.
 _REQUESTS_MAX = 50
@@ -57,6 +57,42 @@ class MixSpec(Message):
     login: MixLogin | None
     #: Blanked wherever an answer is shown.
     secrets: Annotated[tuple[Word, ...], Limits(0, 1000)] = ()
+
+
+class AskOnceSpec(Message):
+    """Each request of a mix once, after the login: does the server answer as expected?"""
+
+    host: Word
+    port: Port
+    mix: MixSpec
+    #: How long to wait for a server that starts to take connections.
+    ready_limit_s: Seconds
+    #: How long one answer may take.
+    attempt_limit_s: Seconds
+
+
+class AskedRequest(Message):
+    """What came of one request."""
+
+    name: Word
+    method: Word
+    path: Word
+    #: What was not as expected, and what came instead; empty where all was.
+    found: Text
+    took_s: Seconds
+    #: Of a complete answer, without secrets; None where there was none.
+    status: Annotated[int, Limits(0, 999)] | None
+    headers: Annotated[tuple[Text, ...], Limits(0, 200)]
+    #: Escaped, on one line.
+    body_start: Text
+    body_bytes: Count
+
+
+class AskedOnce(Message):
+    """What a server answered to each request; none where it took no connection."""
+
+    is_listening: bool
+    asked: Annotated[tuple[AskedRequest, ...], Limits(0, 100)]
 
 
 class RequestHistogram(Message):

@@ -22,6 +22,8 @@ class ServerSpec(Message):
     lease_s: Seconds
     sample_interval_s: Seconds
     keep_log_lines: Annotated[int, Limits(0, 1000)]
+    #: How long its unit may take until its server runs, with what it does before.
+    start_limit_s: Seconds = 20.0
 
 
 class ServerStarted(Message):

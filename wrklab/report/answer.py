@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,16 @@ def next_command(contents: Contents) -> str:
     names = list(dict.fromkeys(variants))
     if not settle.startswith("--"):
         return settle if settle.startswith("invoke ") else ""
-    return f"invoke bench --variant {','.join(names)} {settle}"
+    return f"invoke bench {_which(contents, names)} {settle}"
+
+
+def _which(contents: Contents, names: Sequence[str]) -> str:
+    """The words of a command line that mean just these variants."""
+    plan = contents.plan
+    if plan.application is None:
+        return f"--variant {','.join(names)}"
+    recipes = dict.fromkeys(plan.served_by[name].recipe for name in names if name in plan.served_by)
+    return f"--app {shlex.quote(plan.application)} --recipe {','.join(recipes)}"
 
 
 def _fastest(contents: Contents, measured: Sequence[ReportRow]) -> Iterator[str]:

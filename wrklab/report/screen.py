@@ -77,8 +77,11 @@ def title(contents: Contents) -> str:
     if not entries:
         return text
     row, scenario = entries[0].row, plan.scenarios[entries[0].row.scenario]
+    asked = f"GET {row.path} held {usual_hold_ms(entries)} ms"
+    if scenario.mix:
+        asked = f"a mix of {formats.plural(len(scenario.requests), 'request')}"
     return (
-        f"{text}: GET {row.path} held {usual_hold_ms(entries)} ms, {row.connections_asked:,} connections, "
+        f"{text}: {asked}, {row.connections_asked:,} connections, "
         f"{formats.plural(scenario.rounds, 'round')} of {scenario.duration_s:g} s"
     )
 

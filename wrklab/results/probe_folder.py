@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from wrklab.errors import StoreError
+from wrklab.protocol.blanking import without_known_secrets
 from wrklab.results.probe_record import ProbePlan, ProbeRecord
 from wrklab.results.records import RunEnvironment
 from wrklab.results.run_folder import fill_folder, new_run_id, read_attachment, whole_folder, write_file
@@ -64,7 +65,7 @@ class ProbeFolder:
         text = json.dumps(raw, separators=(",", ":"))
         path = self.path / "raw" / f"{record.variant}.json.gz"
         try:
-            path.write_bytes(gzip.compress(text.encode(), 5))
+            path.write_bytes(gzip.compress(without_known_secrets(text).encode(), 5))
         except OSError as error:
             raise StoreError(f"{path} cannot be written: {error.strerror}; is the disk full?") from error
         write_file(self.path / "probes" / f"{record.variant}.json", record.model_dump_json(indent=1))

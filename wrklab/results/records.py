@@ -524,6 +524,8 @@ class RunPlan(Record):
     runtimes: dict[Name, str] = Field(default_factory=dict)
     #: catalogue.deployment.variant_digest of each variant: a run is resumed only with the servers that it began with.
     variant_digests: dict[VariantName, str]
+    #: The folder of the user's application that was measured; None: variants of the checkout's own.
+    application: str | None = None
     #: Of each variant that has a recipe: which, and with which parameters.
     served_by: dict[VariantName, ServedBy] = Field(default_factory=dict)
     #: catalogue.deployment.fingerprint of the checkout that began the run.

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from wrklab.catalogue.scenario import Scenario
 from wrklab.errors import StoreError, UnknownNameError
-from wrklab.protocol.blanking import blanked
+from wrklab.protocol.blanking import blanked, without_known_secrets
 from wrklab.results.records import CellRecord, JournalEntry, PlannedCell, RunEnvironment, RunPlan, StoredSample
 from wrklab.results.store import Store
 
@@ -349,11 +349,14 @@ def read_attachment(path: Path) -> str | None:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Replaces a file in one step: a reader sees the old one or the new one. Raises StoreError."""
+    """Replaces a file in one step: a reader sees the old one or the new one. Raises StoreError.
+
+    Secrets whose values are known are blanked in it, whoever wrote the text.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+            stream.write(without_known_secrets(text))
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from wrklab.errors import StoreError
+from wrklab.protocol.blanking import without_known_secrets
 from wrklab.results.records import CellRecord, JournalEntry, StoredSample
 
 #: Raised when tables or records change; a store of a higher number was written by a newer wrklab.
@@ -124,7 +125,7 @@ class Store:
                     record.scenario,
                     record.round_number,
                     record.state,
-                    record.model_dump_json(),
+                    without_known_secrets(record.model_dump_json()),
                 ),
             )
             connection.executemany(
@@ -190,7 +191,10 @@ class Store:
     def add_journal_entries(self, entries: Iterable[JournalEntry]) -> None:
         """Appends events in one transaction, synced to disk."""
         with self._transaction() as connection:
-            connection.executemany("INSERT INTO journal VALUES (?, ?, ?, ?)", entries)
+            connection.executemany(
+                "INSERT INTO journal VALUES (?, ?, ?, ?)",
+                [entry._replace(text=without_known_secrets(entry.text)) for entry in entries],
+            )
 
     def journal_entries(self) -> list[JournalEntry]:
         """Every event, oldest first."""

@@ -144,14 +144,21 @@ def test_a_deploy_of_some_stacks_claims_none(project: Path) -> None:
         "/opt/wrklab/stacks/flask/venv",
         "/opt/wrklab/stacks/go_net_http/toolchain",
     ]
-    assert plan["record"] == {"fingerprint": None, "stacks": ["flask", "go_net_http"], "made": [], "clients": None}
+    assert plan["record"] == {
+        "fingerprint": None,
+        "sources": fingerprint(project),
+        "stacks": ["flask", "go_net_http"],
+        "made": [],
+        "applications": {},
+        "clients": None,
+    }
     assert len(plan["units"]) == len(read_catalogue(project).variants) + 1
 
 
 def test_a_filter_is_written_and_recorded_unless_it_is_switched_off(project: Path) -> None:
     """For all ports of the checkout, and for the user of the variants."""
     rules = FilterRules(clients=("192.0.2.2", "192.0.2.1"), backends=("192.0.2.3",))
-    plan = deployment(project, ["go_net_http"], GRANT, rules)
+    plan = deployment(project, ["go_net_http"], GRANT, rules=rules)
 
     (file,) = plan["filter"]
     assert file["path"] == "filter.nft"
@@ -228,7 +235,8 @@ def test_ports_are_written_as_the_kernel_writes_them(project: Path) -> None:
         card = project / "servers" / stack / "stack.yml"
         card.write_text(card.read_text().replace("port: 8080", f"port: {port}", 1))
 
-    assert port_ranges(project) == "8080-8082,9000"
+    # Backends listen as well.
+    assert port_ranges(project) == "8080-8082,9000,13306,15432,16379"
 
 
 def test_scripts_come_with_what_the_sampler_reads(project: Path) -> None:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import time
+from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
 from tests.unit.handmade_messages import handmade_complete_load, handmade_server_report
-from wrklab.protocol.blanking import blanked, blanked_lines, blanked_message, blanked_words
+from wrklab.protocol.blanking import (
+    blank_from_now_on,
+    blanked,
+    blanked_lines,
+    blanked_message,
+    blanked_words,
+    forget_secrets,
+    without_known_secrets,
+)
 from wrklab.protocol.codec import encode_json
 from wrklab.protocol.server import LoggedError
 
@@ -113,3 +126,53 @@ def test_a_message_without_secrets_is_as_it_was() -> None:
     """What is parsed and compared later is not touched."""
     assert blanked_message(handmade_complete_load()) == handmade_complete_load()
     assert blanked_message(handmade_server_report(log_tail=("a", "b"))) == handmade_server_report(log_tail=("a", "b"))
+
+
+#: It looks like nothing: no name, no form gives it away.
+KNOWN = 'tulip "säure" & <3/4>'
+
+
+@pytest.fixture
+def known_secret() -> Iterator[str]:
+    """A secret whose value this process was given."""
+    blank_from_now_on([KNOWN])
+    yield KNOWN
+    forget_secrets()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        KNOWN,
+        json.dumps({"answer": KNOWN}),
+        json.dumps({"answer": KNOWN}, ensure_ascii=False),
+        json.dumps({"body": json.dumps({"answer": KNOWN})}),
+        json.dumps({"found": repr(f'{{"key": "{KNOWN}"}}')}),
+        json.dumps(KNOWN).replace("<", "\\u003c").replace("&", "\\u0026").replace(">", "\\u003e"),
+        json.dumps(html.escape(KNOWN)),
+        repr({"key": KNOWN}),
+        html.escape(KNOWN),
+        f"/login?key={quote(KNOWN)}",
+        f"/login?key={quote(KNOWN, safe='')}",
+        base64.b64encode(KNOWN.encode()).decode(),
+        json.dumps({"body": base64.b64encode(KNOWN.encode()).decode()}),
+    ],
+)
+def test_a_value_that_is_known_is_blanked_however_it_is_written(known_secret: str, written: str) -> None:
+    """As JSON, HTML, a URL and base64 have it; nothing of the text around it is lost."""
+    kept = without_known_secrets(f"before {written} after")
+
+    assert "tulip" not in kept
+    assert "säure" not in kept
+    assert base64.b64encode(known_secret.encode()).decode() not in kept
+    assert kept.startswith("before ")
+    assert kept.endswith(" after")
+    assert "(blanked)" in kept
+    assert "tulip" not in blanked(written)
+
+
+def test_json_with_a_known_value_stays_json(known_secret: str) -> None:
+    """What is stored must be readable again."""
+    text = json.dumps({"answer": f"the key is {known_secret}!", "count": 3})
+
+    assert json.loads(without_known_secrets(text)) == {"answer": "the key is (blanked)!", "count": 3}

@@ -26,6 +26,7 @@ from tests.unit.handmade_records import (
 )
 from wrklab.errors import StoreError, UnknownNameError
 from wrklab.paths import PROJECT_DIR
+from wrklab.protocol.blanking import blank_from_now_on, forget_secrets
 from wrklab.results import run_folder
 from wrklab.results.records import StoredSample
 from wrklab.results.run_folder import Run, check_room, list_runs, new_run_id, resolve_run_id, run_ids, write_file
@@ -407,3 +408,23 @@ def test_an_attachment_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         (run.path / "mine.json").write_bytes(b"\xff\xfe")
         with pytest.raises(StoreError, match=r"mine\.json cannot be read: .*; restore it, or remove it"):
             run.attachment("mine.json")
+
+
+def test_a_secret_whose_value_is_known_is_in_no_file_of_a_run(tmp_path: Path) -> None:
+    """Whoever wrote the text: plan, attachments, records, journal; nothing of it is in SQLite's file either."""
+    secret = "hunter2hunter2"
+    blank_from_now_on([secret])
+    try:
+        failure = handmade_failure(text=f"the answer was {secret}")
+        record = handmade_cell().model_copy(update={"state": "failed", "measurement": None, "failure": failure})
+        with Run.create(tmp_path, handmade_plan([record]), handmade_environment(), {"lock.txt": f"x {secret}"}) as run:
+            run.add_cell(record, {})
+            run.journal("note", f"saw {secret}")
+            write_file(run.path / "report.md", f"# {secret}")
+            assert [cell.failure.text for cell in run.cells() if cell.failure] == ["the answer was (blanked)"]
+    finally:
+        forget_secrets()
+
+    found = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(found) > 4
+    assert [path.name for path in found if secret.encode() in path.read_bytes()] == []

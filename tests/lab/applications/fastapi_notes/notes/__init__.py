@@ -1,0 +1,1 @@
+"""Notes in memory. It knows nothing of wrklab."""

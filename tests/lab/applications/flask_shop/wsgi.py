@@ -1,0 +1,5 @@
+"""What servers import."""
+
+from shop import create_app
+
+app = create_app()
