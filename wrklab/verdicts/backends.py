@@ -137,6 +137,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.DISTURBED,
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
+        cost_stands=True,
     ),
     Rule(
         name="backend_cpus_shared",

@@ -51,7 +51,7 @@ def session(record: Mapping[str, object] | str, cpus: tuple[int, ...] = (), npro
 
     server = SimpleNamespace(name="server", run=run)
     hosts = SimpleNamespace(server=SimpleNamespace(cpus=cpus), generators=())
-    return cast("Session", SimpleNamespace(server=server, hosts=hosts, clean_up=dict))
+    return cast("Session", SimpleNamespace(server=server, hosts=hosts, catalogue=read_catalogue(), clean_up=dict))
 
 
 def deploy(found: Session, catalogue: Catalogue, *names: str) -> None:
@@ -65,15 +65,20 @@ ONE, OTHER = "flask_gunicorn_gthread@threads=16", "flask_gunicorn_sync@workers=1
 
 def test_made_variants_are_deployed_without_provisioning_again(catalogue: Catalogue, played: Played) -> None:
     """All that is not theirs is there already. Those of the command before are not named, so they go."""
-    deploy(session({"fingerprint": fingerprint(), "made": [OTHER]}), catalogue, "go_net_http", ONE)
+    deploy(
+        session({"fingerprint": fingerprint(), "sources": fingerprint(), "made": [OTHER]}),
+        catalogue,
+        "go_net_http",
+        ONE,
+    )
 
     assert played == [("deploy", {"deploy_variants": ["all", ONE]})]
 
 
 def test_nothing_is_deployed_where_all_made_variants_are_there(catalogue: Catalogue, played: Played) -> None:
     """More of them do no harm."""
-    deploy(session({"fingerprint": fingerprint(), "made": [ONE, OTHER]}), catalogue, ONE)
-    deploy(session({"fingerprint": fingerprint(), "made": [ONE]}), catalogue, "go_net_http")
+    deploy(session({"fingerprint": fingerprint(), "sources": fingerprint(), "made": [ONE, OTHER]}), catalogue, ONE)
+    deploy(session({"fingerprint": fingerprint(), "sources": fingerprint(), "made": [ONE]}), catalogue, "go_net_http")
 
     assert played == []
 
