@@ -158,7 +158,7 @@ def test_ports_are_written_as_the_kernel_writes_them(project: Path) -> None:
         card = project / "servers" / stack / "stack.yml"
         card.write_text(card.read_text().replace("port: 8080", f"port: {port}", 1))
 
-    assert port_ranges(project) == "8080-8082,9000"
+    assert port_ranges(project) == "8080-8082,9000,13306,15432,16379"
 
 
 def test_scripts_come_with_what_the_sampler_reads(project: Path) -> None:
