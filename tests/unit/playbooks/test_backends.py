@@ -130,7 +130,10 @@ def test_a_changed_configuration_changes_the_unit(files: dict[str, str], tmp_pat
 
     changed = rendered(tmp_path, unit, **{option: 77})[unit]
 
-    digests = [re.findall(r"WRKLAB_CONFIG=([0-9a-f]{64})$", text, re.MULTILINE) for text in (files[unit], changed)]
+    digests = [
+        re.findall(r"^ExecStartPre=.*echo ([0-9a-f]{64}) >/run/wrklab_", text, re.MULTILINE)
+        for text in (files[unit], changed)
+    ]
     assert [len(found) for found in digests] == [1, 1]
     assert digests[0] != digests[1]
 
