@@ -14,9 +14,9 @@ DOCUMENTATION = r"""
 module: running_units
 short_description: Keeps services enabled, and running with the configuration that is there now
 description:
-  - A unit's environment names the digest of its configuration (WRKLAB_CONFIG). A process that was started with another
-    one is started again. So it depends on nothing but what runs, and makes up for a run that was interrupted after it
-    changed files, which a handler does not.
+  - Each unit writes the digest of its configuration into C(started_with) in its runtime directory (C(/run/NAME)) as it
+    starts. One that was started with another configuration is started again. So it depends on nothing but what runs,
+    and makes up for a run that was interrupted after it changed files, which a handler does not.
 options:
   units:
     description: The units.
@@ -41,9 +41,9 @@ enabled: {description: Units that were enabled., type: list, elements: str, retu
 started: {description: Units that were started or restarted., type: list, elements: str, returned: always}
 """
 
-_PROPERTIES = "Id,ActiveState,UnitFileState,NeedDaemonReload,MainPID"
+_PROPERTIES = "Id,ActiveState,UnitFileState,NeedDaemonReload"
 _LIMIT_S = 180.0
-_PROC = Path("/proc")
+_RUN = Path("/run")
 _JOURNAL_LINES = 15
 
 
@@ -83,15 +83,13 @@ def show(name: str) -> dict[str, str]:
     return dict(line.partition("=")[::2] for line in shown.splitlines())
 
 
-def runs_with(unit: dict[str, str], digest: str) -> bool:
-    """Whether a unit's process was started with this configuration."""
-    if unit.get("ActiveState") != "active":
-        return False
+def runs_with(name: str, unit: dict[str, str], digest: str) -> bool:
+    """Whether a unit runs, and was started with this configuration."""
     try:
-        environment = (_PROC / unit["MainPID"] / "environ").read_bytes().split(b"\0")
-    except (OSError, KeyError):
-        return False  # it has ended just now
-    return f"WRKLAB_CONFIG={digest}".encode() in environment
+        started_with = (_RUN / name.removesuffix(".service") / "started_with").read_text().strip()
+    except OSError:
+        return False  # systemd removes the folder when the unit ends
+    return unit.get("ActiveState") == "active" and started_with == digest
 
 
 def settle(digests: dict[str, str], *, dry: bool) -> Outcome:
@@ -103,7 +101,7 @@ def settle(digests: dict[str, str], *, dry: bool) -> Outcome:
     enabled = [name for name, unit in units.items() if unit.get("UnitFileState") != "enabled"]
     if enabled and not dry:
         systemctl("enable", "--", *enabled)
-    started = [name for name, unit in units.items() if not runs_with(unit, digests[name])]
+    started = [name for name, unit in units.items() if not runs_with(name, unit, digests[name])]
     for name in started if not dry else ():
         try:
             systemctl("restart", "--", name)

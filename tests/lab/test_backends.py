@@ -233,8 +233,11 @@ def test_the_password_is_on_no_command_line_and_for_root_alone(backend_lab: str)
     )
     assert password not in found
     assert found.endswith("600")
-    readable = "find /var/lib/wrklab/backends /etc/systemd/system -type f -perm /077 -exec cat {} +"
-    assert password not in on_host(backend_lab, "backend", readable)
+    folders = "/var/lib/wrklab/backends /etc/systemd/system"
+    has_it = (
+        f"find {folders} -type f -perm /007 -exec grep --files-with-matches --fixed-strings -- {password} {{}} +; true"
+    )
+    assert on_host(backend_lab, "backend", has_it) == ""
 
 
 def test_reset_undoes_them(backend_lab: str) -> None:

@@ -130,7 +130,10 @@ def test_a_changed_configuration_changes_the_unit(files: dict[str, str], tmp_pat
 
     changed = rendered(tmp_path, unit, **{option: 77})[unit]
 
-    digests = [re.findall(r"WRKLAB_CONFIG=([0-9a-f]{64})$", text, re.MULTILINE) for text in (files[unit], changed)]
+    digests = [
+        re.findall(r"^ExecStartPre=.*echo ([0-9a-f]{64}) >/run/wrklab_", text, re.MULTILINE)
+        for text in (files[unit], changed)
+    ]
     assert [len(found) for found in digests] == [1, 1]
     assert digests[0] != digests[1]
 
@@ -160,3 +163,34 @@ def test_what_has_the_password_is_not_logged() -> None:
 
     assert len(tasks) == 2
     assert all(task.get("no_log") for task in tasks)
+
+
+def test_what_is_there_stays_without_being_named(tmp_path: Path) -> None:
+    """The expression of the task itself: services of the inventory, of a bench, and those found, each once."""
+    tasks = yaml.safe_load((ROLES / "backends/tasks/choose.yml").read_text(encoding="utf-8"))
+    [chosen] = [task["ansible.builtin.set_fact"] for task in tasks if "ansible.builtin.set_fact" in task]
+    found = {
+        "files": [{"path": f"/etc/systemd/system/{unit_of(name)}"} for name in (BackendName.REDIS, BackendName.MARIADB)]
+    }
+    given = {"backends_names": ["redis"], "backends_also": ["postgres"], "__backends_found": found, **chosen}
+    play = [
+        {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "vars": given,
+            "tasks": [
+                {
+                    "ansible.builtin.copy": {
+                        "content": "{{ __backends_chosen | to_json }}",
+                        "dest": str(tmp_path / "found"),
+                    }
+                }
+            ],
+        }
+    ]
+    (tmp_path / "play.yml").write_text(json.dumps(play))
+    words = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+    program = Path(sys.executable).with_name("ansible-playbook")
+    subprocess.run([program, *words, tmp_path / "play.yml"], env=tool_environment(), capture_output=True, check=True)
+
+    assert json.loads((tmp_path / "found").read_text()) == ["mariadb", "postgres", "redis"]

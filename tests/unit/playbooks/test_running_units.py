@@ -1,4 +1,4 @@
-"""The module running_units, against a systemctl that keeps units in a file and processes in a folder."""
+"""The module running_units, against a systemctl that keeps units in a file and what they leave in a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.unit.ansible_parts import load_plugin
 from wrklab.paths import PLAYBOOKS_DIR
 
-#: Keeps units by name in units.json next to it. A start gives a process with the configuration that the unit names.
+#: Keeps units by name in units.json next to it. A start leaves what the unit writes then.
 SYSTEMCTL = f"""#!{sys.executable}
 import json, sys
 from pathlib import Path
@@ -35,16 +35,15 @@ for name in names:
     elif unit.get("fails"):
         sys.exit("Job failed.")
     else:
-        unit.update(ActiveState="active", MainPID="7")
-        (here / "proc/7").mkdir(parents=True, exist_ok=True)
-        (here / "proc/7/environ").write_bytes(f"A=b\\0WRKLAB_CONFIG={{unit['config']}}\\0".encode())
+        unit.update(ActiveState="active")
+        (here / "run/a").mkdir(parents=True, exist_ok=True)
+        (here / "run/a/started_with").write_text(unit["config"] + "\\n")
 (here / "units.json").write_text(json.dumps(units))
 """
 UNIT = {
     "ActiveState": "inactive",
     "UnitFileState": "disabled",
     "NeedDaemonReload": "no",
-    "MainPID": "0",
     "config": "new",
 }
 
@@ -77,7 +76,7 @@ class Host:
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     """A host of the test's own."""
     module = load_plugin(PLAYBOOKS_DIR / "library/running_units.py")
-    monkeypatch.setattr(module, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(module, "_RUN", tmp_path / "run")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     return Host(tmp_path, module)
 
@@ -94,7 +93,7 @@ def test_a_new_unit_is_enabled_and_started_once(host: Host) -> None:
 def test_a_process_of_an_older_configuration_is_started_again(host: Host) -> None:
     """Also where an earlier run was cut off after it wrote the files: no task changed anything then."""
     host.settle()
-    (host.folder / "proc/7/environ").write_bytes(b"WRKLAB_CONFIG=old\0")
+    (host.folder / "run/a/started_with").write_text("old\n")
 
     assert host.settle().started == ["a.service"]
     assert not host.settle().changed
@@ -108,10 +107,10 @@ def test_a_changed_unit_file_is_read_before_the_start(host: Host) -> None:
     assert host.calls() == ["daemon-reload", "restart a.service"]
 
 
-def test_a_process_that_has_ended_is_started(host: Host) -> None:
-    """Whatever systemd believes: its process is not there."""
+def test_a_unit_that_has_ended_is_started(host: Host) -> None:
+    """Systemd has removed what it left."""
     host.settle()
-    (host.folder / "proc/7/environ").unlink()
+    host.write({**UNIT, "UnitFileState": "enabled", "ActiveState": "failed"})
 
     assert host.settle().started == ["a.service"]
 
