@@ -16,6 +16,7 @@ from wrklab.paths import PROJECT_DIR
 STACKS = read_catalogue().stacks
 PYTHON_STACKS = [name for name, stack in STACKS.items() if stack.runtime == "python"]
 LOCKS = sorted(PROJECT_DIR.glob("servers/*/*.txt"))
+RECIPE_LOCKS = sorted(PROJECT_DIR.glob("recipes/*.txt"))
 
 #: Park and Miller publish this value after 10,000 steps from 1 (Communications of the ACM 31, 1988, page 1195).
 PARK_MILLER_AFTER_10_000 = 1043618065
@@ -79,7 +80,7 @@ def test_every_file_of_an_application_is_deployed(stack: Stack) -> None:
     assert lying == set(stack.files)
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("lock", LOCKS + RECIPE_LOCKS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_lock_pins_every_package_by_hash_and_names_no_address(lock: Path) -> None:
     """Each requirement has one exact version and at least one hash; no index and no URL."""
     text = lock.read_text(encoding="utf-8")
@@ -91,6 +92,14 @@ def test_a_lock_pins_every_package_by_hash_and_names_no_address(lock: Path) -> N
     assert "://" not in text
     asked = re.findall(r"^[a-z0-9-]+", lock.with_suffix(".in").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(asked) <= {line.split("==")[0] for line in requirements}
+
+
+def test_every_lock_of_a_recipe_is_used() -> None:
+    """One for each that a recipe names, with what was asked for next to it."""
+    named = {recipe.requirements for recipe in read_catalogue().recipes.values()}
+
+    assert {lock.name for lock in RECIPE_LOCKS} == named
+    assert {path.with_suffix(".txt").name for path in (PROJECT_DIR / "recipes").glob("*.in")} == named
 
 
 def test_there_is_a_lock_for_each_python_stack_and_the_go_toolchain() -> None:
