@@ -17,8 +17,8 @@ from wrklab.hosts.inventory import LOADGEN_GROUP, SERVER_GROUP, LabHost, LabHost
 from wrklab.hosts.remote import RemoteHost
 from wrklab.results.raw import Clock
 
-#: All stacks with their caches take 1.1 GB on a server (measured), wrk and its packages 0.1 GB on a generator; the
-#: three services with empty databases: see docs/backends.md.
+#: All stacks with their caches take 1.1 GB on a server (measured), wrk and its packages 0.1 GB on a generator. The
+#: packages of backends unpack to 0.4 GiB, and each has a data folder of its own and one of ours.
 _DISK_NEEDED_BYTES = {"server": 3 * 2**29, "loadgen": 2**28, "backend": 2**30}
 #: Below, several workers with FastAPI, or the sockets of 2,000 connections, leave nothing over.
 _MEMORY_NEEDED_BYTES = 400 * 2**20

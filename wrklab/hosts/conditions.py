@@ -30,6 +30,23 @@ def generators_on_the_servers_machine(hosts: LabHosts, environments: Environment
     return tuple(host.name for host in hosts.generators if own and _moment(environments, host.name)["identity"] == own)
 
 
+def _on_the_backends_machine(hosts: LabHosts, environments: Environments) -> tuple[str, ...]:
+    """Hosts of other groups that are the backends' host under another name, and may run on a CPU of it.
+
+    Nodes of a container lab are on one machine by its making; their samples say what each took.
+    """
+    backend = hosts.backend
+    own = _moment(environments, backend.name).get("identity") if backend else None
+    if backend is None or not own or hosts.kind == "container":
+        return ()
+    others = (hosts.server, *hosts.generators)
+    return tuple(
+        host.name
+        for host in others
+        if _moment(environments, host.name).get("identity") == own and are_cpus_shared(host.cpus, backend.cpus)
+    )
+
+
 def _moment(environments: Environments, name: str) -> Mapping[str, Any]:
     """What environment.py reports that changes from boot to boot."""
     return environments[name].get("moment") or {}
@@ -62,6 +79,11 @@ def machine_notes(hosts: LabHosts, environments: Environments) -> list[str]:
         notes.append(
             f"{' and '.join(there)} and {hosts.server.name} are one machine: the load does not cross a network, and "
             "server and wrk share its memory, caches and kernel."
+        )
+    if others := _on_the_backends_machine(hosts, environments):
+        notes.append(
+            f"{hosts.backend.name if hosts.backend else ''} and {' and '.join(others)} are one machine: what the "
+            "backend uses the others lack, and no sample says how much that was."
         )
     ratio = timeout_scale(environments)
     if ratio > 1:

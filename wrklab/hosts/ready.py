@@ -108,11 +108,21 @@ def ready_hosts(  # noqa: PLR0913  what a bench says of its hosts
         readiness = replace(readiness, forced=(*forced, *readiness.forced))
         notes = (*held.notes, *readiness.notes, *condition_notes(session.hosts, facts))
         with run_backends(session, services) as databases:
-            yield ReadyHosts(session, held, facts, replace(readiness, notes=notes), databases)
+            yield ReadyHosts(
+                session, held, _with_versions(facts, databases), replace(readiness, notes=notes), databases
+            )
         # What the last cell left is of no use to anyone. A host that is gone by now is not waited for.
         if held.are_ours and all(host.is_open for host in session.all):
             with contextlib.suppress(HostError, ParseError):
                 session.clean_up()
+
+
+def _with_versions(facts: Mapping[str, Mapping[str, Any]], databases: RunBackends) -> Mapping[str, Mapping[str, Any]]:
+    """What environment.py reported, with the versions of the services on the backends' host."""
+    if databases.host is None or not databases.versions:
+        return facts
+    name = databases.host.name
+    return {**facts, name: {**facts[name], "backends": dict(databases.versions)}}
 
 
 @contextmanager
@@ -267,7 +277,7 @@ def ensure_deployed(
     stack, found = own_stack(session.catalogue), _deployed(session.server)
     are_scripts_there = _scripts_are_everywhere(session)
     is_whole = found.get("fingerprint") == fingerprint() and are_scripts_there
-    is_provisioned = found.get("sources") == fingerprint() and are_scripts_there
+    is_provisioned = fingerprint() in {found.get("sources"), found.get("fingerprint")} and are_scripts_there
     made = sorted({variant.name for variant in variants if variant.is_made})
     has_all = is_whole and set(made) <= set(map(str, found.get("made") or ()))
     if has_all if stack is None else is_provisioned and _has_application(found, stack):

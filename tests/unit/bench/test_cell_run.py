@@ -16,12 +16,14 @@ from wrklab.hosts.inventory import LabHost, LabHosts
 from wrklab.hosts.limits import ProcessLoad
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
+from wrklab.protocol.backend import BackendReport, BackendSampleSpec
 from wrklab.protocol.load import LoadPhase, LoadResult
 from wrklab.protocol.phases import Phase
 from wrklab.results.raw import CellRaw, Clock, ErrorSource, RawError
 
 SERVER = LabHost("server", "server", "192.0.2.1", "192.0.2.1", "root", 22, None, None, None, (0,), "own", "ssh")
 LOADGEN = LabHost("loadgen", "loadgen", "192.0.2.2", "192.0.2.2", "root", 22, None, None, None, (0,), "own", "ssh")
+BACKEND = LabHost("backend", "backend", "192.0.2.3", "192.0.2.3", "root", 22, None, None, None, (0,), "own", "ssh")
 SAME_CLOCK = Clock(0.0, 0.0, 0.0)
 
 
@@ -41,7 +43,12 @@ class SayingSession:
         return 8080
 
 
-def driven(monkeypatch: pytest.MonkeyPatch, load: LoadResult | Exception, lost: str = "") -> CellRaw:
+def driven(
+    monkeypatch: pytest.MonkeyPatch,
+    load: LoadResult | Exception,
+    lost: str = "",
+    session: SayingSession | None = None,
+) -> CellRaw:
     """What comes of a cell whose generator reports this; the call named `lost` loses its host."""
 
     def answer(*words: Any) -> LoadResult:  # noqa: ANN401  as run_load takes
@@ -55,7 +62,7 @@ def driven(monkeypatch: pytest.MonkeyPatch, load: LoadResult | Exception, lost: 
     def lose(*_: object) -> None:
         raise HostError(f"{lost}: the connection ended")
 
-    session = SayingSession()
+    session = session or SayingSession()
     monkeypatch.setattr(node_calls, "start_server", lambda *_: 1000.0)
     monkeypatch.setattr(node_calls, "run_load", answer)
     monkeypatch.setattr(node_calls, "cancel_load", lambda *_: None)
@@ -101,3 +108,49 @@ def test_a_host_that_is_lost_is_to_blame_in_the_phase_in_which_it_was_lost(
     error = driven(monkeypatch, handmade_complete_load(), lost).error
 
     assert error == RawError(phase=phase, text=f"{lost}: the connection ended", source=ErrorSource.HOST)
+
+
+class WithBackends(SayingSession):
+    """The same with a host for backends, of which the variants use one."""
+
+    hosts = LabHosts("own", "ssh", SERVER, (LOADGEN,), BACKEND)
+    backend = RemoteHost(BACKEND)
+    backends = ("postgres",)
+
+
+def test_the_backends_host_is_sampled_from_before_the_start_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the cell's own name and interval; what was seen is the cell's."""
+    calls: list[str] = []
+
+    def sample(host: RemoteHost, spec: BackendSampleSpec) -> None:
+        calls.append(f"sample on {host.name} every {spec.interval_s} s")
+
+    def report(host: RemoteHost, _: BackendSampleSpec) -> BackendReport:
+        calls.append(f"report of {host.name}")
+        return BackendReport(samples=(), sampler_stderr="", connections={"postgres": 3})
+
+    monkeypatch.setattr(node_calls, "sample_backends", sample)
+    monkeypatch.setattr(node_calls, "report_backends", report)
+
+    raw = driven(monkeypatch, handmade_complete_load(), session=WithBackends())
+
+    assert calls == ["sample on backend every 0.5 s", "report of backend"]
+    assert raw.backend is not None
+    assert raw.backend.connections == {"postgres": 3}
+    assert raw.error is None
+    assert driven(monkeypatch, handmade_complete_load()).backend is None
+
+
+def test_a_cell_whose_backend_is_lost_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows whether it was the limit; the server is stopped all the same."""
+
+    def lose(*_: object) -> None:
+        raise HostError("backend: the connection ended")
+
+    monkeypatch.setattr(node_calls, "sample_backends", lambda *_: None)
+    monkeypatch.setattr(node_calls, "report_backends", lose)
+
+    raw = driven(monkeypatch, handmade_complete_load(), session=WithBackends())
+
+    assert raw.error == RawError(phase=Phase.STOP, text="backend: the connection ended", source=ErrorSource.HOST)
+    assert raw.server

@@ -207,7 +207,6 @@ def test_ports_are_written_as_the_kernel_writes_them(project: Path) -> None:
         card = project / "servers" / stack / "stack.yml"
         card.write_text(card.read_text().replace("port: 8080", f"port: {port}", 1))
 
-    # Backends listen as well.
     assert port_ranges(project) == "8080-8082,9000,13306,15432,16379"
 
 

@@ -73,6 +73,8 @@ def test_the_users_own_settings_do_not_count(tmp_path: Path) -> None:
         ("server", ["scripts", "record"], ""),
         ("loadgen", ["scripts"], "provisioned in part: there is no wrk"),
         ("loadgen", ["scripts", "wrk"], ""),
+        ("backend", ["scripts"], "no service yet (lab_backends; a bench installs what it needs)"),
+        ("backend", ["scripts", "redis", "postgres"], "has postgres, redis"),
     ],
 )
 def test_a_host_that_is_provisioned_in_part_is_shown_as_such(group: str, found: list[str], said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from wrklab.extract.histogram import Histogram
 from wrklab.extract.windows import CellWindow, GeneratorWindow, read_window
 from wrklab.protocol.load import AnswerKind, LoadResult
 from wrklab.results.raw import Clock, RunHost, RunHosts
+from wrklab.results.records import BackendRecord
 
 MARK_S = 1000.0
 
@@ -179,3 +181,25 @@ def test_the_warm_up_and_the_first_answer_are_the_loads() -> None:
     assert (window.warmup.requests, window.warmup.bytes_read, window.warmup.connections) == (4, 472, 4)
     assert window.warmup.errors.body == 2
     assert CellWindow((window_of(first),)).warmup is None
+
+
+def host_sample(at_s: float, busy_s: float, own_s: float) -> str:
+    """A sampler's line of a host on CPU 1, which was so long busy, and with the host's own work."""
+    ticks = f"cpu1 {round(100 * busy_s)} 0 0 0 0 0 0 0"
+    raw = {"cpu": ticks, "node_cpu": f"usage_usec {round(1e6 * own_s)}"}
+    return json.dumps({"at": at_s, "mono": at_s, "cost_s": 0.0, "raw": raw, "errors": {}})
+
+
+def test_a_backend_on_a_generators_cpus_is_no_neighbour_of_it() -> None:
+    """What its host took is left out; of a generator that shares no CPU with it nothing is."""
+    samples = [host_sample(MARK_S + at_s, 0.8 * (at_s + 1), 0.2 * (at_s + 1)) for at_s in (-0.5, 0.0, 0.5, 1.0, 1.5)]
+    window = CellWindow((window_of(lab((1,)).generators[0], samples=samples),))
+    backend = BackendRecord(host="backend", cpus_count=1, host_cpu_percent=55.0, connections={})
+
+    [alone] = window.records(lab((1,)))
+    [shared] = window.records(lab((1,)), backend.model_copy(update={"shared_with": ("loadgen_1",)}))
+    [other] = window.records(lab((1,)), backend)
+
+    assert alone.neighbours_cpu_percent == pytest.approx(60.0)
+    assert shared.neighbours_cpu_percent == pytest.approx(5.0)
+    assert other.neighbours_cpu_percent == pytest.approx(60.0)

@@ -31,6 +31,18 @@ def test_names_of_one_machine_are_told() -> None:
     assert conditions.machine_notes(lab(LOADGEN), TOGETHER)[0].startswith("b and a are one machine: ")
 
 
+def test_a_backend_on_the_servers_machine_is_told_where_it_may_use_its_cpus() -> None:
+    """Nothing sampled tells them apart there; on CPUs of its own it is no trouble."""
+    backend = replace(SERVER, name="c", group="backend", cpus=(1, 3))
+    found = replace(lab(LOADGEN), backend=backend)
+    environments = {**APART, "c": APART["a"]}
+
+    assert conditions.machine_notes(found, environments)[0].startswith("c and a are one machine: what the backend uses")
+    assert conditions.machine_notes(replace(found, backend=replace(backend, cpus=(3,))), environments) == []
+    assert conditions.machine_notes(found, {**APART, "c": {"moment": {"identity": "z"}}}) == []
+    assert conditions.machine_notes(replace(found, kind="container"), environments) == []
+
+
 def test_environments_of_older_runs_are_no_one_machine() -> None:
     """Without an identity on either side nothing is claimed."""
     assert conditions.generators_on_the_servers_machine(lab(LOADGEN), {"a": {}, "b": {}}) == ()

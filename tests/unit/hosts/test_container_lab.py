@@ -194,3 +194,16 @@ def test_a_lab_of_fewer_cpus_than_there_are_is_made_again(  # noqa: PLR0913  fix
     container_lab.up()
 
     assert bool(played) == is_remade
+
+
+def test_a_lab_gets_a_node_for_backends_and_keeps_it(machine: Path, played: Played) -> None:
+    """Asked for where there is none it is made; later commands repair a lab with it, whatever else they want."""
+    assert container_lab.up(backends=True).changed
+    write_lab_file(machine / "lab.json", backends=True)
+    assert not container_lab.up(backends=True).changed
+    assert not container_lab.up().changed
+    (machine / "ip_forward").write_text("0\n")
+    container_lab.up()
+    container_lab.up(loadgens=2)
+
+    assert [variables.get("container_lab_backends") for variables in played] == [True, True, True]

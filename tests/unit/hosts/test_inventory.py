@@ -39,6 +39,15 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("server:\n  hosts: {a: \nloadgen: [\n", r"^inventory/own/hosts\.yml:3: not YAML: "),
         ("server: {hosts: {a: }}\nlodgen: {hosts: {b: }}\n", r"hosts\.yml:2: lodgen: .* Did you mean loadgen\?$"),
+        ("server: {hosts: {a: }}\nloadgen: {hosts: {b: }}\nbackends: {hosts: {c: }}\n", r"Did you mean backend\?$"),
+        (
+            "server: {hosts: {a: }}\nloadgen: {hosts: {b: }}\nbackend: {hosts: {c: , d: }}\n",
+            "own: at most one host in group backend; found c, d$",
+        ),
+        (
+            "server: {hosts: {a: }}\nloadgen: {hosts: {b: }}\nbackend: {hosts: {b: }}\n",
+            "own: b stands in backend and in",
+        ),
         ("server: {hosts: {a: }}\n", r"at least one in loadgen are needed; found 1 and 0\.$"),
         (
             HOSTS.format("lab_cpu: [1]"),

@@ -39,6 +39,14 @@ def test_every_traceback_is_counted() -> None:
     ("line", "text"),
     [
         (b"  | RuntimeError: no running event loop", "RuntimeError: no running event loop"),
+        (
+            b"psycopg_pool.PoolTimeout: couldn't get a connection after 30.00 sec",
+            "psycopg_pool.PoolTimeout: couldn't get a connection after 30.00 sec",
+        ),
+        (
+            b"peewee.MaxConnectionsExceeded: Exceeded maximum connections.",
+            "peewee.MaxConnectionsExceeded: Exceeded maximum connections.",
+        ),
         (b"sanic.exceptions.ServerError: down", "sanic.exceptions.ServerError: down"),
         (b"panic: runtime error: index out of range [3]", "panic: runtime error: index out of range [3]"),
         (

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from container_lab import apt_settings, base, cgroups, folders, lab, machine, network, pip_settings
 from container_lab.commands import ContainerLabError
-from container_lab.cpus import parse_cpu_list, share_out, split_cores
+from container_lab.cpus import parse_cpu_list, share_out, split_cores, with_backends
 from container_lab.plan import make_plan
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +93,45 @@ def test_a_server_that_takes_all_cpus_leaves_the_generators_theirs(monkeypatch: 
     assert shared.nodes[1:] == usual.nodes[1:]
     assert (usual.cpus_shared, shared.cpus_shared) == (False, True)
     assert shared.request["server_takes_all_cpus"] is True
+
+
+def test_backends_have_half_of_the_generators_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server keeps its own, so that rates compare with and without backends; threads of a core stay together."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3})
+    without, plan = make_plan(REQUEST), make_plan(REQUEST | {"backends": True})
+
+    assert plan.nodes[0] == without.nodes[0]
+    assert [node.name for node in plan.nodes] == ["server", "loadgen", "backend"]
+    assert sorted(plan.nodes[1].cpus + plan.nodes[2].cpus) == sorted(without.nodes[1].cpus)
+    assert (plan.nodes[2].group, plan.nodes[2].address) == ("backend", "10.86.77.131")
+    assert plan.sharing(plan.nodes[2]) == ()
+    assert lab.warnings(plan) == []
+    assert with_backends((1, 5, 2, 6, 3, 7), [(0, 4), (1, 5), (2, 6), (3, 7)]) == ((1, 5, 2, 6), (3, 7))
+
+
+def test_backends_share_a_generators_only_core_and_that_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On two CPUs; the server is left alone, and does not count as sharing."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+    plan = make_plan(REQUEST | {"backends": True})
+    server, loadgen, backend = plan.nodes
+
+    assert backend.cpus == loadgen.cpus
+    assert plan.sharing(backend) == (loadgen,)
+    assert plan.sharing(server) == ()
+    assert not plan.cpus_shared
+    [warning] = lab.warnings(plan)
+    assert warning.startswith(f"backend has no CPU of its own: it shares {backend.cpus[0]} with loadgen. ")
+
+
+def test_cpus_of_backends_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is not there is refused by the variable's name; lab.json repeats the request."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3})
+    plan = make_plan(REQUEST | {"backends": True, "backend_cpus": [3]})
+
+    assert plan.nodes[2].cpus == (3,)
+    assert (plan.request["backends"], plan.request["backend_cpus"]) == (True, [3])
+    with pytest.raises(ContainerLabError, match="container_lab_backend_cpus"):
+        make_plan(REQUEST | {"backends": True, "backend_cpus": [9]})
 
 
 def test_addresses_of_nodes() -> None:

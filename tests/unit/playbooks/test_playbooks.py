@@ -17,10 +17,11 @@ from wrklab.hosts.ansible import tool_environment
 from wrklab.paths import INVENTORY_DIR, PLAYBOOKS_DIR, PROJECT_DIR
 
 ON_LAB_HOSTS = [PLAYBOOKS_DIR / f"{name}.yml" for name in ("provision", "deploy", "reset")]
-#: A server, three generators (one called like its group), and a machine that is none of ours.
+#: A server, three generators (one called like its group), backends, and a machine that is none of ours.
 INVENTORY = {
     "server": {"hosts": {"server": None}},
     "loadgen": {"hosts": {"loadgen": None}, "children": {"rack": {"hosts": {"one": None, "two": None}}}},
+    "backend": {"hosts": {"backend": None}},
     "jump": {"hosts": {"gate": None}},
 }
 #: Says that it was asked, then does what sudo would, as the user that it is.
@@ -43,17 +44,17 @@ def plays(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_only_hosts_of_the_two_groups_are_changed(tmp_path: Path) -> None:
+def test_only_hosts_of_the_three_groups_are_changed(tmp_path: Path) -> None:
     """All of a group, also where a host is called like it; a host of another group is left alone."""
     (tmp_path / "hosts.json").write_text(json.dumps(INVENTORY))
 
     listed = ansible_playbook("-i", tmp_path / "hosts.json", "--list-hosts", *ON_LAB_HOSTS)
 
     names = {line.strip() for line in listed.splitlines() if line.startswith("      ")}
-    assert names == {"server", "loadgen", "one", "two"}
+    assert names == {"server", "loadgen", "one", "two", "backend"}
     # The patterns themselves: each play, not only all of them together.
     found = [part.split("hosts (")[1].split(")")[0] for part in listed.split("  play #")[1:]]
-    assert found == ["4", "4", "4", "4", "1", "4", "4"]
+    assert found == ["5", "5", "5", "5", "1", "5", "5"]
 
 
 @pytest.mark.parametrize("path", ON_LAB_HOSTS, ids=lambda path: path.stem)
@@ -101,7 +102,7 @@ def test_the_lease_of_every_host_is_checked_before_the_first_is_changed(path: Pa
     first = plays(path)[0]
 
     assert first["any_errors_fatal"] is True
-    assert first["hosts"] == "server[0:]:loadgen[0:]"
+    assert first["hosts"] == "server[0:]:loadgen[0:]:backend[0:]"
     assert first["tasks"][0]["ansible.builtin.import_role"] == {"name": "base", "tasks_from": "lease"}
 
 

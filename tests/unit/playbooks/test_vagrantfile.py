@@ -60,3 +60,11 @@ def test_machines_with_cpus_of_their_own_are_nothing_to_report(checkout: Path) -
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this machine has one CPU")
     assert said(checkout, "up", LAB_CPUS="1") == ""
+
+
+def test_a_machine_for_backends_is_made_where_it_is_asked_for(checkout: Path) -> None:
+    """One more, with its CPUs."""
+    here = len(os.sched_getaffinity(0))
+    expected = f"LAB_CPUS={here}: 3 machines with {3 * here} CPUs together"
+
+    assert said(checkout, "up", LAB_CPUS=str(here), LAB_BACKENDS="1").count(expected) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.unit.handmade_raw import (
     run_host,
 )
 from wrklab.errors import CellError, HostError, ParseError, StoreError, WrklabError
+from wrklab.protocol.backend import BackendReport
 from wrklab.protocol.codec import decode
 from wrklab.protocol.load import AnswerKind, FailureKind, LoadPhase, LoadResult
 from wrklab.protocol.phases import Phase
@@ -66,6 +68,29 @@ def test_a_cell_that_nobody_could_ask_is_read_as_it_was_written(tmp_path: Path) 
 
     assert read_raw(tmp_path) == raw
     assert read_raw(tmp_path).error == ERROR
+
+
+def test_what_was_sampled_on_the_backends_host_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """In a file of its own, which a cell without backends does not have; a damaged one is named."""
+    report = BackendReport(samples=("{}",), sampler_stderr="", connections={"postgres": 12})
+    hosts = HOSTS.model_copy(update={"backend": run_host("backend", 0)})
+    raw = replace(handmade_raw(captured_load(), server=captured_server(), hosts=hosts), backend=report)
+    write_raw(tmp_path, raw)
+
+    assert read_raw(tmp_path) == raw
+    assert read_raw(tmp_path).hosts.all[-1].name == "backend"
+    (tmp_path / "backend.json").write_text('{"samples": 1}')
+    with pytest.raises(StoreError, match=r"backend\.json cannot be read"):
+        read_raw(tmp_path)
+
+
+def test_hosts_of_one_machine_share_cpus_with_the_backends(tmp_path: Path) -> None:
+    """Whatever their group; on machines of their own numbers of CPUs say nothing."""
+    found = hosts("container", (1,)).model_copy(update={"backend": run_host("backend", 1)})
+
+    assert found.backend is not None
+    assert [host.name for host in found.on_a_cpu_of(found.backend)] == [found.generators[0].name]
+    assert found.model_copy(update={"kind": "ssh"}).on_a_cpu_of(found.backend) == ()
 
 
 def test_the_first_attempt_is_out_of_the_seconds_way(tmp_path: Path) -> None:
