@@ -122,7 +122,7 @@ def test_an_application_that_is_there_as_it_is_here_is_not_deployed(
 def test_an_application_comes_on_top_of_what_is_there(
     tmp_path: Path, catalogue: Catalogue, played: Played, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a deploy of everything the record stays that of everything; else only the application's packages are made."""
+    """After a deploy of everything the record stays so; else only the application's packages are made."""
     monkeypatch.setattr(ready, "write_stack", lambda stack: Path(f"/cache/{stack.name}.json"))
     stack = shop(tmp_path)
     other = {"shop": "another digest"}
