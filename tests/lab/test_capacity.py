@@ -51,7 +51,7 @@ def test_a_search_that_is_interrupted_goes_on_at_its_next_window(session: Sessio
     """Nothing is measured twice, and nothing is left running; a server that never answers in time fails everywhere."""
     before = set(run_ids(RESULTS_DIR))
     argv = [str(Path(sys.executable).parent / "invoke"), "capacity", *_SEARCH, "--set", "duration_s=2"]
-    with known_server(session, _VARIANT, "late", first_right=60, late_s=0.3):
+    with known_server(session, _VARIANT, "late", late_s=0.3):
         with subprocess.Popen(
             argv, cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         ) as search:

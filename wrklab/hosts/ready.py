@@ -278,7 +278,7 @@ def ensure_deployed(
     stack, found = own_stack(session.catalogue), deployed_record(session.server)
     are_scripts_there = _scripts_are_everywhere(session)
     is_whole = found.get("fingerprint") == fingerprint() and are_scripts_there
-    is_provisioned = found.get("sources") == fingerprint() and are_scripts_there
+    is_provisioned = fingerprint() in {found.get("sources"), found.get("fingerprint")} and are_scripts_there
     made = sorted({variant.name for variant in variants if variant.is_made})
     has_all = is_whole and set(made) <= set(map(str, found.get("made") or ()))
     lets_in = _lets_in(found, session.hosts.generators)

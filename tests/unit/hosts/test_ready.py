@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from rich.console import Console
 
+from tests.unit.handmade_application import handmade_application, handmade_ready, handmade_recipes
 from tests.unit.handmade_hosts import handmade_host
+from wrklab.catalogue.application_stack import application_stack, choose_recipes
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
-from wrklab.catalogue.deployment import fingerprint
+from wrklab.catalogue.deployment import application_digest, fingerprint
+from wrklab.catalogue.stack import Stack
 from wrklab.errors import ParameterError
 from wrklab.hosts import ready
 from wrklab.hosts.host_lock import HeldHosts
@@ -42,8 +46,10 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Played:
     return found
 
 
-def session(record: Mapping[str, object] | str, cpus: tuple[int, ...] = (), nproc: str = "2\n") -> Session:
-    """Hosts whose server has this record of its last deploy."""
+def session(
+    record: Mapping[str, object] | str, cpus: tuple[int, ...] = (), nproc: str = "2\n", application: Stack | None = None
+) -> Session:
+    """Hosts whose server has this record of its last deploy, and a catalogue with this application of a user's."""
     texts = {"cat": record if isinstance(record, str) else json.dumps(record), "nproc": nproc}
 
     def run(words: list[str], **_: object) -> SimpleNamespace:
@@ -51,7 +57,8 @@ def session(record: Mapping[str, object] | str, cpus: tuple[int, ...] = (), npro
 
     server = SimpleNamespace(name="server", run=run)
     hosts = SimpleNamespace(server=SimpleNamespace(cpus=cpus), generators=())
-    return cast("Session", SimpleNamespace(server=server, hosts=hosts, catalogue=read_catalogue(), clean_up=dict))
+    known = SimpleNamespace(stacks={application.name: application} if application else {})
+    return cast("Session", SimpleNamespace(server=server, hosts=hosts, clean_up=dict, catalogue=known))
 
 
 def deploy(found: Session, catalogue: Catalogue, *names: str) -> None:
@@ -96,6 +103,45 @@ def test_another_state_of_the_checkout_is_provisioned_and_deployed(
         ("deploy", {"deploy_variants": ["all", ONE]}),
         ("provision", None),
         ("deploy", None),
+    ]
+
+
+def shop(tmp_path: Path) -> Stack:
+    """A user's application under the plainest recipes."""
+    application = handmade_application(tmp_path / "shop")
+    pairs = choose_recipes(handmade_recipes(), application, [])
+    return application_stack(handmade_ready(application, tmp_path / "shop.tar"), pairs)
+
+
+def test_an_application_that_is_there_as_it_is_here_is_not_deployed(
+    tmp_path: Path, catalogue: Catalogue, played: Played
+) -> None:
+    """Whatever else of the checkout was deployed."""
+    stack = shop(tmp_path)
+    record = {"sources": fingerprint(), "applications": {"shop": application_digest(stack)}}
+
+    deploy(session(record, application=stack), catalogue)
+
+    assert played == []
+
+
+def test_an_application_comes_on_top_of_what_is_there(
+    tmp_path: Path, catalogue: Catalogue, played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a deploy of everything the record stays so; else only the application's packages are made."""
+    monkeypatch.setattr(ready, "write_stack", lambda stack: Path(f"/cache/{stack.name}.json"))
+    stack = shop(tmp_path)
+    other = {"shop": "another digest"}
+
+    deploy(session({"fingerprint": fingerprint(), "applications": other}, application=stack), catalogue)
+    deploy(session({"sources": fingerprint(), "applications": other}, application=stack), catalogue)
+    deploy(session({}, application=stack), catalogue)
+
+    assert played == [
+        ("deploy", {"deploy_application": "/cache/shop.json", "deploy_variants": "all"}),
+        ("deploy", {"deploy_application": "/cache/shop.json", "deploy_variants": "shop"}),
+        ("provision", None),
+        ("deploy", {"deploy_application": "/cache/shop.json", "deploy_variants": "shop"}),
     ]
 
 
