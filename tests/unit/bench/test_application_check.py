@@ -93,7 +93,7 @@ def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def monotonic() -> float:
         clock.now += 1.0
-        return clock.now
+        return float(clock.now)
 
     monkeypatch.setattr(application_check, "time", SimpleNamespace(sleep=sleep, monotonic=monotonic))
     monkeypatch.setenv("SHOP_KEY", "a long secret")
