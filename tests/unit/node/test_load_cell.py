@@ -199,10 +199,14 @@ def test_what_is_behind_a_long_queue_is_not_awaited(
     server: ToyServer, tmp_path: Path, then: str, kind: AnswerKind, found: str
 ) -> None:
     """200 connections at 50 requests/s are 4 s, the limit is 1 s; whatever comes at once is seen all the same."""
-    verified = there(_after_a_worker(server, tmp_path, f"20/100000/{then}").verify_after)
+    result = _after_a_worker(server, tmp_path, f"20/100000/{then}")
+    verified = there(result.verify_after)
+    report = there(result.wrk[0].report)
 
     assert (verified.kind, verified.found[: len(found)]) == (kind, found)
-    assert there(verified.queue_s) == pytest.approx(4.0, rel=0.3)
+    # By what it answered: on a busy machine fewer, and the queue is longer.
+    assert there(verified.queue_s) == pytest.approx(200 * report.duration_us / 1e6 / report.requests, rel=1e-6)
+    assert there(verified.queue_s) > 2.8
     assert verified.took_s < 0.9
 
 

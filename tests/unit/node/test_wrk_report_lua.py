@@ -177,7 +177,7 @@ def test_an_open_loop_sends_by_its_timetable(server: ToyServer, wrk: str, tmp_pa
     mean_us = report.latency.mean_us
     assert mean_us is not None
     waiting_s = sum(slots.quarters_waiting_s)
-    assert waiting_s == pytest.approx(mean_us / 1e6 * slots.sent, rel=0.1)
+    assert waiting_s == pytest.approx(mean_us / 1e6 * slots.sent, rel=0.2)
 
 
 class _Impatient(BaseHTTPRequestHandler):
