@@ -39,10 +39,10 @@ def test_a_stall_of_one_second_in_five_is_seen_by_those_who_came_in_it(
     assert not _NOT_THE_LOAD & set(row["note_names"].split()), row["verdict_figures"]
     assert row["scenario"] == f"standard@500-{words[1]}"
     assert row["latency_p50_us"] < 20_000
-    # The gaps that are drawn vary how many come in the stall.
-    assert row["latency_p90_us"] == pytest.approx(500_000, abs=25_000 if is_constant else 75_000)
-    assert row["latency_p99_us"] == pytest.approx(950_000, abs=15_000 if is_constant else 25_000)
-    assert row["offered_per_s"] == pytest.approx(500, rel=0.001 if is_constant else 0.06)
+    # Drawn gaps vary which request is the 250th (25th) of the stall: by sqrt(250) / 500 = 32 ms (10 ms). 4.5 of these.
+    assert row["latency_p90_us"] == pytest.approx(500_000, abs=25_000 if is_constant else 150_000)
+    assert row["latency_p99_us"] == pytest.approx(950_000, abs=15_000 if is_constant else 45_000)
+    assert row["offered_per_s"] == pytest.approx(500, rel=0.001 if is_constant else 0.09)
     assert row["late_ratio"] <= 0.001
     assert row["unanswered_ratio"] == 0
 

@@ -115,7 +115,8 @@ def test_a_deploy_leaves_a_running_variant_alone(deployed_lab: str) -> None:
 def test_a_deploy_of_one_stack_does_not_claim_to_be_complete(deployed_lab: str) -> None:
     """The record says so only after a deploy of everything."""
     play(deployed_lab, "playbooks/deploy.yml", "-e", "deploy_variants=go_net_http")
-    assert deployed(deployed_lab) == {"fingerprint": None, "stacks": ["go_net_http"]}
+    record = deployed(deployed_lab)
+    assert (record["fingerprint"], record["stacks"]) == (None, ["go_net_http"])
 
     play(deployed_lab, "playbooks/deploy.yml")
     assert deployed(deployed_lab)["fingerprint"] == fingerprint()
