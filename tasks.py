@@ -46,6 +46,8 @@ _LAB_HELP = {"lab": "folder of inventory/ (default: container, made on this mach
         "suite": "file of suites/ without .yml: an article's table",
         "seed": "order of the cells (default: drawn, and stored)",
         "aa": "measure each variant as two, A and B: their ratios give the noise floor of the run; takes twice as long",
+        "half_rate": "add a window at half of each variant's own rate, as --variant all does: what visitors wait",
+        "no_half_rate": "leave these windows out, with --variant all too",
         "json": "print the report's rows as JSON",
         "verbose": "print every table and note instead of one screen",
         "strict": "exit with 1 where a row is doubtful (for CI); a failed cell exits with 1 always",
@@ -79,6 +81,8 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     rate: str = "",
     arrivals: str = "",
     connection_mode: str = "",
+    half_rate: bool = False,
+    no_half_rate: bool = False,
     aa: bool = False,
     force: bool = False,
     json: bool = False,
@@ -114,7 +118,7 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     if resume:
         # Without a value Invoke gives True.
         others = [variant, set, param, recipe, app, scenario, suite, seed, rate, aa, lab != "container"]
-        others += flags.values()
+        others += [half_rate, no_half_rate, *flags.values()]
         benching.resume(resume if isinstance(resume, str) else "", others, is_forced=force, show=show)
         return
     own = own_application.words_of(app, recipe, param, [variant, suite])
@@ -130,6 +134,8 @@ def bench(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
         rate,
         parameters=parameters,
         aa=aa,
+        half_rate=half_rate,
+        no_half_rate=no_half_rate,
         is_forced=force,
         show=show,
         own=own,
@@ -197,6 +203,66 @@ def capacity(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
         as_json=json,
         own=own,
     )
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["set", "param", "recipe"],
+    optional=["resume"],
+    help={
+        "resume": "go on with a search that ended early: its run's id, or nothing for the newest such run",
+        "app": "folder of your application, with its wrklab.yml (docs/your_application.md)",
+        "recipe": "only these: names of recipes and globs, commas between, or given several times (all that fit)",
+        "param": "only these values of a parameter, as NAME=VALUE,VALUE, instead of the recipes' own; several times",
+        "slo": "the objective: p50, p90, p99, p99.9 or max with a time, errors or status with a share",
+        "rate": "find the cheapest in memory that serves so many requests/s, instead of the highest capacity",
+        "memory": "configurations above this are out: 512MiB, 1GiB",
+        "budget": "the search ends with what is known after this time of measuring (30m); with --resume a new one",
+        "scenario": "file of scenarios/ without .yml, for all but the rate (default: standard)",
+        "set": "any key of the scenario as KEY=VALUE; may be given several times",
+        "json": "print what was found as JSON (tune.json)",
+        **_FORCE_HELP,
+        **_LAB_HELP,
+    },
+)
+@verb
+def tune(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
+    c: Context,
+    set: list[str],  # noqa: A002  the flag's name
+    param: list[str],
+    recipe: list[str],
+    app: str = "",
+    slo: str = "p99<=250ms,errors<0.1%",
+    rate: str = "",
+    memory: str = "",
+    budget: str = "",
+    scenario: str = "",
+    lab: str = "container",
+    force: bool = False,
+    json: bool = False,
+    resume: str = "",
+) -> None:
+    """Find the server, workers and threads to run your application with, and all that tie with them.
+
+    invoke tune --app ~/shop --slo 'p99<=250ms,errors<0.1%'
+    invoke tune --app ~/shop --rate 300 --memory 1GiB --budget 20m
+    invoke tune --resume
+    invoke tune --resume latest --budget 1h
+
+    Exit status 1: no configuration serves it within the objective.
+    """
+    from wrklab.cli import own_application, tunes
+
+    if resume:
+        others = [set, param, recipe, app, rate, memory, scenario, lab != "container"]
+        tunes.resume(resume if isinstance(resume, str) else "", others, budget, is_forced=force, as_json=json)
+        return
+    own = own_application.words_of(app, recipe, param, [])
+    if own is None:
+        tunes.refuse_without_application()
+    else:
+        words = tunes.TuneWords(slo, rate, memory, budget, scenario, set)
+        tunes.tune(own, words, lab, is_forced=force, as_json=json)
 
 
 @task(
@@ -552,6 +618,7 @@ _lab = Collection("lab", lab_up, lab_down, lab_status, lab_ssh)
 ns = Collection(
     bench,
     capacity,
+    tune,
     probe,
     doctor,
     list_,

@@ -56,6 +56,14 @@ class BenchProgress:
         if self._live is not None:
             self._live.stop()
 
+    def replan(self, cells_count: int, planned_s: float) -> None:
+        """So many cells and seconds are to come beyond what was known; negative where fewer are."""
+        self._total += cells_count
+        self._planned_s += planned_s
+        self._left_s = max(0.0, self._planned_s * self._overrun)
+        if self._live is not None and self._task is not None:
+            self._live.update(self._task, total=self._total, left=minutes(self._left_s))
+
     def begin(self, title: str) -> None:
         """A cell begins."""
         self._title = title
@@ -70,6 +78,14 @@ class BenchProgress:
         """The cell enters a phase."""
         if self._live is not None and self._task is not None:
             self._live.update(self._task, description=escape(f"{self._title}: {name}"))
+
+    def expect(self, cells_count: int, left_s: float) -> None:
+        """What is left is known better: so many cells more, which were planned to take so long."""
+        self._total = self._done + cells_count
+        self._planned_s = left_s
+        self._left_s = max(0.0, left_s * self._overrun)
+        if self._live is not None and self._task is not None:
+            self._live.update(self._task, total=self._total, left=minutes(self._left_s))
 
     def end(self, text: str, planned_s: float, took_s: float, *, is_failed: bool = False) -> None:
         """A cell ended: what came of it (rich markup), how long it was planned to take and took.

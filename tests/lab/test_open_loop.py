@@ -68,3 +68,21 @@ def test_too_few_connections_are_no_open_loop(session: Session) -> None:
 
     assert "sent_late" in row["note_names"].split(), row["verdict_figures"]
     assert row["late_ratio"] > 0.001
+
+
+def test_a_window_at_half_rate_is_at_half_of_what_its_own_closed_loop_reached(session: Session) -> None:
+    """On the same row; where another's work makes the round doubtful there is no rate to halve, and no window."""
+    with known_server(session, _VARIANT, "pool", hold_ms=20, workers=10):
+        row = measured("--half-rate", "--connections", "40", "--duration", "2s", "--hold-ms", "20")
+
+    assert row["scenario"] == "standard"
+    if "rate" in row["doubts"].split():
+        assert row["half_rate_per_s"] is None
+        return
+    # A share of a measured rate is rounded to three digits.
+    assert row["half_rate_per_s"] == pytest.approx(row["requests_per_s"] / 2, rel=0.005)
+    # 40 connections wait for 10 workers at saturation; at half of the rate few wait.
+    assert row["latency_p50_us"] > 60_000
+    assert 20_000 <= row["half_rate_p50_us"] < 30_000
+    assert "rate" not in row["half_rate_doubts"].split()
+    assert row["half_rate_achieved_ratio"] > 0.98

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wrklab.catalogue.scenario import Scenario
+from wrklab.catalogue.scenario import Scenario, half_rate_scenario
 from wrklab.catalogue.stack import file_name_of
 from wrklab.extract.histogram import Histogram
 from wrklab.results.records import (
@@ -341,3 +341,35 @@ def handmade_open_loop(**changes: Any) -> OpenLoopRecord:  # noqa: ANN401
         "idle_closed": 0,
     }
     return OpenLoopRecord.model_validate(values | changes)
+
+
+def handmade_half_rate_cell(
+    variant: str,
+    rate_per_s: float,
+    position: int,
+    **changes: Any,  # noqa: ANN401  keys of the window
+) -> tuple[CellRecord, Scenario]:
+    """A window at half rate with 10,500 answers in time, unless `open_loop` and others say otherwise; its scenario."""
+    scenario = half_rate_scenario(handmade_scenario(), 2 * rate_per_s)
+    if scenario is None:
+        raise ValueError(f"{rate_per_s}/s is below what a timetable can have")
+    values: dict[str, Any] = {
+        "requests": 10_500,
+        "requests_per_s": rate_per_s,
+        "duration_s": 10_500 / rate_per_s,
+        "connections_asked": scenario.connections,
+        "connections_open": scenario.connections,
+        "open_loop": handmade_open_loop(),
+        "server": {"cpu_percent": 48.0, "host_cpu_percent": 50.0},
+    }
+    measured = handmade_measurement(**values | changes)
+    cell = handmade_cell(variant, scenario.name, measurement=measured, position=position, published_row=None)
+    return cell, scenario
+
+
+def with_half_rates(plan: RunPlan, windows: Sequence[tuple[CellRecord, Scenario]]) -> RunPlan:
+    """A plan of `standard` whose cells have grown by these windows."""
+    standard = plan.scenarios["standard"].model_copy(update={"half_rate_window": True})
+    scenarios = {"standard": standard, **{scenario.name: scenario for _, scenario in windows}}
+    grown = [handmade_planned(cell).model_copy(update={"half_rate_of": "standard"}) for cell, _ in windows]
+    return plan.model_copy(update={"scenarios": scenarios, "cells": (*plan.cells, *grown)})

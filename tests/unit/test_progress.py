@@ -53,6 +53,38 @@ def test_a_failed_cell_shows_its_text_as_it_is(console: Console) -> None:
     assert f"failed {ODD}  left 0 s" in shown(console)
 
 
+def test_cells_that_a_run_finds_as_it_goes_change_the_time_left() -> None:
+    """Of two that were counted one is shorter than it was thought to be, and one is left out."""
+    console = Console(file=io.StringIO(), width=200)
+    with BenchProgress(console, 3, 30.0) as progress:
+        progress.end("first", 10.0, 10.0)
+        progress.replan(0, -5.0)
+        progress.end("second", 5.0, 5.0)
+        progress.replan(-1, -10.0)
+        progress.replan(1, 4.0)
+        progress.end("third", 4.0, 4.0)
+
+    lines = shown(console).splitlines()
+    assert lines == [
+        "3 cells, about 30 s",
+        "  1/3  first  left 20 s",
+        "  2/3  second  left 10 s",
+        "  3/3  third  left 0 s",
+    ]
+
+
+def test_what_is_left_may_become_known_better() -> None:
+    """A search plans its next window by the last one: the total and the time follow."""
+    console = Console(file=io.StringIO(), width=200)
+    with BenchProgress(console, 10, 100.0) as progress:
+        progress.end("first", 10.0, 10.0)
+        progress.expect(4, 40.0)
+        progress.end("second", 10.0, 10.0)
+
+    assert "  1/10  first  left 1 min 30 s" in shown(console)
+    assert "  2/5  second  left 30 s" in shown(console)
+
+
 def test_tables_show_texts_as_they_are(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was found, why a host cannot be reached, what is wrong with a run, what a card says."""
     monkeypatch.setattr(listing, "results", lambda: console)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from rich.console import Console
 
 from wrklab.bench.cells import Bench, BenchResult, DescribeCell, run_cells
+from wrklab.bench.half_rate import HalfRateWindows, IsSound
 from wrklab.bench.load import with_scaled_timeouts
 from wrklab.bench.mixes import refuse_missing_secrets
 from wrklab.bench.plan import BenchRequest, Cell, MaximumOf, cells_of_plan, made_again, order_cells, resolve
@@ -44,20 +45,23 @@ from wrklab.protocol.blanking import blanked_words
 from wrklab.results.probe_folder import newest_probe
 from wrklab.results.probe_record import probed_limit
 from wrklab.results.records import PlannedCell, RunPlan, served_by
-from wrklab.results.run_folder import CAPACITY_FILE, Run, check_room, new_run_id
+from wrklab.results.run_folder import Run, check_room, kind_of, new_run_id
 
 #: CPUs from where on processes can run at the same time.
 _SEVERAL = 2
 
 
-def run_bench(
+def run_bench(  # noqa: PLR0913, PLR0917  what a run takes
     catalogue: Catalogue,
     request: BenchRequest,
     console: Console,
     describe: DescribeCell,
+    is_sound: IsSound,
     attachments: Mapping[str, str] = MappingProxyType({}),
 ) -> BenchResult:
     """Measure all that a request asks for; `describe` writes the line that a finished cell gets.
+
+    `is_sound` says which rounds count for windows at half rate.
 
     `attachments` are files that are stored with the run for its reports.
 
@@ -67,7 +71,7 @@ def run_bench(
     refuse_missing_secrets([scenario for _, scenario in pairs], os.environ)
     seed = secrets.randbelow(2**31) if request.seed is None else request.seed
     cells = order_cells(pairs, seed, aa=request.aa)
-    check_room(RESULTS_DIR, len(cells))
+    check_room(RESULTS_DIR, _cells_count(cells))
     takes_all_cpus, variants = takes_all_cpus_for(catalogue, request.suite), [variant for variant, _ in pairs]
     with ready_hosts(
         catalogue,
@@ -86,7 +90,8 @@ def run_bench(
         environment = ready.environment([variant for variant, _ in pairs])
         with Run.create(RESULTS_DIR, plan, environment, attachments) as run:
             scaled = with_scaled_timeouts(ready.session, cells)
-            return run_cells(Bench(ready.session, ready.held, run, scaled, shares, describe), console)
+            bench = Bench(ready.session, ready.held, run, scaled, shares, describe)
+            return run_cells(bench, console, _half_rates(ready, bench, shares, is_sound))
 
 
 def maximum_of(catalogue: Catalogue, lab: str) -> MaximumOf:
@@ -99,8 +104,14 @@ def maximum_of(catalogue: Catalogue, lab: str) -> MaximumOf:
     return read
 
 
-def resume_bench(
-    catalogue: Catalogue, run_id: str, console: Console, describe: DescribeCell, *, is_forced: bool = False
+def resume_bench(  # noqa: PLR0913  what a run takes
+    catalogue: Catalogue,
+    run_id: str,
+    console: Console,
+    describe: DescribeCell,
+    is_sound: IsSound,
+    *,
+    is_forced: bool = False,
 ) -> BenchResult:
     """Measure what an earlier run still lacks, by the plan stored with it.
 
@@ -108,15 +119,15 @@ def resume_bench(
     writes it, LabError for unusable hosts; of it OtherMachineError only unless it is forced.
     """
     with Run.open(RESULTS_DIR, run_id) as run:
-        if run.attachment(CAPACITY_FILE) is not None:
-            raise UsageError(f"run {run_id} is a search for capacities: invoke capacity --resume {run_id}")
+        if (kind := kind_of(run.path)) != "bench":
+            raise UsageError(f"run {run_id} is a search, and goes on with: invoke {kind} --resume {run_id}")
         run.hold()
         catalogue = made_again(catalogue, run.plan)
         cells = cells_of_plan(catalogue, run.plan)
         refuse_other_servers(catalogue, run.plan)
         refuse_missing_secrets(run.plan.scenarios.values(), os.environ)
         ended_count = len(run.cells())
-        check_room(RESULTS_DIR, len(cells) - ended_count)
+        check_room(RESULTS_DIR, _cells_count(cells) - ended_count)
         with ready_hosts(
             catalogue,
             run.plan.lab,
@@ -136,7 +147,19 @@ def resume_bench(
                 environment, [*resume_notes(run, ended_count, environment), *readiness.sentences()], readiness.forced
             )
             scaled = with_scaled_timeouts(ready.session, cells)
-            return run_cells(Bench(ready.session, ready.held, run, scaled, shares, describe), console)
+            bench = Bench(ready.session, ready.held, run, scaled, shares, describe)
+            return run_cells(bench, console, _half_rates(ready, bench, shares, is_sound))
+
+
+def _cells_count(cells: Sequence[Cell]) -> int:
+    """With the windows at half rate, of which some may be planned already."""
+    halved = {(cell.variant.name, cell.scenario.name) for cell in cells if cell.scenario.half_rate_window}
+    return len(cells) + len(halved)
+
+
+def _half_rates(ready: ReadyHosts, bench: Bench, shares: dict[str, LoadShares], is_sound: IsSound) -> HalfRateWindows:
+    """The windows at half rate that a run lacks; `shares` gets how the load of each is shared out."""
+    return HalfRateWindows(bench.run, bench.cells, shares, lambda scenario: share_loads(ready, [scenario])[0], is_sound)
 
 
 def takes_all_cpus_for(catalogue: Catalogue, suite: str | None) -> bool:

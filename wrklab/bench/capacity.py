@@ -202,6 +202,8 @@ class Search:
     objectives: tuple[Objective, ...]
     start_per_s: float
     precision_ratio: float = 0.05
+    #: What it can hardly do more than, where that is known: no step up goes beyond it before it has passed.
+    likely_max_per_s: float | None = None
 
     def next_rate(self, windows: Sequence[Window]) -> float | None:
         """The rate of the next window; None where the search has ended."""
@@ -224,6 +226,13 @@ class Search:
             is_cliff=bool(low and high) and self._is_cliff(windows, low or 0.0, high or 0.0),
             windows_count=count,
         )
+
+    def bracket(self, windows: Sequence[Window]) -> tuple[float | None, float | None]:
+        """The highest rate that passed and the lowest that failed, by most of the windows at each; None: no such rate.
+
+        The first is below the second: what passes above a rate that failed does not count.
+        """
+        return self._bracket(self._judged(windows))
 
     def _judged(self, windows: Sequence[Window]) -> tuple[Window, ...]:
         return tuple(window for window in windows if not window.is_void(self.objectives))
@@ -258,7 +267,10 @@ class Search:
             return self._rounded(self.start_per_s), Ending.FOUND
         if low >= RATE_MAX_PER_S:
             return None, Ending.EVERY_RATE_PASSES
-        return self._rounded(min(low * _STEP_UP_RATIO, RATE_MAX_PER_S)), Ending.FOUND
+        step = min(low * _STEP_UP_RATIO, RATE_MAX_PER_S)
+        if self.likely_max_per_s and self._rounded(self.likely_max_per_s) > low:
+            step = min(step, self.likely_max_per_s)
+        return self._rounded(step), Ending.FOUND
 
     def _below(self, high: float) -> tuple[float | None, Ending]:
         lower = self._rounded(high * _STEP_DOWN_RATIO)

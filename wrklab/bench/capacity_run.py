@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from pydantic import TypeAdapter
 from rich.console import Console
 
-from wrklab.bench.bench import maximum_of, new_plan, planned_cell, probed_limits, share_loads
+from wrklab.bench.bench import maximum_of, new_plan, probed_limits
 from wrklab.bench.capacity import Capacity, Search, Window, parse_objectives
-from wrklab.bench.cells import Bench, BenchResult, DescribeCell, end_run, measure_cell
+from wrklab.bench.cells import BenchResult, DescribeCell
 from wrklab.bench.mixes import refuse_missing_secrets
 from wrklab.bench.plan import DEFAULT_SCENARIO, Cell, made_again
 from wrklab.bench.resume import (
@@ -24,12 +24,12 @@ from wrklab.bench.resume import (
     resume_notes,
     variant_digests,
 )
+from wrklab.bench.search_windows import SearchWindows
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.scenario import Scenario, override
 from wrklab.catalogue.stack import Variant
-from wrklab.errors import UsageError, WrklabError
+from wrklab.errors import UsageError
 from wrklab.hosts.application import backends_of
-from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
 from wrklab.progress import BenchProgress
@@ -192,16 +192,16 @@ def _start_per_s(variant: Variant, scenario: Scenario, maximum_per_s: float | No
     return _START_RATIO * min(known) if known else _START_PER_S
 
 
-def window_scenario(plan: CapacityPlan, rate_per_s: float) -> Scenario:
-    """What a window at this rate is like."""
+def window_scenario(scenario: Scenario, given: Collection[str], rate_per_s: float) -> Scenario:
+    """What a window at this rate is like; keys that were `given` stay as the scenario has them."""
     duration_s = min(max(float(round(_ANSWERS_COUNT / rate_per_s)), _WINDOW_MIN_S), _WINDOW_MAX_S)
     changes: dict[str, object] = {
         "rate_per_s": rate_per_s,
-        "duration_s": plan.scenario.duration_s if "duration_s" in plan.given else duration_s,
+        "duration_s": scenario.duration_s if "duration_s" in given else duration_s,
     }
-    if "connections" in plan.given:
-        changes["connections"] = plan.scenario.connections
-    return override(plan.scenario, changes)
+    if "connections" in given:
+        changes["connections"] = scenario.connections
+    return override(scenario, changes)
 
 
 def _cells_of(records: Iterable[CellRecord], target: CapacityTarget) -> list[CellRecord]:
@@ -230,64 +230,33 @@ class _Searches:
     """All searches of a run, one after the other."""
 
     def __init__(self, ready: ReadyHosts, run: Run, plan: CapacityPlan, describe: DescribeCell, judge: Judge) -> None:
-        self._ready = ready
         self._run = run
         self._plan = plan
         self._judge = judge
-        self._shares: dict[str, LoadShares] = {}
-        self._bench = Bench(ready.session, ready.held, run, (), self._shares, describe)
-        digests, cpus_count = run.plan.variant_digests, run.plan.server_cpus_count
-        self._probed = probed_limits(run.plan.lab, digests, cpus_count)
+        self._windows = SearchWindows(ready, run, describe)
 
     def run(self, console: Console) -> BenchResult:
         """Every search to its end. Whatever ends them early is in the result; nothing is left on the hosts then."""
-        self._ready.held.note_run(self._run.plan.run_id)
-        state: Literal["finished", "interrupted"] = "interrupted"
-        problem, is_interrupted = "", False
+        first = self._windows.variant(self._plan.targets[0].variant)
         count = _WINDOWS_USUAL_COUNT * len(self._plan.targets)
-        planned_s = count * Cell(self._variant(self._plan.targets[0]), self._plan.scenario, 1).planned_s
-        try:
-            with BenchProgress(console, count, planned_s) as progress:
-                for target in self._plan.targets:
-                    self._search(target, progress)
-            state = "finished"
-        except KeyboardInterrupt:
-            console.print("interrupted: ending what runs on the hosts; what was measured is stored")
-            problem, is_interrupted = "by the user", True
-        except WrklabError as error:
-            problem = str(error)
-        finally:
-            end_run(self._bench, state, problem)
-        return BenchResult(self._run.path, self._run.plan.run_id, is_interrupted, (), "" if is_interrupted else problem)
+        return self._windows.run(
+            console, count, count * Cell(first, self._plan.scenario, 1).planned_s, self._search_all
+        )
 
-    def _variant(self, target: CapacityTarget) -> Variant:
-        session = self._ready.session
-        return session.with_scaled_timeouts(session.catalogue.variants[target.variant])
+    def _search_all(self, progress: BenchProgress) -> None:
+        for target in self._plan.targets:
+            self._search(target, progress)
 
     def _search(self, target: CapacityTarget, progress: BenchProgress) -> None:
         """Window after window, from those that are stored already."""
         search, cells = _search(self._plan, target), _cells_of(self._run.cells(), target)
         windows = [self._judge(self._run.plan, cell) for cell in cells]
         while (rate := search.next_rate(windows)) is not None:
-            cell = self._cell(target, rate, cells)
-            record = measure_cell(self._bench, cell, self._plan_cell(cell), progress)
-            cells.append(record)
+            scenario = window_scenario(self._plan.scenario, self._plan.given, rate)
+            record = self._windows.measure(target.variant, scenario, target.twin, progress)
             windows.append(self._judge(self._run.plan, record))
         found = search.capacity(windows)
         self._run.journal("capacity", f"{target.variant}{target.twin}: {found}")
-
-    def _cell(self, target: CapacityTarget, rate_per_s: float, cells: Sequence[CellRecord]) -> Cell:
-        scenario = window_scenario(self._plan, rate_per_s)
-        before = sum(cell.scenario == scenario.name for cell in cells)
-        return Cell(self._variant(target), scenario, before + 1, target.twin)
-
-    def _plan_cell(self, cell: Cell) -> int:
-        """The cell's position in the plan, where it is added unless it is there. Raises LimitError, StoreError."""
-        if cell.scenario.name not in self._shares:
-            shares, _ = share_loads(self._ready, [cell.scenario])
-            self._shares |= shares
-        planned = planned_cell(self._ready.session, cell, self._probed[cell.variant.name])
-        return self._run.extend_plan(planned, cell.scenario)
 
 
 _RESULTS: TypeAdapter[tuple[CapacityResult, ...]] = TypeAdapter(tuple[CapacityResult, ...])

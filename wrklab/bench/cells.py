@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from rich.console import Console
 
@@ -60,8 +60,21 @@ class Bench:
     describe: DescribeCell
 
 
-def run_cells(bench: Bench, console: Console) -> BenchResult:
-    """Measure those of the plan's cells that are not in the run yet.
+class FurtherCells(Protocol):
+    """Cells that nobody can plan before those of the plan have ended."""
+
+    @property
+    def planned_s(self) -> Sequence[float]:
+        """What each of them will take at most, for the time left."""
+        ...
+
+    def measure(self, bench: Bench, progress: BenchProgress) -> Iterator[CellRecord]:
+        """Plans, measures and commits one after another. Raises what measure_cell raises, LimitError."""
+        ...
+
+
+def run_cells(bench: Bench, console: Console, further: FurtherCells | None = None) -> BenchResult:
+    """Measure those of the plan's cells that are not in the run yet, then the further ones.
 
     Whatever ends it early is in the result; nothing of the run is left on the hosts then.
     """
@@ -72,9 +85,12 @@ def run_cells(bench: Bench, console: Console) -> BenchResult:
     state: Literal["finished", "interrupted"] = "interrupted"
     problem, is_interrupted = "", False
     try:
-        with BenchProgress(console, len(to_do), sum(cell.planned_s for _, cell in to_do)) as progress:
+        planned_s = [*(cell.planned_s for _, cell in to_do), *(further.planned_s if further else ())]
+        with BenchProgress(console, len(planned_s), sum(planned_s)) as progress:
             for position, cell in to_do:
                 found[cell.cell_id] = measure_cell(bench, cell, position, progress)
+            if further is not None:
+                found |= {record.cell_id: record for record in further.measure(bench, progress)}
         state = "finished"
     except KeyboardInterrupt:
         console.print("interrupted: ending what runs on the hosts; what was measured is stored")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wrklab.bench.rates import Rate, refuse_unknown_maxima
-from wrklab.catalogue.catalogue import Catalogue
+from wrklab.catalogue.catalogue import Catalogue, split_words
 from wrklab.catalogue.scenario import Scenario, override
 from wrklab.catalogue.stack import Variant
 from wrklab.catalogue.suite import Suite
@@ -18,6 +18,11 @@ from wrklab.results.records import RunPlan, Twin
 DEFAULT_SCENARIO = "standard"
 
 Pair = tuple[Variant, Scenario]
+
+#: The scenario's key for a window at half rate, as the command line gives it.
+HALF_RATE_KEY = "half_rate_window"
+#: The word that means every variant.
+_ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,17 @@ def resolve(
         raise UsageError("nothing to bench: give --variant NAME (or all), or --suite NAME. `invoke list` shows them.")
     if not pairs:
         raise UsageError("nothing to bench: no variant is left of what was asked. `invoke list` shows all.")
-    return pairs
+    if _has_half_rates(request):
+        return pairs
+    return [(variant, scenario.model_copy(update={HALF_RATE_KEY: False})) for variant, scenario in pairs]
+
+
+def _has_half_rates(request: BenchRequest) -> bool:
+    """Whether the scenarios' own word on windows at half rate counts: it was given, or every variant is measured.
+
+    A bench of some variants stays as short as it was asked for.
+    """
+    return HALF_RATE_KEY in request.overrides or (request.suite is None and _ALL in split_words(request.variants))
 
 
 def _pairs_of_scenario(
@@ -106,7 +121,8 @@ def _pairs_of_scenario(
 ) -> list[Pair]:
     """Each variant under the scenario, and under those companions where it has a published row to answer to."""
     chosen = override(scenario, dict(changes))
-    companions = [override(catalogue.scenario(name), dict(changes)) for name in chosen.companions]
+    others = {key: value for key, value in changes.items() if key != HALF_RATE_KEY}
+    companions = [override(catalogue.scenario(name), others) for name in chosen.companions]
     return [(variant, chosen) for variant in variants] + [
         (variant, companion)
         for companion in companions

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wrklab.catalogue.scenario import RATE_MAX_PER_S
+from wrklab.catalogue.scenario import RATE_DIGITS_COUNT, RATE_MAX_PER_S
 from wrklab.errors import StoreError, UsageError
 from wrklab.results.run_folder import Run, list_runs
 
 _RATE = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<percent>%?)")
 _PERCENT_MAX = 1000
-#: A share of a measured rate is rounded to so many digits: more would say what no run repeats.
-_DIGITS_COUNT = 3
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Rate:
             return self.value
         if maximum_per_s is None:
             raise ValueError(f"{self.value:g} % of a maximum that is not known")
-        return float(f"{maximum_per_s * self.value / 100:.{_DIGITS_COUNT}g}")
+        return float(f"{maximum_per_s * self.value / 100:.{RATE_DIGITS_COUNT}g}")
 
 
 def parse_rates(text: str) -> tuple[Rate, ...]:

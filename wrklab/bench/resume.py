@@ -16,7 +16,7 @@ from wrklab.formats import NONE, plural
 from wrklab.hosts.inventory import LabHosts
 from wrklab.results.environment_changes import Change, environment_changes
 from wrklab.results.records import RunEnvironment, RunPlan
-from wrklab.results.run_folder import CAPACITY_FILE, Run, RunInfo, list_runs, resolve_run_id
+from wrklab.results.run_folder import Run, RunInfo, RunKind, kind_of, list_runs, resolve_run_id
 
 #: Of an environment's changes in a sentence; environment_2.json has them all.
 _CHANGES_TOLD = 8
@@ -29,15 +29,15 @@ _SOFTWARE = frozenset({"openresty", "packages", "stacks", "versions", "wrk_build
 _STACK_FOLDER = re.compile(r"/stacks/(\w+)/")
 
 
-def choose_run(results_dir: Path, run_id: str, *, is_search: bool = False) -> RunInfo:
+def choose_run(results_dir: Path, run_id: str, *, kind: RunKind = "bench") -> RunInfo:
     """The run to go on with: the named one, or without a name the newest that is not finished (else the newest).
 
-    Without a name only benches count, or with `is_search` only searches for capacities.
+    Without a name only runs of this kind count.
 
     Raises UnknownNameError listing the runs, UsageError where there is none, StoreError for one that cannot be read.
     """
     runs = list_runs(results_dir)
-    readable = [info for info in runs if not info.problem and is_search == (info.path / CAPACITY_FILE).is_file()]
+    readable = [info for info in runs if not info.problem and kind_of(info.path) == kind]
     if run_id:
         named = resolve_run_id([info.run_id for info in runs], run_id)
         chosen = [info for info in runs if info.run_id == named]

@@ -74,6 +74,8 @@ class Parameter(Card):
     choices: tuple[str, ...] = ()
     #: The program's own value: words in [ ] of the command are left out at it.
     omitted_at: CardValue | None = None
+    #: What `invoke tune` tries, coarsely; none: the default alone.
+    tune: tuple[CardValue, ...] = ()
 
     @model_validator(mode="after")
     def _is_a_number_or_a_choice(self) -> Parameter:
@@ -86,9 +88,12 @@ class Parameter(Card):
             raise ValueError("a number needs both `min` and `max`")
         for key in ("default", "min", "max", "omitted_at"):
             self._check_key(key, getattr(self, key))
-        for cpus_count in _USUAL_CPUS:
-            if problem := self.problem_with(self.default, cpus_count):
-                raise ValueError(f"default: {problem}")
+        for value in self.tune:
+            self._check_key("tune", value)
+        for key, value in [("default", self.default), *(("tune", value) for value in self.tune)]:
+            problems = (self.problem_with(value, cpus_count) for cpus_count in _USUAL_CPUS)
+            if problem := next(filter(None, problems), ""):
+                raise ValueError(f"{key}: {problem}")
         return self
 
     def _check_key(self, key: str, value: Value | None) -> None:

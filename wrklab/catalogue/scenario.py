@@ -18,6 +18,10 @@ CONNECTIONS_MAX = 100_000
 DURATION_MAX_S = 3600.0
 #: More than wrk's timetable was found to send in time on one core is a typing error.
 RATE_MAX_PER_S = 100_000.0
+#: One request in 10 s: less is no load.
+RATE_MIN_PER_S = 0.1
+#: A share of a measured rate is rounded to so many digits: more would say what no run repeats.
+RATE_DIGITS_COUNT = 3
 #: A name of a card's, and of a load that the command line made of it: `standard@500`, `standard@500-constant`.
 ScenarioName = Annotated[
     str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}(@[0-9]{1,6}(_[0-9]{1,3})?(-[a-z]+){0,2}|@close)?$")
@@ -32,6 +36,11 @@ _POOL_ROOM = 1.2
 #: p99 rests on so many answers (latencies of all rounds are added), with room for what a Poisson process varies.
 _ANSWERS_WANTED = 10_500
 _WINDOW_MAX_S = 30.0
+#: A half-rate window is this long at most, so that those of 22 variants take a few minutes: of a variant below
+#: 2,100 requests/s its p99 rests on fewer answers, and the report says so.
+HALF_RATE_MAX_S = 10.0
+#: CPU and connections are sampled twice a second: a shorter window would have too few samples to be judged by.
+_HALF_RATE_MIN_S = 2.0
 #: How long GET /health holds where neither card nor command says.
 _USUAL_HOLD_MS = 100
 _KEYS_OF_LOOP = frozenset({"rate_per_s", "arrivals", "connection_mode"})
@@ -51,11 +60,13 @@ class Scenario(Card):
     login: Login | None = None
     #: Open loop: requests are sent at this rate, whatever the server does. None: closed loop, where each connection
     #: sends when it has its answer.
-    rate_per_s: float | None = Field(default=None, ge=0.1, le=RATE_MAX_PER_S)
+    rate_per_s: float | None = Field(default=None, ge=RATE_MIN_PER_S, le=RATE_MAX_PER_S)
     #: How an open loop's gaps are drawn: poisson, or constant.
     arrivals: Arrivals = Arrivals.POISSON
     #: keep_alive, or close: each request has a connection of its own.
     connection_mode: ConnectionMode = ConnectionMode.KEEP_ALIVE
+    #: Closed loop: `bench --variant all` adds a window at half of the rate that each variant reached (docs/loads.md).
+    half_rate_window: bool = False
     #: What `path` must answer; None: what the variant's card says of GET /health.
     body: str | None = Field(default=None, min_length=1)
     #: wrk's -t, over all its processes.
@@ -96,6 +107,14 @@ class Scenario(Card):
     def _arrivals_need_a_rate(self) -> Self:
         if self.arrivals is not Arrivals.POISSON and self.rate_per_s is None:
             raise ValueError(f"arrivals {self.arrivals.value}: only a load with rate_per_s has arrivals; give one")
+        return self
+
+    @model_validator(mode="after")
+    def _half_rate_needs_a_closed_loop(self) -> Self:
+        if self.half_rate_window and self.rate_per_s is not None:
+            raise ValueError(
+                "half_rate_window: only a closed loop has a rate of its own to halve; leave it or rate_per_s out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -154,6 +173,8 @@ def override(scenario: Scenario, changes: dict[str, object]) -> Scenario:
 
 def _with_loop(scenario: Scenario, changes: dict[str, object]) -> Scenario:
     """Another loop: its name says which, connections and window are sized for a rate, and no published row compares."""
+    if changes.get("rate_per_s") is not None:
+        changes = {"half_rate_window": False} | changes
     found = _checked(scenario, {"connections": scenario.connections} | changes)
     own: dict[str, object] = {"compares_with": None, "companions": (), "name": _loop_name(scenario.name, found)}
     if found.rate_per_s is not None:
@@ -163,6 +184,19 @@ def _with_loop(scenario: Scenario, changes: dict[str, object]) -> Scenario:
             wanted_s = math.ceil(_ANSWERS_WANTED / (found.rate_per_s * found.rounds))
             own["duration_s"] = max(found.duration_s, min(wanted_s, _WINDOW_MAX_S))
     return _checked(scenario, changes | own)
+
+
+def half_rate_scenario(scenario: Scenario, closed_loop_per_s: float) -> Scenario | None:
+    """The open loop at half of the rate that a closed loop of this scenario reached: one window, as long as needed.
+
+    It lasts as long as p99 needs answers, 10 s at most. None where half of the rate is below what a timetable can have.
+    """
+    rate_per_s = min(float(f"{closed_loop_per_s / 2:.{RATE_DIGITS_COUNT}g}"), RATE_MAX_PER_S)
+    if rate_per_s < RATE_MIN_PER_S:
+        return None
+    wanted_s = float(math.ceil(_ANSWERS_WANTED / rate_per_s))
+    duration_s = min(max(wanted_s, _HALF_RATE_MIN_S), HALF_RATE_MAX_S)
+    return override(scenario, {"rate_per_s": rate_per_s, "duration_s": duration_s, "rounds": 1})
 
 
 def _loop_name(name: str, scenario: Scenario) -> str:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from wrklab.articles.library import attachments, read_library
 from wrklab.bench.bench import resume_bench, run_bench
 from wrklab.bench.cells import BenchResult
-from wrklab.bench.plan import BenchRequest
+from wrklab.bench.plan import HALF_RATE_KEY, BenchRequest
 from wrklab.bench.rates import parse_rates
 from wrklab.bench.resume import choose_run
 from wrklab.catalogue.catalogue import read_catalogue
@@ -23,7 +23,10 @@ from wrklab.errors import StoreError, UsageError
 from wrklab.hosts.ansible import inventory_path
 from wrklab.paths import RESULTS_DIR
 from wrklab.report.terminal import one_line
+from wrklab.results.records import CellRecord, RunPlan
 from wrklab.results.run_folder import Run
+from wrklab.summary.rows import cell_row
+from wrklab.verdicts.rules import is_doubtful
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     *,
     parameters: Sequence[str] = (),
     aa: bool,
+    half_rate: bool = False,
+    no_half_rate: bool = False,
     is_forced: bool,
     show: Show,
     own: ApplicationWords | None = None,
@@ -64,7 +69,7 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
         scenario=scenario or None,
         suite=suite or None,
         lab=lab,
-        overrides=collect(flags, assignments),
+        overrides=with_half_rate(collect(flags, assignments), is_on=half_rate, is_off=no_half_rate),
         rates=parse_rates(rates),
         seed=_seed(seed),
         aa=aa,
@@ -75,9 +80,9 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
         if own is not None:
             mine = served(own, lab)
             asked = replace(request, variants=mine.variants)
-            return run_bench(mine.catalogue, asked, console, one_line, mine.attachments)
+            return run_bench(mine.catalogue, asked, console, one_line, is_sound, mine.attachments)
         # A wrong claim is refused before a host is touched.
-        return run_bench(catalogue, request, console, one_line, attachments(read_library(catalogue)))
+        return run_bench(catalogue, request, console, one_line, is_sound, attachments(read_library(catalogue)))
 
     _measure(work, show=show)
 
@@ -104,7 +109,7 @@ def resume(run_id: str, words: Sequence[object], *, is_forced: bool, show: Show)
     def work() -> BenchResult:
         with Run.open(RESULTS_DIR, chosen.run_id) as run:
             catalogue = catalogue_of_run(run)
-        return resume_bench(catalogue, chosen.run_id, console, one_line, is_forced=is_forced)
+        return resume_bench(catalogue, chosen.run_id, console, one_line, is_sound, is_forced=is_forced)
 
     _measure(work, show=show)
 
@@ -137,6 +142,18 @@ def _report(result: BenchResult, *, show: Show) -> int:
         # What ended the run (a full disk) may well keep its report from being written.
         console.print(escape(f"no report: {error}"))
         return 0
+
+
+def is_sound(plan: RunPlan, record: CellRecord) -> bool:
+    """Whether a cell has a rate that can be believed, by the rules of rows."""
+    return record.measurement is not None and not is_doubtful(cell_row(plan, record))
+
+
+def with_half_rate(changes: Mapping[str, object], *, is_on: bool, is_off: bool) -> dict[str, object]:
+    """Keys of the scenario with what `--half-rate` and `--no-half-rate` say. Raises UsageError for both."""
+    if is_on and is_off:
+        raise UsageError("--half-rate and --no-half-rate: leave one out")
+    return {**changes, **({HALF_RATE_KEY: is_on} if is_on or is_off else {})}
 
 
 def _seed(text: str) -> int | None:

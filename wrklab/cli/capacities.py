@@ -118,7 +118,7 @@ def resume(run_id: str, words: Sequence[object], *, is_forced: bool, as_json: bo
     """Go on with a search that ended early (the newest one without a `run_id`), at its next window."""
     if any(words):
         raise UsageError("--resume continues a search as it was planned and takes only --json and --force")
-    chosen = choose_run(RESULTS_DIR, run_id, is_search=True)
+    chosen = choose_run(RESULTS_DIR, run_id, kind="capacity")
 
     def work() -> BenchResult:
         with Run.open(RESULTS_DIR, chosen.run_id) as run:

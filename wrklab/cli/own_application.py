@@ -93,11 +93,20 @@ def catalogue_of_run(run: Run) -> Catalogue:
 
     Raises CardError where that cannot be read any more, StoreError.
     """
+    mine = application_of_run(run)
+    return mine.catalogue if mine else read_catalogue()
+
+
+def application_of_run(run: Run) -> ServedApplication | None:
+    """The application that a run measured, as it is now; None where it measured variants of the checkout's own.
+
+    Raises as catalogue_of_run.
+    """
     text = run.attachment(APPLICATION_FILE)
     if text is None:
-        return read_catalogue()
+        return None
     try:
         words = ApplicationWords.model_validate_json(text)
     except ValidationError as error:
         raise StoreError(f"{run.path / APPLICATION_FILE} cannot be read: {error.errors()[0]['msg']}") from error
-    return served(words, run.plan.lab).catalogue
+    return served(words, run.plan.lab)

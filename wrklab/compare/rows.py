@@ -50,7 +50,7 @@ Outcome = Literal[
 ]
 
 #: What a scenario says that is no matter of the load; `rounds` says how well its rate is known.
-_NOT_THE_LOAD = {"description", "rounds", "compares_with", "companions", "sample_interval_s"}
+_NOT_THE_LOAD = {"description", "rounds", "compares_with", "companions", "sample_interval_s", "half_rate_window"}
 #: How long was measured, and how: rates of sound rows compare all the same, and latencies do not.
 _THE_WINDOW = {"duration_s", "warmup_s", "warmup_connections", "timeout_s"}
 
@@ -128,8 +128,15 @@ class RowChange:
             return None
         if metric.doubt == "latency" and self.has_other_window:
             return None
+        if metric.doubt == "half_rate" and any(_has_unsound_window(row) for row in (self.old, self.new)):
+            return None
         old, new = metric.scalar_of(self.old), metric.scalar_of(self.new)
         return new / old if isinstance(old, int | float) and isinstance(new, int | float) and old else None
+
+
+def _has_unsound_window(row: SummaryRow) -> bool:
+    """Its window at half rate was another load than the one requested."""
+    return row.half_rate is not None and is_doubtful(row.half_rate)
 
 
 @dataclass(frozen=True)

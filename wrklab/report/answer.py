@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from wrklab import formats
 from wrklab.report.contents import Contents, ReportRow
+from wrklab.report.half_rate import why_missing
 from wrklab.verdicts.rules import Note
 from wrklab.verdicts.verdict import Verdict
 
@@ -42,6 +43,7 @@ def compose(contents: Contents) -> Answer:
     sentences = [
         *_fastest(contents, measured),
         *_limits(measured),
+        *_half_rates(contents),
         *_failures(contents.rows),
         *_doubts(contents.rows),
     ]
@@ -182,6 +184,24 @@ def _limits(measured: Sequence[ReportRow]) -> Iterator[str]:
 
 def _in_flight(entry: ReportRow) -> str:
     return "" if entry.row.in_flight_limit is None else f" ({entry.row.in_flight_limit:,} at once)"
+
+
+def _half_rates(contents: Contents) -> Iterator[str]:
+    """What visitors wait where they ask for half of what a server can give, and who has no such window."""
+    windows = [window for entry in contents.rows if (window := entry.half_rate) is not None]
+    sound = [window for window in windows if not window.doubts and window.row.latency_p99_us is not None]
+    sound.sort(key=lambda window: window.row.latency_p99_us or 0.0)
+    if sound:
+        ends = [sound[0], sound[-1]] if len(sound) > 1 else sound
+        waits = [f"{formats.duration_us(one.row.latency_p99_us)} ({one.row.variant})" for one in ends]
+        doubtful_count = len(windows) - len(sound)
+        rest = f"; {doubtful_count} of {formats.plural(len(windows), 'window')} doubtful" if doubtful_count else ""
+        yield f"At half of its own rate a server has a p99 of {' to '.join(waits)}{rest}."
+    elif windows:
+        yield f"Of {formats.plural(len(windows), 'window')} at half rate none is without doubt."
+    missing = [entry.row.variant for entry in contents.rows if why_missing(contents, entry)]
+    if missing:
+        yield f"No window at half rate: {_listed(missing)} (report.md says why)."
 
 
 def _failures(entries: Sequence[ReportRow]) -> Iterator[str]:

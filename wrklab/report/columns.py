@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wrklab.report.contents import Contents, ReportRow
+from wrklab.report.half_rate import half_rate_note
 from wrklab.summary.metrics import Metric, Scalar, Unit
 from wrklab.summary.rows import METRICS
 from wrklab.verdicts.rules import verdict_figures
@@ -106,6 +107,18 @@ REPORT_COLUMNS = (
         Unit.NONE,
         "`true` where another variant has the same rank",
         lambda entry: str(entry.rank.is_shared).lower() if entry.rank else None,
+    ),
+    Column(
+        "half_rate_doubts",
+        Unit.NONE,
+        "what is doubtful of the window at half rate: `rate`, `latency`, both, or nothing; it concerns no other column",
+        lambda entry: " ".join(sorted(entry.half_rate.doubts)) if entry.half_rate else None,
+    ),
+    Column(
+        "half_rate_note",
+        Unit.NONE,
+        "the notes that say so, as sentences",
+        lambda entry: half_rate_note(entry.half_rate) if entry.half_rate else None,
     ),
     Column(
         "published_row",

@@ -50,6 +50,10 @@ HEADERS = (
     "verdict\nold, new",
 )
 _OUTCOME_PLACE = HEADERS.index("is")
+#: Places of ratios at half rate: without a figure they take no room.
+_HALF_RATE_PLACES = frozenset(
+    HEADERS.index("is") + 1 + place for place, metric in enumerate(COMPARED_METRICS) if metric.doubt == "half_rate"
+)
 _LEFT = frozenset({0, len(HEADERS) - 1})
 #: What stands before a ratio whose true value is known to lie on one side of it alone.
 _BOUND_SIGN: dict[Direction | None, str] = {Direction.TOO_LOW: "≥ ", Direction.TOO_HIGH: "≤ "}
@@ -201,7 +205,9 @@ def _verdicts(row: RowChange) -> str:
 
 def _rows_table(rows: Sequence[RowChange]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for place, header in enumerate(HEADERS):
+    shown = shown_places(rows)
+    for place in shown:
+        header = HEADERS[place]
         # Where there is no room only names go over two lines; no header and no figure is cut.
         is_name = place == 0
         table.add_column(header, justify="left" if place in _LEFT else "right", no_wrap=not is_name, overflow="fold")
@@ -210,8 +216,18 @@ def _rows_table(rows: Sequence[RowChange]) -> Table:
         has_doubt = any(is_doubtful(found) for found in (row.old, row.new) if found)
         cells = [terminal(cell, style="dim" if has_doubt else "") for cell in row_cells(row)]
         cells[_OUTCOME_PLACE] = terminal(text, style=style)
-        table.add_row(*cells)
+        table.add_row(*(cells[place] for place in shown))
     return table
+
+
+def shown_places(rows: Sequence[RowChange]) -> tuple[int, ...]:
+    """The places of HEADERS that are worth their room: those at half rate only where both runs have such windows."""
+    lines = [row_cells(row) for row in rows]
+    return tuple(
+        place
+        for place in range(len(HEADERS))
+        if place not in _HALF_RATE_PLACES or any(line[place] != formats.NONE for line in lines)
+    )
 
 
 def row_cells(row: RowChange) -> tuple[str, ...]:
@@ -267,6 +283,8 @@ def write_comparison(folder: Path, found: RunComparison) -> Path:
     if figures:
         chart = charts.ratios(figures, "new / old (log scale)", ("old requests/s", "new requests/s"))
         specs = {"ratios": charts.page_spec(charts.plain(chart))}
+    planned = [row for row in found.rows if row.outcome != "unplanned"]
+    shown = shown_places(planned)
     path = folder / f"compare_{found.old.run_id}.html"
     write_page(
         path,
@@ -278,18 +296,17 @@ def write_comparison(folder: Path, found: RunComparison) -> Path:
         summary=list(summary_lines(found)),
         changes=[(one.where, one.key, one.old, one.new) for one in found.changes],
         has_chart=bool(specs),
-        headers=[header.replace("\n", " ") for header in HEADERS],
+        headers=[HEADERS[place].replace("\n", " ") for place in shown],
         outcome_place=HEADERS.index("is"),
         rows=[
             {
                 "scenario": row.scenario,
-                "cells": [cell.replace("\n", ", ") for cell in row_cells(row)],
+                "cells": [row_cells(row)[place].replace("\n", ", ") for place in shown],
                 "css": _CSS.get(row.outcome, "unclear"),
                 "is_doubtful": any(is_doubtful(side) for side in (row.old, row.new) if side),
                 "remark": row.remark,
             }
-            for row in found.rows
-            if row.outcome != "unplanned"
+            for row in planned
         ],
     )
     return path

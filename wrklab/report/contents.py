@@ -43,6 +43,8 @@ class ReportRow:
     #: The article's row that it answers to, and its rate / the article's; None where there is none, or of another load.
     printed: PublishedRow | None = None
     published_ratio: float | None = None
+    #: Its window at half rate, with notes of its own that are none of this row; None: it was not measured.
+    half_rate: ReportRow | None = None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -126,6 +128,7 @@ def read_contents(run: Run) -> Contents:
                 ranks.get((row.scenario, row.variant)),
                 one.published if one else None,
                 one.requests_per_s_ratio if one else None,
+                _half_rate(row),
             )
             for row, found, one in zip(rows, notes, answered, strict=True)
         ),
@@ -135,6 +138,11 @@ def read_contents(run: Run) -> Contents:
         noise_floor=floor,
         articles=articles,
     )
+
+
+def _half_rate(row: SummaryRow) -> ReportRow | None:
+    window = row.half_rate
+    return ReportRow(window, row_notes(window), ()) if window is not None and window.windows else None
 
 
 def group_notes(notes: Sequence[Note], rows_count: int) -> tuple[NoteGroup, ...]:
@@ -179,6 +187,8 @@ HOW_TO_READ = """\
 - **Latencies** are observed: the histograms of all rounds and wrk processes, added. wrk's own "correction", which
   adds answers that never were, is undone; **wrk's p99** is what wrk would have printed. The loop is closed: a
   connection sends its next request only after the last answer. The time to open a connection is in no latency.
+- **at half rate** is what a visitor waits: one open-loop window at half of the variant's own rate. Its doubts are its
+  own, and leave the row's rate as it is.
 - **conn. open** counts the connections established within the window, in the worst round.
 - **server CPU** is the variant's unit alone and **wrk CPU** is wrk alone, both in percent of the CPUs given to
   their host.

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -20,13 +20,15 @@ from wrklab.report.charts import VERDICT_COLOURS
 from wrklab.report.columns import COLUMNS, to_csv
 from wrklab.report.contents import HOW_TO_READ, WHEN_NOT_TO_BELIEVE, Contents, ReportRow
 from wrklab.report.environment import environment_tables
+from wrklab.report.half_rate import why_missing
 from wrklab.report.html_page import Page, documents, write_page
+from wrklab.report.html_table import ROUND_HEADERS, Values, round_cells, row_cells, table_columns
 from wrklab.report.pictures import Pictures
 from wrklab.report.screen import named_entries, title
 from wrklab.results.environment_changes import environment_changes, plan_changes
 from wrklab.results.records import CellRecord, RunEnvironment, RunPlan
 from wrklab.results.run_folder import Run, run_ids
-from wrklab.verdicts.rules import cell_verdict, verdict_figures
+from wrklab.verdicts.rules import verdict_figures
 from wrklab.verdicts.verdict import Verdict
 
 #: A round's raw folder may hold more; the link to the folder has them all.
@@ -37,56 +39,6 @@ _RUNS_BACK = 5
 _GREY = "#8a8a8a"
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
-Values = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Part:
-    """A piece of a cell; with `column` a figure of report.csv, whose exact text is `value`."""
-
-    text: str
-    column: str = ""
-    value: str = ""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of the short table."""
-
-    parts: tuple[Part, ...]
-    sort: str = ""
-    css: str = ""
-
-
-@dataclass(frozen=True)
-class _Column:
-    title: str
-    meaning: str
-    css: str = ""
-    #: The order of the first click.
-    first: str = "descending"
-
-
-_COLUMNS = (
-    _Column("variant", "the variant", "text", "ascending"),
-    _Column("rank", "1 + the variants under the same load that are really better; empty: not known", "", "ascending"),
-    _Column("requests/s", "median of the rounds"),
-    _Column("from - to", "95 % interval of the median", "minor"),
-    _Column("p50 ms", "half of the answers took no longer", "", "ascending"),
-    _Column("p99 ms", "99 % of the answers took no longer", "", "ascending"),
-    _Column("server CPU %", "of the CPUs given to the server, the variant alone", "minor"),
-    _Column("CPU µs", "CPU time of the variant for one answer", "minor", "ascending"),
-    _Column("MiB", "the most memory that the variant's unit had", "minor", "ascending"),
-    _Column("open", "connections open, of those asked for", "minor"),
-    _Column("errors", "wrk's errors by kind, and wrong bodies", "", "ascending"),
-    _Column("set by", "what set the rate, or why it is doubtful", "text", "ascending"),
-)
-_ERRORS = ("connect", "read", "write", "status", "timeout", "body")
-_ROUND_HEADERS = (
-    *("round", "requests/s", "p50 ms", "p99 ms", "max ms", "errors", "open", "server CPU %", "wrk CPU %", "MiB"),
-    "verdict",
-)
-
 
 def write_html(run: Run, contents: Contents, pictures: Pictures) -> Path:
     """Writes report.html into the run's folder, replaced as a whole; its path. Raises StoreError."""
@@ -95,6 +47,7 @@ def write_html(run: Run, contents: Contents, pictures: Pictures) -> Path:
     named = named_entries(contents)
     answer = compose(contents)
     windows = pictures.windows
+    has_windows = any(entry.half_rate is not None for entry in contents.rows)
     page = Page(
         title=f"wrklab run {contents.info.run_id}",
         documents=documents(
@@ -118,9 +71,12 @@ def write_html(run: Run, contents: Contents, pictures: Pictures) -> Path:
         answer=answer,
         run_notes=contents.run_notes,
         filters=_filters(contents),
-        columns=_COLUMNS,
-        rows=[_row(run, contents, name, entry, values[entry.row.scenario, entry.row.variant]) for name, entry in named],
-        round_headers=_ROUND_HEADERS,
+        columns=table_columns(has_windows=has_windows),
+        rows=[
+            _row(run, contents, name, entry, values[entry.row.scenario, entry.row.variant], has_windows=has_windows)
+            for name, entry in named
+        ],
+        round_headers=ROUND_HEADERS,
         pictures=pictures.sections,
         spectrum_rows=[name for name, entry in named if entry.row.latency is not None],
         spectrum_focus=pictures.focus,
@@ -178,8 +134,11 @@ def _plain(text: str) -> str:
     return _LINK.sub(r"\1", text).replace("`", "").replace("**", "")
 
 
-def _row(run: Run, contents: Contents, name: str, entry: ReportRow, values: Values) -> dict[str, object]:
+def _row(  # noqa: PLR0913  what a line shows
+    run: Run, contents: Contents, name: str, entry: ReportRow, values: Values, *, has_windows: bool
+) -> dict[str, object]:
     row = entry.row
+    cells = (*row.cells, *(entry.half_rate.row.cells if entry.half_rate else ()))
     return {
         "key": _key(row.scenario, row.variant),
         "name": name,
@@ -192,92 +151,28 @@ def _row(run: Run, contents: Contents, name: str, entry: ReportRow, values: Valu
         "words": reason(entry),
         "is_doubtful": entry.is_doubtful,
         "is_failed": entry.verdict is Verdict.FAILED,
-        "cells": _cells(entry, values),
-        "notes": [
-            {
-                "title": note.rule.replace("_", " "),
-                "doubt": {"rate": " (rate doubtful)", "latency": " (latencies doubtful)"}.get(note.doubt, ""),
-                "sentence": note.sentence,
-            }
-            for note in entry.notes
-        ],
+        "cells": row_cells(entry, values, has_windows=has_windows),
+        "notes": _notes(entry),
+        "half_rate_notes": _notes(entry.half_rate) if entry.half_rate else [],
+        "half_rate_missing": why_missing(contents, entry),
+        "half_rate": formats.rate(entry.half_rate.row.rate_per_s) if entry.half_rate else "",
         "verdict_figures": verdict_figures(row),
-        "rounds": [{"cells": _round(contents.plan, cell)} for cell in row.cells],
-        "files": list(_files(run, row.cells)),
+        "rounds": [{"cells": round_cells(contents.plan, cell)} for cell in cells],
+        "files": list(_files(run, cells)),
         "command": shlex.join(row.argv),
-        "logs": list(_logs(row.cells)),
+        "logs": list(_logs(cells)),
     }
 
 
-def _cells(entry: ReportRow, values: Values) -> tuple[Cell, ...]:
-    row = entry.row
-    latency = row.latency
-    rank = Cell((Part(str(entry.rank or formats.NONE), "rank", values["rank"]),), values["rank"])
-    rate = "failed" if row.state == "failed" else formats.rate(row.requests_per_s)
-    return (
-        rank,
-        _one(rate, "requests_per_s", values),
-        Cell(
-            (
-                Part(formats.rate(row.requests_per_s_low), "requests_per_s_low", values["requests_per_s_low"]),
-                Part(" - " if row.requests_per_s_low is not None else ""),
-                Part(
-                    formats.rate(row.requests_per_s_high) if row.requests_per_s_high is not None else "",
-                    "requests_per_s_high",
-                    values["requests_per_s_high"],
-                ),
-            ),
-            values["requests_per_s_low"],
-            "minor",
-        ),
-        _one(formats.ms(latency.p50_us if latency else None), "latency_p50_us", values),
-        _one(formats.ms(latency.p99_us if latency else None), "latency_p99_us", values),
-        _one(formats.percent_number(row.server_cpu_percent), "server_cpu_percent", values, "minor"),
-        _one(formats.whole(row.server_cpu_us_per_request), "server_cpu_us_per_request", values, "minor"),
-        _one(formats.mib(row.memory_max_bytes), "memory_max_bytes", values, "minor"),
-        _one(formats.count(row.connections_open), "connections_open", values, "minor"),
-        _errors(values),
-    )
-
-
-def _one(text: str, column: str, values: Values, css: str = "") -> Cell:
-    return Cell((Part(text, column, values[column]),), values[column], css)
-
-
-def _errors(values: Values) -> Cell:
-    """Each kind that was counted, or 0; a dash where nothing was measured."""
-    counts = {kind: values[f"errors_{kind}"] for kind in _ERRORS}
-    if not any(counts.values()):
-        return Cell((Part(formats.NONE),))
-    parts: list[Part] = []
-    for kind, text in counts.items():
-        if text not in {"", "0"}:
-            parts += [Part(formats.count(int(text)), f"errors_{kind}", text), Part(f" {kind} ")]
-    total = sum(int(text) for text in counts.values() if text)
-    return Cell(tuple(parts) or (Part("0"),), str(total))
-
-
-def _round(plan: RunPlan, cell: CellRecord) -> tuple[str, ...]:
-    """One round's line, by _ROUND_HEADERS."""
-    number = f"{cell.round_number}{cell.twin}" + (" (second attempt)" if cell.attempts > 1 else "")
-    verdict = str(cell_verdict(plan, cell))
-    found = cell.measurement
-    if found is None:
-        return (number, "failed", *([formats.NONE] * (len(_ROUND_HEADERS) - 3)), verdict)
-    latency = found.latency
-    return (
-        number,
-        formats.rate(found.requests_per_s),
-        formats.ms(latency.p50_us if latency else None),
-        formats.ms(latency.p99_us if latency else None),
-        formats.ms(latency.max_us if latency else None),
-        formats.count(found.errors.total),
-        formats.count(found.connections_open),
-        formats.percent_number(found.server.cpu_percent),
-        formats.percent_number(found.generator_cpu_percent),
-        formats.mib(found.server.memory_max_bytes),
-        verdict,
-    )
+def _notes(entry: ReportRow) -> list[dict[str, str]]:
+    return [
+        {
+            "title": note.rule.replace("_", " "),
+            "doubt": {"rate": " (rate doubtful)", "latency": " (latencies doubtful)"}.get(note.doubt, ""),
+            "sentence": note.sentence,
+        }
+        for note in entry.notes
+    ]
 
 
 def _files(run: Run, cells: Sequence[CellRecord]) -> Iterator[dict[str, str]]:

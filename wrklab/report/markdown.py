@@ -13,6 +13,14 @@ from wrklab.report.contents import HOW_TO_READ, WHEN_NOT_TO_BELIEVE, Contents, R
 from wrklab.report.environment import environment_tables, unit_texts
 from wrklab.report.escaping import markdown, markdown_block, markdown_code
 from wrklab.report.generators import GENERATOR_HEADERS, GENERATORS_MEANING, generator_lines
+from wrklab.report.half_rate import (
+    HALF_RATE_HEADERS,
+    HALF_RATE_LATENCIES,
+    HALF_RATE_MEANING,
+    HALF_RATE_TEXTS,
+    half_rate_lines,
+    missing_windows,
+)
 from wrklab.report.pictures import Picture
 from wrklab.report.requests import REQUEST_HEADERS, REQUEST_TEXTS, REQUESTS_MEANING, request_lines
 from wrklab.report.screen import DOUBTFUL_LATENCY_LEGEND, short_table
@@ -52,6 +60,7 @@ def to_markdown(contents: Contents, pictures: Sequence[Picture] = ()) -> str:
         *_what_was_measured(contents),
         "## Results",
         *_results(contents),
+        *_half_rates(contents),
         *_requests(contents),
         *_twins(contents),
         *_baseline(contents),
@@ -80,8 +89,10 @@ def to_markdown(contents: Contents, pictures: Sequence[Picture] = ()) -> str:
 def _answer(contents: Contents) -> Iterator[str]:
     answer, found = compose(contents), short_table(contents)
     yield "\n".join(f"- {markdown(sentence)}" for sentence in answer.sentences)
-    rows = [_marked(row.cells, range(1, len(row.cells)) if row.is_doubtful else ()) for row in found.rows]
-    yield table(found.headers, rows, left=found.left)
+    rows = [
+        _marked(row.cells, {*range(1, len(row.cells))} - row.sound if row.is_doubtful else ()) for row in found.rows
+    ]
+    yield table([header.replace("\n", " ") for header in found.headers], rows, left=found.left)
     legend = "*Figures in italics* are doubtful; the last column says why in a few words, the notes below in full."
     yield f"{legend} {DOUBTFUL_LATENCY_LEGEND}." if found.has_doubtful_latency else legend
     if answer.next_command:
@@ -146,6 +157,25 @@ def _requests(contents: Contents) -> Iterator[str]:
         yield "## Requests"
         yield REQUESTS_MEANING
         yield table(REQUEST_HEADERS, [[markdown(cell) for cell in line] for line in lines], REQUEST_TEXTS)
+
+
+def _half_rates(contents: Contents) -> Iterator[str]:
+    windows, missing = list(half_rate_lines(contents)), list(missing_windows(contents))
+    if windows or missing:
+        yield "## What visitors wait at half rate"
+        yield HALF_RATE_MEANING
+    if windows:
+        rows = [_marked(cells, HALF_RATE_LATENCIES if window.doubts else ()) for window, cells in windows]
+        yield table(HALF_RATE_HEADERS, rows, HALF_RATE_TEXTS)
+        notes = (
+            f"- {markdown(f'{window.row.variant}: {note.sentence}')}"
+            for window, _ in windows
+            for note in window.notes
+            if note.doubt != "none"
+        )
+        yield "\n".join(notes) or "None of these windows is doubtful."
+    if missing:
+        yield "\n".join(f"- {markdown(sentence)}" for sentence in missing)
 
 
 def _baseline(contents: Contents) -> Iterator[str]:

@@ -15,12 +15,15 @@ from wrklab import formats
 from wrklab.report.answer import compose, main_entries, reason, usual_hold_ms
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.report.escaping import terminal
+from wrklab.report.half_rate import DOUBTFUL_LATENCY, half_rate_text
 from wrklab.report.tables import floor_line
 from wrklab.verdicts.verdict import Verdict
 
-#: Follows a latency that is doubtful though the row's rate is not.
-_DOUBTFUL_LATENCY = "?"
-DOUBTFUL_LATENCY_LEGEND = f"{_DOUBTFUL_LATENCY} a latency that is doubtful although the rate is sound"
+DOUBTFUL_LATENCY_LEGEND = f"{DOUBTFUL_LATENCY} a latency that is doubtful although the rate is sound"
+
+
+#: On two lines in the terminal, so that the column is as narrow as its figures.
+HALF_RATE_HEADER = "p50 / p99 ms\nat half rate"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class ShortRow:
     cells: tuple[str, ...]
     is_doubtful: bool
     is_failed: bool
+    #: Places of the figures that do not rest on the row's rate, and stand whatever is said of it.
+    sound: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class ShortTable:
     @property
     def has_doubtful_latency(self) -> bool:
         """Whether a cell needs DOUBTFUL_LATENCY_LEGEND."""
-        return any(cell.endswith(_DOUBTFUL_LATENCY) for row in self.rows for cell in row.cells)
+        return any(cell.endswith(DOUBTFUL_LATENCY) for row in self.rows for cell in row.cells)
 
 
 def render(contents: Contents, console: Console, folder: str) -> None:
@@ -91,6 +96,7 @@ def short_table(contents: Contents) -> ShortTable:
     named = named_entries(contents)
     entries = [entry for _, entry in named]
     columns = [column for column in _COLUMNS if column.is_shown(entries)]
+    half_rate = frozenset(place for place, column in enumerate(columns, 1) if column.header == HALF_RATE_HEADER)
     return ShortTable(
         headers=("variant", *(column.header for column in columns)),
         left=frozenset({0, *(place for place, column in enumerate(columns, 1) if column.is_text)}),
@@ -99,6 +105,7 @@ def short_table(contents: Contents) -> ShortTable:
                 (name, *(column.text(entry) for column in columns)),
                 entry.is_doubtful,
                 entry.verdict is Verdict.FAILED,
+                half_rate if entry.half_rate is not None and not entry.half_rate.doubts else frozenset(),
             )
             for name, entry in named
         ),
@@ -111,7 +118,8 @@ def _rich_table(found: ShortTable) -> Table:
         is_last = place == len(found.headers) - 1
         table.add_column(header, justify="left" if place in found.left else "right", no_wrap=not is_last)
     for row in found.rows:
-        table.add_row(*map(terminal, row.cells), style="red" if row.is_failed else "dim" if row.is_doubtful else "")
+        cells = [terminal(cell, "not dim" if place in row.sound else "") for place, cell in enumerate(row.cells)]
+        table.add_row(*cells, style="red" if row.is_failed else "dim" if row.is_doubtful else "")
     return table
 
 
@@ -148,7 +156,7 @@ def _rate(entry: ReportRow) -> str:
 
 def _latency(entry: ReportRow, value_us: float | None) -> str:
     is_marked = value_us is not None and "latency" in entry.doubts and not entry.is_doubtful
-    return f"{formats.ms(value_us)}{_DOUBTFUL_LATENCY if is_marked else ''}"
+    return f"{formats.ms(value_us)}{DOUBTFUL_LATENCY if is_marked else ''}"
 
 
 def _p50(entry: ReportRow) -> str:
@@ -165,6 +173,10 @@ def _errors_count(entry: ReportRow) -> int | None:
 
 def _has_errors(entries: Sequence[ReportRow]) -> bool:
     return any(map(_errors_count, entries))
+
+
+def _has_half_rate(entries: Sequence[ReportRow]) -> bool:
+    return any(entry.half_rate is not None for entry in entries)
 
 
 def _spread(entry: ReportRow) -> str:
@@ -196,8 +208,10 @@ _COLUMNS = (
         _spread,
         is_shown=lambda entries: any(entry.row.requests_per_s_low is not None for entry in entries),
     ),
-    _Column("p50 ms", _p50),
+    # At saturation it follows from connections and rate; where there is a better one it gives its room to that.
+    _Column("p50 ms", _p50, is_shown=lambda entries: not _has_half_rate(entries)),
     _Column("p99 ms", _p99),
+    _Column(HALF_RATE_HEADER, half_rate_text, is_shown=_has_half_rate),
     _Column("CPU µs", lambda entry: formats.whole(entry.row.server_cpu_us_per_request)),
     _Column("MiB", lambda entry: formats.mib(entry.row.memory_max_bytes)),
     _Column("errors", lambda entry: formats.count(_errors_count(entry)), is_shown=_has_errors),

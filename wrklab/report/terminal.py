@@ -17,6 +17,13 @@ from wrklab.report import claims
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.report.escaping import terminal, terminal_markup
 from wrklab.report.generators import GENERATOR_HEADERS, generator_lines
+from wrklab.report.half_rate import (
+    HALF_RATE_HEADERS,
+    HALF_RATE_LATENCIES,
+    HALF_RATE_TEXTS,
+    half_rate_lines,
+    missing_windows,
+)
 from wrklab.report.requests import REQUEST_HEADERS, request_lines
 from wrklab.report.tables import (
     BASELINE_HEADERS,
@@ -58,6 +65,7 @@ def render(contents: Contents, console: Console) -> None:
         for columns in _halves(console.width):
             console.print(_main_table(columns, entries, console.width))
             console.print()
+    _render_half_rates(contents, console)
     _render_requests(contents, console)
     _render_twins(contents, console)
     _render_baseline(contents, console)
@@ -105,6 +113,26 @@ def _style(entry: ReportRow, column: TableColumn) -> str:
 def _each_on_its_line(errors: str) -> str:
     """Errors of several kinds take a line each; other figures have no comma with a space."""
     return errors.replace(", ", "\n")
+
+
+def _render_half_rates(contents: Contents, console: Console) -> None:
+    windows = list(half_rate_lines(contents))
+    if windows:
+        console.print(terminal("What visitors wait at half of each variant's own rate", style="bold"))
+        table = _table(console.width)
+        for place, header in enumerate(HALF_RATE_HEADERS):
+            # A reason goes over two lines where there is no room.
+            is_last = place == len(HALF_RATE_HEADERS) - 1
+            justify: JustifyMethod = "left" if place in HALF_RATE_TEXTS else "right"
+            table.add_column(_stacked(header), justify=justify, no_wrap=not is_last)
+        for window, cells in windows:
+            doubtful = HALF_RATE_LATENCIES if window.doubts else frozenset[int]()
+            styled = (terminal(cell, _DOUBTFUL if place in doubtful else "") for place, cell in enumerate(cells))
+            table.add_row(*styled)
+        console.print(table)
+    for sentence in missing_windows(contents):
+        console.print(terminal(sentence))
+    console.print()
 
 
 def _render_baseline(contents: Contents, console: Console) -> None:

@@ -463,6 +463,8 @@ class PlannedCell(Record):
     #: A regular expression: the variant is there because it fails so.
     expect_failure: str | None = None
     published_row: str | None = None
+    #: Of a window at half rate: the closed-loop scenario whose rate was halved. Its figures stand on that row.
+    half_rate_of: ScenarioName | None = None
 
 
 class ServedBy(Record):

@@ -36,6 +36,13 @@ _UNFINISHED = ".new_"
 #: In the folder of a search for capacities: what is searched; and, once it has ended, what was found.
 CAPACITY_FILE = "capacity.json"
 CAPACITY_RESULT_FILE = "capacity_result.json"
+#: The same of a search for a configuration.
+TUNE_PLAN_FILE = "tune_plan.json"
+TUNE_FILE = "tune.json"
+TUNE_PAGE_FILE = "tune.md"
+#: What a run is, by a file that it was created with; any other is a bench.
+RunKind = Literal["bench", "capacity", "tune"]
+_KINDS: dict[str, RunKind] = {CAPACITY_FILE: "capacity", TUNE_PLAN_FILE: "tune"}
 _STORE = "store.sqlite"
 #: A store that is being filled, and the one that it replaced.
 _NEW_STORE = "store.sqlite.new"
@@ -268,6 +275,11 @@ class Run:
             measured_count=counts.get("measured", 0),
             failed_count=counts.get("failed", 0),
         )
+
+
+def kind_of(path: Path) -> RunKind:
+    """What the run in a folder is."""
+    return next((kind for name, kind in _KINDS.items() if (path / name).is_file()), "bench")
 
 
 def new_run_id(at_s: float | None = None) -> str:

@@ -30,8 +30,9 @@ Number = TypeVar("Number", int, float)
 
 #: What a column of report.csv holds; None: there is no such value.
 Scalar: TypeAlias = str | int | float | None
-#: What makes a metric doubtful: a doubtful rate, doubtful latencies, or nothing.
-DoubtedBy: TypeAlias = Literal["rate", "latency", "none"]
+#: What makes a metric doubtful: a doubtful rate, doubtful latencies, any doubt about the window at half rate, or
+#: nothing.
+DoubtedBy: TypeAlias = Literal["rate", "latency", "half_rate", "none"]
 #: The two halves of a report's main table: the load and its answers; the latencies and the server's size.
 Half: TypeAlias = Literal["rate", "latency"]
 #: A cell's histograms by kind, from its id: `observed`, `wrk`, and `observed@HOST` of each of several generators.
@@ -141,6 +142,8 @@ class RowSource:
     cpus_shared: bool
     #: The rate of the run's baseline under the same scenario, requests/s.
     baseline_per_s: float | None = None
+    #: Its window at half rate, as a row of its own; None: none is planned.
+    half_rate_window: RowSource | None = None
 
     @cached_property
     def is_open_loop(self) -> bool:

@@ -24,7 +24,7 @@ from wrklab.summary.metrics import (
     shown,
     total,
 )
-from wrklab.summary.metrics_open_loop import OpenLoopMetrics
+from wrklab.summary.metrics_half_rate import HalfRateMetrics
 
 _DIGITS = re.compile(r"\d+")
 
@@ -130,7 +130,7 @@ def errors_text(errors: Errors | None) -> str:
     return ", ".join(f"{number:,} {kind}" for kind, number in errors.model_dump().items() if number) or "0"
 
 
-class AnswerMetrics(OpenLoopMetrics):
+class AnswerMetrics(HalfRateMetrics):
     """Whether the answers were right, and what was wrong with them."""
 
     THEME: ClassVar[str] = "Answers and errors"

@@ -34,6 +34,11 @@ class SummaryRow(HarnessMetrics):
         return tuple(GeneratorShare.of_host(self, host) for host in hosts) if len(hosts) > 1 else ()
 
     @property
+    def half_rate(self) -> SummaryRow | None:
+        """The window at half of its rate, as a row that rules judge by itself; None: none is planned."""
+        return self.half_rate_window if isinstance(self.half_rate_window, SummaryRow) else None
+
+    @property
     def busiest_generator(self) -> str:
         """For sentences: `the generator`, or of several the name of the one with the least CPU to spare."""
         return max(self.generators, key=_cpu_percent).host if self.generators else "the generator"
@@ -166,34 +171,45 @@ def generator_share(window: Measurement, host: str) -> Measurement:
 
 
 def summarise(plan: RunPlan, cells: Sequence[CellRecord], histograms_of: HistogramsOf) -> tuple[SummaryRow, ...]:
-    """A row for every variant and scenario of the plan: scenarios in the plan's order, variants by name."""
+    """A row for every variant and scenario of the plan: scenarios in the plan's order, variants by name.
+
+    A window at half rate has no row among these: it is with that of its closed loop.
+    """
     planned: dict[tuple[str, str], list[PlannedCell]] = {}
+    #: By the closed loop that they belong to.
+    windows: dict[tuple[str, str], list[PlannedCell]] = {}
     for entry in plan.cells:
-        planned.setdefault((entry.scenario, entry.variant), []).append(entry)
+        if entry.half_rate_of is None:
+            planned.setdefault((entry.scenario, entry.variant), []).append(entry)
+        else:
+            windows.setdefault((entry.half_rate_of, entry.variant), []).append(entry)
     ended: dict[tuple[str, str], list[CellRecord]] = {}
     for cell in cells:
         ended.setdefault((cell.scenario, cell.variant), []).append(cell)
 
-    def row_of(scenario: str, variant: str, baseline_per_s: float | None) -> SummaryRow:
+    def row_of(cells: Sequence[PlannedCell], baseline_per_s: float | None = None) -> SummaryRow:
+        first = cells[0]
+        window = windows.get((first.scenario, first.variant))
         return SummaryRow(
-            planned=tuple(planned[scenario, variant]),
-            cells=tuple(ended.get((scenario, variant), ())),
-            load=plan.scenarios[scenario],
+            planned=tuple(cells),
+            cells=tuple(ended.get((first.scenario, first.variant), ())),
+            load=plan.scenarios[first.scenario],
             histograms_of=histograms_of,
             server_cpus_count=plan.server_cpus_count,
             one_machine=plan.one_machine,
             cpus_shared=plan.cpus_shared,
             baseline_per_s=baseline_per_s,
+            half_rate_window=row_of(window) if window else None,
         )
 
     baselines = {
-        scenario: row_of(scenario, variant, None).requests_per_s
+        scenario: row_of(planned[scenario, variant]).requests_per_s
         for scenario, variant in planned
         if variant == plan.baseline
     }
     order = {name: place for place, name in enumerate(plan.scenarios)}
     return tuple(
-        row_of(scenario, variant, baselines.get(scenario))
+        row_of(planned[scenario, variant], baselines.get(scenario))
         for scenario, variant in sorted(planned, key=lambda pair: (order[pair[0]], pair[1]))
     )
 

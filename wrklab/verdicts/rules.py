@@ -146,7 +146,8 @@ def run_notes(plan: RunPlan, rows: Sequence[SummaryRow]) -> tuple[Note, ...]:
                 words="CPUs shared with wrk",
             )
         )
-    missing_count = sum(row.rounds_planned - row.rounds - row.rounds_failed for row in rows)
+    with_windows = [*rows, *(row.half_rate for row in rows if row.half_rate is not None)]
+    missing_count = sum(row.rounds_planned - row.rounds - row.rounds_failed for row in with_windows)
     if missing_count:
         found.append(
             Note(

@@ -108,6 +108,25 @@ def test_a_tail_that_grows_steadily_is_no_cliff() -> None:
     assert len(windows) <= 10
 
 
+def test_no_step_goes_beyond_what_is_likely_before_that_has_passed() -> None:
+    """A closed loop served 520/s, so 700/s is not tried on the way to 500/s; where it was wrong the search goes on."""
+    _, windows = run(Search(P99, 350.0, likely_max_per_s=520.0), lambda rate: window(rate, rate / 5))
+    found, _ = run(Search(P99, 100.0, likely_max_per_s=120.0), lambda rate: window(rate, rate / 5))
+
+    assert [one.rate_per_s for one in windows[:2]] == [350.0, 520.0]
+    assert max(one.rate_per_s for one in windows) == 520.0
+    assert found.estimate_per_s == pytest.approx(500, rel=0.03)
+
+
+def test_a_bracket_is_what_most_windows_say() -> None:
+    """Void windows do not count, and nothing passes above a rate that failed."""
+    search = Search(P99, 300.0)
+    measured = [window(100, 5.0), window(300, 900.0), window(400, 5.0), window(200, 5.0, keeping=Keeping.VOID)]
+
+    assert search.bracket(measured) == (100, 300)
+    assert search.bracket([]) == (None, None)
+
+
 def test_what_failed_first_is_named() -> None:
     """Errors, or a rate that is not kept up with while answers are still fast."""
     by_errors, _ = run(Search(P99, 300.0), lambda rate: window(rate, 5.0, errors=0.2 if rate > 400 else 0.0))

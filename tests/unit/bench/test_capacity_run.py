@@ -51,14 +51,15 @@ def judged(plan: RunPlan, record: CellRecord) -> Window:
 @pytest.mark.parametrize(("rate_per_s", "duration_s"), [(50.0, 10.0), (1000.0, 5.0), (20_000.0, 4.0)])
 def test_a_window_is_as_long_as_its_answers_need(rate_per_s: float, duration_s: float) -> None:
     """Between 4 and 10 s, whatever a bench at that rate would take."""
-    found = window_scenario(capacity_plan(), rate_per_s)
+    found = window_scenario(handmade_scenario(), (), rate_per_s)
 
     assert (found.name, found.rate_per_s, found.duration_s) == (f"standard@{rate_per_s:g}", rate_per_s, duration_s)
 
 
 def test_what_was_given_is_kept() -> None:
     """In each window."""
-    found = window_scenario(capacity_plan(duration_s=3.0, connections=64), 50.0)
+    plan = capacity_plan(duration_s=3.0, connections=64)
+    found = window_scenario(plan.scenario, plan.given, 50.0)
 
     assert (found.duration_s, found.connections) == (3.0, 64)
 
@@ -70,7 +71,7 @@ def test_a_stored_search_has_its_result_and_goes_on(tmp_path: Path) -> None:
     files = {CAPACITY_FILE: plan.model_dump_json()}
     with Run.create(tmp_path, empty, handmade_environment(), files) as run:
         for position, (rate, number) in enumerate([(400.0, 1), (800.0, 1)]):
-            scenario = window_scenario(plan, rate)
+            scenario = window_scenario(plan.scenario, plan.given, rate)
             latency = handmade_latency(p99_us=rate * 200)
             cell = handmade_cell(
                 scenario=scenario.name, round_number=number, measurement=handmade_measurement(latency=latency)
@@ -88,6 +89,6 @@ def test_a_stored_search_has_its_result_and_goes_on(tmp_path: Path) -> None:
         assert "estimate_per_s" in (again.path / CAPACITY_RESULT_FILE).read_text(encoding="utf-8")
     assert (found.capacity.passed_per_s, found.capacity.failed_per_s) == (400.0, 800.0)
     assert found.capacity.estimate_per_s == pytest.approx(500, rel=0.2)
-    assert choose_run(tmp_path, "", is_search=True).run_id == empty.run_id
+    assert choose_run(tmp_path, "", kind="capacity").run_id == empty.run_id
     with pytest.raises(UsageError):
         choose_run(tmp_path, "")

@@ -19,7 +19,7 @@ from tests.unit.handmade_records import (
     handmade_plan,
 )
 from wrklab.bench import cells
-from wrklab.bench.cells import ROOM_MIN_BYTES, Bench, BenchResult, revive, run_cells
+from wrklab.bench.cells import ROOM_MIN_BYTES, Bench, BenchResult, FurtherCells, revive, run_cells
 from wrklab.bench.plan import cells_of_plan
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.errors import HostError, StoreError
@@ -28,6 +28,7 @@ from wrklab.hosts import node_calls
 from wrklab.hosts.host_lock import HeldHosts
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.session import Session
+from wrklab.progress import BenchProgress
 from wrklab.protocol.server import CleanedHost
 from wrklab.report.terminal import one_line
 from wrklab.results.raw import CellRaw, read_raw
@@ -101,11 +102,11 @@ class Rehearsal:
         )
         return CellOutcome(record, {}, [])
 
-    def go(self, *endings: Failure | BaseException | None) -> BenchResult:
+    def go(self, *endings: Failure | BaseException | None, further: FurtherCells | None = None) -> BenchResult:
         self.endings = list(endings)
         planned = cells_of_plan(read_catalogue(), self.run.plan)
         bench = Bench(cast("Session", self.session), self.locks, self.run, planned, {"standard": {}}, one_line)
-        return run_cells(bench, Console(quiet=True))
+        return run_cells(bench, Console(quiet=True), further)
 
     def journal(self, phase: str) -> list[str]:
         return [entry.text for entry in self.run.journal_entries() if entry.phase == phase]
@@ -190,6 +191,41 @@ def test_a_host_that_is_gone_ends_the_run_and_its_cell_is_measured_on_resuming(r
     assert rehearsal.go().is_finished
     assert rehearsal.attempts == ["standard.go_net_http.2", "standard.go_net_http.3"]
     assert rehearsal.run.info().state == "finished"
+
+
+class OneMore:
+    """A cell that is planned when the others have ended."""
+
+    planned_s = (3.0,)
+
+    def __init__(self, failure: Failure | None = None) -> None:
+        self._failure = failure
+        self.found_before: list[str] = []
+
+    def measure(self, bench: Bench, _: BenchProgress) -> Iterator[CellRecord]:
+        self.found_before = [cell.cell_id for cell in bench.run.cells()]
+        if self._failure is None:
+            raise KeyboardInterrupt
+        yield handmade_cell("go_net_http", "standard@500", failure=self._failure)
+
+
+def test_further_cells_come_after_those_of_the_plan(rehearsal: Rehearsal) -> None:
+    """They see all that was measured, and one that fails makes the bench fail."""
+    more = OneMore(handmade_failure())
+    result = rehearsal.go(further=more)
+
+    assert len(more.found_before) == ROUNDS
+    assert result.failed_cells == ("standard@500.go_net_http.1",)
+    assert rehearsal.run.info().state == "finished"
+
+
+def test_an_interrupt_in_further_cells_leaves_a_run_to_resume(rehearsal: Rehearsal) -> None:
+    """All cells of the plan are there, and the run is not finished."""
+    result = rehearsal.go(further=OneMore())
+
+    assert result.is_interrupted
+    assert len(rehearsal.run.cells()) == ROUNDS
+    assert rehearsal.run.info().state == "interrupted"
 
 
 def test_an_interrupt_keeps_what_was_measured(rehearsal: Rehearsal) -> None:

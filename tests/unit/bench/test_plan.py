@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from wrklab.bench.plan import BenchRequest, Cell, Pair, order_cells, resolve
+from wrklab.bench.rates import parse_rates
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.catalogue.scenario import Scenario, override
 from wrklab.errors import UsageError
@@ -150,8 +151,8 @@ def test_threads_follow_connections_unless_given(standard: Scenario) -> None:
             {"speed": 3},
             (
                 "speed: unknown key 'speed'. Known: arrivals, body, companions, compares_with, connection_mode, "
-                "connections, description, duration_s, hold_ms, login, path, rate_per_s, requests, rounds, "
-                "sample_interval_s, threads, timeout_s, validate_bodies, warmup_connections, warmup_s."
+                "connections, description, duration_s, half_rate_window, hold_ms, login, path, rate_per_s, requests, "
+                "rounds, sample_interval_s, threads, timeout_s, validate_bodies, warmup_connections, warmup_s."
             ),
         ),
     ],
@@ -205,3 +206,33 @@ def test_a_plan_says_by_which_recipe_and_parameters_variants_are_served(catalogu
             "given": {},
         },
     }
+
+
+def with_half_rates(request: BenchRequest) -> dict[str, bool]:
+    """By scenario, whether a request adds windows at half rate."""
+    return {scenario.name: scenario.half_rate_window for _, scenario in resolve(read_catalogue(), request)}
+
+
+def test_windows_at_half_rate_are_of_a_bench_of_all_variants() -> None:
+    """A bench of some stays short, and so does a suite; a flag says otherwise. Open loops have a rate already."""
+    on, off = {"half_rate_window": True}, {"half_rate_window": False}
+
+    assert with_half_rates(BenchRequest(variants=("all",))) == {
+        "standard": True,
+        "standard_20000": False,
+        "standard_25000": False,
+        "standard_plain_100": False,
+    }
+    assert with_half_rates(BenchRequest(variants=("sanic_fast",))) == {"standard": False}
+    assert with_half_rates(BenchRequest(variants=("sanic_fast",), overrides=on)) == {"standard": True}
+    assert not any(with_half_rates(BenchRequest(variants=("all",), overrides=off)).values())
+    assert not any(with_half_rates(BenchRequest(suite="flask_gunicorn_article", scenario="standard")).values())
+    assert with_half_rates(BenchRequest(variants=("sanic_fast",), rates=parse_rates("500"))) == {"standard@500": False}
+
+
+def test_an_open_loop_has_no_rate_to_halve() -> None:
+    """Asked for both, the command is refused."""
+    both = BenchRequest(variants=("sanic_fast",), rates=parse_rates("500"), overrides={"half_rate_window": True})
+
+    with pytest.raises(UsageError, match="only a closed loop has a rate of its own to halve"):
+        resolve(read_catalogue(), both)

@@ -287,3 +287,33 @@ def test_ranges_bind_what_is_made_and_not_what_a_card_has(real: Catalogue) -> No
     check_parameters([*real.variants.values(), too_many], 2)
     with pytest.raises(ParameterError, match="at most 16 was expected"):
         check_parameters([too_many], 1)
+
+
+def test_a_parameter_may_say_what_is_tried(tmp_path: Path) -> None:
+    """Numbers, formulas of the CPUs, and words of a choice."""
+    text = CARD.replace("max: 8 * cpus}", "max: 8 * cpus, tune: [1, cpus]}").replace(
+        "choices: [auto, uvloop], ", "choices: [auto, uvloop], tune: [uvloop], "
+    )
+
+    recipe = read(tmp_path, text)
+
+    assert recipe.parameters["workers"].tune == (parse_formula(1), parse_formula("cpus"))
+    assert recipe.parameters["loop"].tune == ("uvloop",)
+    assert recipe.parameters["threads"].tune == ()
+
+
+@pytest.mark.parametrize(
+    ("tune", "problem"),
+    [
+        ("[0]", "tune: at least 1 was expected; found 0"),
+        ("[9 * cpus]", "tune: at most"),
+        ("[auto]", "tune: a whole number or a formula of cpus was expected"),
+        ("[threads]", "a formula of cpus was expected|a whole number"),
+    ],
+)
+def test_values_that_could_not_be_tried_are_refused_where_the_card_is_read(
+    tmp_path: Path, tune: str, problem: str
+) -> None:
+    """On any usual number of CPUs."""
+    with pytest.raises(CardError, match=problem):
+        read(tmp_path, CARD.replace("max: 8 * cpus}", f"max: 8 * cpus, tune: {tune}}}"))

@@ -14,10 +14,14 @@ from tests.unit.handmade_records import (
     handmade_cell,
     handmade_environment,
     handmade_failure,
+    handmade_half_rate_cell,
+    handmade_histogram,
     handmade_measurement,
+    handmade_open_loop,
     handmade_plan,
     handmade_planned,
     handmade_scenario,
+    with_half_rates,
 )
 from wrklab.catalogue.scenario import Scenario
 from wrklab.cli.comparing import complaint, parse_threshold
@@ -173,6 +177,48 @@ def test_rates_that_the_load_sets_are_said_to_be_so() -> None:
     assert row.metric_ratios["server_cpu_us_per_request"] == pytest.approx(2.0)
     assert any("Hold- or limit-bound in both runs: 1 row." in line for line in summary_lines(found))
     assert not only(compare_runs(run({"v": STEADY}), run({"v": STEADY}))).is_load_set
+
+
+def halved(p99_ms: float, *, is_on: bool = True, **window: Any) -> RunSide:  # noqa: ANN401  keys of the window
+    """A run of one variant with a window at half rate."""
+    cells = cells_of("v", STEADY)
+    windows = [handmade_half_rate_cell("v", 502.0, len(cells), **window)] if is_on else []
+    plan = with_half_rates(handmade_plan(cells), windows) if is_on else handmade_plan(cells)
+    histogram = handmade_histogram({101_000: 9_000, round(p99_ms * 1000): 1_500})
+    rows = summarise(plan, [*cells, *(cell for cell, _ in windows)], lambda _: {"observed": histogram})
+    return RunSide(plan, handmade_environment(), rows)
+
+
+def test_what_visitors_wait_is_compared_where_both_runs_know_it() -> None:
+    """A column of its own with new / old; such windows are no part of the load of the closed loop."""
+    stream = io.StringIO()
+    both = compare_runs(halved(110.0), halved(220.0))
+    render_comparison(both, Console(file=stream, width=120))
+
+    assert only(both).outcome == "equal"
+    assert only(both).metric_ratios["half_rate_p99_us"] == pytest.approx(2.0)
+    assert comparison_data(both)["rows"][0]["half_rate_p99_ratio"] == pytest.approx(2.0)
+    assert "half-rate" in stream.getvalue()
+    assert max(map(len, stream.getvalue().splitlines())) <= 120
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        halved(220.0, is_on=False),
+        halved(220.0, open_loop=handmade_open_loop(sent=1800, unanswered=200)),
+    ],
+    ids=["no_window", "overloaded"],
+)
+def test_what_one_run_does_not_know_is_not_compared(new: RunSide) -> None:
+    """No column, and the rates compare all the same."""
+    stream = io.StringIO()
+    found = compare_runs(halved(110.0), new)
+    render_comparison(found, Console(file=stream, width=120))
+
+    assert only(found).outcome == "equal"
+    assert only(found).metric_ratios["half_rate_p99_us"] is None
+    assert "half-rate" not in stream.getvalue()
 
 
 def test_a_variant_that_fails_now_is_a_regression() -> None:

@@ -19,6 +19,7 @@ from wrklab.report.columns import COLUMNS, to_csv, to_rows
 from wrklab.report.contents import Contents, read_contents
 from wrklab.report.generators import generator_values
 from wrklab.results.run_folder import Run
+from wrklab.summary.metrics_half_rate import HalfRateMetrics
 from wrklab.summary.metrics_hosts import BackendMetrics
 from wrklab.summary.metrics_open_loop import OpenLoopMetrics
 from wrklab.summary.rows import METRICS
@@ -58,12 +59,13 @@ def test_rows_have_the_values_that_they_had(contents: Contents) -> None:
 def test_every_value_is_tried() -> None:
     """In the captured rows each column has a value that is neither absent nor 0, but for wrong bodies in warm-ups.
 
-    They are of closed loops without backends: test_metrics_open_loop.py and test_metrics_backends.py of
-    tests/unit/summary try the columns of others.
+    They are of closed loops without backends and without windows at half rate: test_metrics_open_loop.py and
+    test_metrics_backends.py of tests/unit/summary, and test_half_rate.py here, try the columns of others.
     """
     unset = {name for name in before("rows")[0] if not any(row[name] for row in before("rows"))}
 
-    elsewhere = {metric.name for metric in METRICS if metric.theme in {OpenLoopMetrics.THEME, BackendMetrics.THEME}}
+    others = {OpenLoopMetrics.THEME, BackendMetrics.THEME, HalfRateMetrics.THEME}
+    elsewhere = {metric.name for metric in METRICS if metric.theme in others} | {"half_rate_doubts", "half_rate_note"}
     assert unset - elsewhere == {"warmup_errors_body"}
 
 
