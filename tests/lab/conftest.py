@@ -16,6 +16,7 @@ from wrklab.hosts import container_lab
 from wrklab.hosts.ansible import run_playbook
 from wrklab.hosts.session import Session, open_session
 from wrklab.paths import PROJECT_DIR
+from wrklab.protocol.backend import BackendName
 
 LAB = "container"
 
@@ -29,14 +30,15 @@ def why_not_here() -> str:
     return ""
 
 
-#: They take the lab away at their end, so they come first: what comes after finds it fresh, and deploys once.
-_TAKE_THE_LAB_AWAY = ("test_container_lab.py", "test_lab_security.py", "test_backends.py")
+#: They make labs of their own kind and take them away, so they come first: what comes after finds it fresh, and
+#: deploys once. The examples measure on the lab with backends, whose own tests end it.
+_OTHER_LABS_FIRST = ("test_container_lab.py", "test_lab_security.py", "test_examples.py", "test_backends.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Everything below tests/lab is a lab test, and is skipped loudly where no lab can be made."""
     reason = why_not_here()
-    places = {name: place for place, name in enumerate(_TAKE_THE_LAB_AWAY)}
+    places = {name: place for place, name in enumerate(_OTHER_LABS_FIRST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
     for item in items:
         if Path(__file__).parent in item.path.parents:
@@ -58,6 +60,14 @@ def deployed_lab(lab: str) -> str:
     run_playbook("provision", lab)
     run_playbook("deploy", lab)
     return lab
+
+
+@pytest.fixture(scope="session")
+def backend_lab() -> str:
+    """The container lab with a node for backends on which all of them are installed."""
+    container_lab.up(loadgens=1, backends=True)
+    run_playbook("provision", LAB, {"lab_backends": [str(name) for name in BackendName]})
+    return LAB
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from tests.lab.conftest import LAB, invoke
 from tests.lab.test_provision import ansible, on_host
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.hosts import container_lab, node_calls
-from wrklab.hosts.ansible import run_playbook
 from wrklab.hosts.backend_urls import BackendAccess, backend_access, lab_password
 from wrklab.hosts.remote import RemoteHost
 from wrklab.hosts.run_backends import RunBackends, missing_backends, run_backends
@@ -78,17 +77,13 @@ def changed_tasks(lab: str, *words: str) -> list[str]:
     return found
 
 
-@pytest.fixture(scope="module")
-def backend_lab() -> Iterator[str]:
-    """The container lab with a node for backends, all three installed, and clients of them on server and generator."""
-    container_lab.up(loadgens=1, backends=True)
-    run_playbook("provision", LAB, json.loads(ALL))
+@pytest.fixture(scope="module", autouse=True)
+def clients_for_one_lab(backend_lab: str) -> Iterator[None]:
+    """Clients of each service on server and generator. The tests that follow are of a lab of two nodes."""
+    clients = "postgresql-client-15 redis-tools mariadb-client"
     for host in ("server", "loadgen"):
-        on_host(
-            LAB, host, "apt-get install -qq -y --no-install-recommends postgresql-client-15 redis-tools mariadb-client"
-        )
-    yield LAB
-    # The tests that follow are of a lab of two nodes.
+        on_host(backend_lab, host, f"apt-get install -qq -y --no-install-recommends {clients}")
+    yield
     container_lab.down()
 
 

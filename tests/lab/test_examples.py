@@ -22,7 +22,9 @@ LIGHT = ("--connections", "20", "--duration", "2s", "--rounds", "1", "--threads"
         ("django_blog", ("gunicorn_gthread", "waitress")),
     ],
 )
-def test_an_example_is_checked_and_measured(lab: str, tmp_path: Path, name: str, recipes: tuple[str, ...]) -> None:
+def test_an_example_is_checked_and_measured(
+    backend_lab: str, tmp_path: Path, name: str, recipes: tuple[str, ...]
+) -> None:
     """app.init finds its way; with its own card each request of its mix is answered as expected, in both rows."""
     source, folder = PROJECT_DIR / "examples" / name, tmp_path / name
     shutil.copytree(source, folder)
