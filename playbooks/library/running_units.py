@@ -8,7 +8,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible.module_utils import systemctl as systemd
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.systemctl import SystemctlError, systemctl
 
 DOCUMENTATION = r"""
 module: running_units
@@ -42,13 +44,8 @@ started: {description: Units that were started or restarted., type: list, elemen
 """
 
 _PROPERTIES = "Id,ActiveState,UnitFileState,NeedDaemonReload"
-_LIMIT_S = 180.0
 _RUN = Path("/run")
 _JOURNAL_LINES = 15
-
-
-class SystemctlError(Exception):
-    """systemctl failed; the text says what it said."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +62,9 @@ class Outcome:
         return bool(self.reloaded or self.enabled or self.started)
 
 
-def systemctl(*words: str) -> str:
-    """What it writes. Raises SystemctlError."""
-    try:
-        done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=_LIMIT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SystemctlError(f"systemctl {' '.join(words)}: {error}") from error
-    if done.returncode != 0:
-        said = done.stderr.strip()[-1000:]
-        raise SystemctlError(f"systemctl {' '.join(words)}: exit status {done.returncode}, said: {said}")
-    return done.stdout
-
-
-def show(name: str) -> dict[str, str]:
-    """What systemd says about a unit. Raises SystemctlError."""
-    shown = systemctl("show", f"--property={_PROPERTIES}", "--", name)
-    return dict(line.partition("=")[::2] for line in shown.splitlines())
+def show(names: list[str]) -> dict[str, dict[str, str]]:
+    """What systemd says about units, by name. Raises SystemctlError."""
+    return dict(zip(names, systemd.show(names, _PROPERTIES), strict=True))
 
 
 def runs_with(name: str, unit: dict[str, str], digest: str) -> bool:
@@ -94,10 +78,10 @@ def runs_with(name: str, unit: dict[str, str], digest: str) -> bool:
 
 def settle(digests: dict[str, str], *, dry: bool) -> Outcome:
     """Read files again, enable, start or restart: each only where it is needed. Raises SystemctlError."""
-    reloaded = any(show(name).get("NeedDaemonReload") == "yes" for name in digests)
+    reloaded = any(unit.get("NeedDaemonReload") == "yes" for unit in show([*digests]).values())
     if reloaded and not dry:
         systemctl("daemon-reload")
-    units = {name: show(name) for name in digests}
+    units = show([*digests])
     enabled = [name for name, unit in units.items() if unit.get("UnitFileState") != "enabled"]
     if enabled and not dry:
         systemctl("enable", "--", *enabled)
@@ -114,9 +98,10 @@ def _journal(name: str) -> str:
     """Why a unit did not start, as it said itself."""
     words = ["journalctl", "--no-pager", f"--lines={_JOURNAL_LINES}", "--output=cat", f"--unit={name}"]
     try:
-        return subprocess.run(words, capture_output=True, text=True, timeout=_LIMIT_S, check=False).stdout.strip()
+        done = subprocess.run(words, capture_output=True, text=True, timeout=systemd.LIMIT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
+    return done.stdout.strip()
 
 
 def main() -> None:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ansible.module_utils import systemctl as systemd
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.systemctl import SystemctlError, systemctl
 
 DOCUMENTATION = r"""
 module: unit_states
@@ -45,14 +46,7 @@ started: {description: Units that were started., type: list, elements: str, retu
 
 _PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,WantedBy,FragmentPath,NeedDaemonReload"
 _FOLDER = Path("/etc/systemd/system")
-_LIMIT_S = 120.0
-#: Units a call: their names are words of a command line.
-_BATCH_COUNT = 200
 _IDLE = frozenset({"inactive", "failed"})
-
-
-class SystemctlError(Exception):
-    """systemctl failed; the text says what it said."""
 
 
 @dataclass(frozen=True)
@@ -102,49 +96,24 @@ def _is_mask(name: str) -> bool:
     return path.is_symlink() and str(path.readlink()) == "/dev/null"
 
 
-def parse_units(shown: str) -> list[Unit]:
-    """The units of `systemctl show`. Raises SystemctlError for a text that is none of that."""
-    units = []
-    for block in shown.strip().split("\n\n") if shown.strip() else []:
-        values = dict(line.partition("=")[::2] for line in block.splitlines())
-        try:
-            units.append(
-                Unit(
-                    name=values["Id"],
-                    load_state=values["LoadState"],
-                    active_state=values["ActiveState"],
-                    unit_file_state=values["UnitFileState"],
-                    wanted_by=values.get("WantedBy", ""),
-                    fragment_path=values["FragmentPath"],
-                    needs_reload=values["NeedDaemonReload"] == "yes",
-                )
-            )
-        except KeyError as error:
-            raise SystemctlError(f"systemctl show: no {error} in {block[:300]!r}") from error
-    return units
-
-
-def systemctl(*words: str) -> str:
-    """What it writes. Raises SystemctlError."""
-    try:
-        done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=_LIMIT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SystemctlError(f"systemctl {words[0]}: {error}") from error
-    if done.returncode != 0:
-        said = done.stderr.strip()[-1000:]
-        raise SystemctlError(f"systemctl {' '.join(words)[:300]}: exit status {done.returncode}, said: {said}")
-    return done.stdout
-
-
 def show(names: list[str]) -> list[Unit]:
     """What systemd says about units, in their order. Raises SystemctlError."""
-    return [
-        unit
-        for start in range(0, len(names), _BATCH_COUNT)
-        for unit in parse_units(
-            systemctl("show", f"--property={_PROPERTIES}", "--", *names[start : start + _BATCH_COUNT])
+    return [_unit(values) for values in systemd.show(names, _PROPERTIES)]
+
+
+def _unit(values: dict[str, str]) -> Unit:
+    try:
+        return Unit(
+            name=values["Id"],
+            load_state=values["LoadState"],
+            active_state=values["ActiveState"],
+            unit_file_state=values["UnitFileState"],
+            wanted_by=values.get("WantedBy", ""),
+            fragment_path=values["FragmentPath"],
+            needs_reload=values["NeedDaemonReload"] == "yes",
         )
-    ]
+    except KeyError as error:
+        raise SystemctlError(f"systemctl show: no {error} in {values!r}"[:400]) from error
 
 
 def settle(known: list[str], stopped: list[str], enabled_started: list[str], *, dry: bool) -> Outcome:

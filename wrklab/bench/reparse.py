@@ -121,7 +121,7 @@ def _stored(run: Run, old: Mapping[str, Any]) -> CellOutcome | None:
 
 def _unreadable(planned: PlannedCell, position: int, old: Mapping[str, Any], why: str) -> CellOutcome:
     record = CellRecord(
-        **planned.model_dump(exclude={"expect_failure"}),
+        **planned.kept_in_record(),
         position=position,
         state="failed",
         started_at_s=old["started_at_s"],

@@ -149,7 +149,7 @@ def _how_ended(code: int, status: int) -> str:
 
 
 def _common(raw: CellRaw, planned: PlannedCell, position: int) -> dict[str, Any]:
-    return planned.model_dump(exclude={"expect_failure"}) | {
+    return planned.kept_in_record() | {
         "position": position,
         "started_at_s": raw.conditions.started_at_s,
         "finished_at_s": raw.conditions.finished_at_s,

@@ -15,30 +15,9 @@ local mix = {}
 
 local ffi = require("ffi")
 local bit = require("bit")
-local json = dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "wrk_json.lua")
-
--- src/wrk.h, src/ae.h and src/http_parser.h of wrk 4.1.0 and 4.2.0, which do not differ in these.
-ffi.cdef [[
-  typedef struct { int mask; void *on_readable; void *on_writable; void *data; } wrklab_file_event;
-  typedef struct { int fd; int mask; } wrklab_fired_event;
-  typedef struct {
-    int maxfd, setsize; long long next_id; long last_time; wrklab_file_event *events; wrklab_fired_event *fired;
-  } wrklab_loop;
-  typedef struct { char *buffer; size_t length; char *cursor; } wrklab_buffer;
-  typedef struct wrklab_connection wrklab_connection;
-  typedef struct {
-    unsigned long thread; wrklab_loop *loop; void *address; uint64_t connections, complete, requests, bytes, start;
-    void *lua; uint32_t connect_errors, read_errors, write_errors, status_errors, timeout_errors;
-    wrklab_connection *connections_array;
-  } wrklab_thread;
-  struct wrklab_connection {
-    wrklab_thread *thread;
-    struct { uint32_t bits, nread; uint64_t content_length; uint16_t major, minor; uint32_t status; void *data; } parser;
-    int state, fd; void *ssl; bool delayed; uint64_t start; char *request; size_t length, written; uint64_t pending;
-    wrklab_buffer headers, body; char read[8192];
-  };
-  int memcmp(const void *one, const void *other, size_t length);
-]]
+local json = wrklab_part("wrk_json.lua")
+local layout = wrklab_part("wrk_layout.lua")
+ffi.cdef "int memcmp(const void *one, const void *other, size_t length);"
 
 local timeout_us = tonumber(os.getenv("WRKLAB_TIMEOUT_US"))
 local reads_json = os.getenv("WRKLAB_MIX_CHECKS") ~= nil
@@ -145,7 +124,7 @@ local thread, fired_last = nil, -1
 
 -- What is known of this thread must stand where the layout has it. Ends wrk where it does not.
 local function find_thread()
-  local found = ffi.cast("wrklab_thread **", wrk.thread)[0]
+  local found = layout.thread_of(wrk.thread)
   local expected = tonumber(os.getenv("WRKLAB_CONNECTIONS"))
   local why = nil
   local all_sent = 0

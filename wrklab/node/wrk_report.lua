@@ -29,10 +29,6 @@ if ffi_found then
   ffi.cdef [[
     typedef struct { uint64_t count, limit, min, max; uint64_t data[]; } wrklab_stats;
     typedef struct { long s; long us; } wrklab_time;
-    typedef struct {
-      unsigned long id; void *loop, *address; uint64_t connections, complete, requests, bytes, start;
-      void *lua; uint32_t connect_errors, read_errors;
-    } wrklab_progress;
     int gettimeofday(wrklab_time *now, void *zone);
   ]]
 end
@@ -44,6 +40,13 @@ local function now_s()
   return tonumber(time.s) + tonumber(time.us) / 1e6
 end
 
+-- What a file next to this one returns; the files of a mix use it too.
+local parts = {}
+function wrklab_part(name)
+  parts[name] = parts[name] or dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. name)
+  return parts[name]
+end
+
 -- Each thread's state takes a number of its own: setup() sets it before init() runs.
 thread_number = 0
 
@@ -52,7 +55,7 @@ local checks_mix = os.getenv("WRKLAB_MIX_CHECKS") ~= nil
 local mix = nil
 if os.getenv("WRKLAB_MIX") then
   if not ffi_found then error("a mix of requests needs LuaJIT's FFI") end
-  mix = dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "wrk_mix.lua")
+  mix = wrklab_part("wrk_mix.lua")
   request, response = mix.request, mix.response
 end
 
@@ -75,8 +78,9 @@ if rate then
   -- Beyond the end of any run.
   local never_ms = 1e9
   local clock = ffi.new("wrklab_time")
+  local constant_offset_s = nil
   -- Seconds from the timetable's begin to its next slot, and the number of that slot.
-  local slot_s, slot_number = nil, 0
+  local slot_s, slot_number = 0, -1
   local scheduled, sent, late, latest_s = 0, 0, 0, 0
   -- Index 5 takes what lies behind the timetable's end.
   local due, begun, answered, waited = {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}
@@ -96,20 +100,10 @@ if rate then
     return math.floor(at_s / quarter_s) + 1
   end
 
-  local function first_slot()
-    math.randomseed(tonumber(os.getenv("WRKLAB_SEED")) + thread_number)
-    if is_constant then
-      slot_s = tonumber(os.getenv("WRKLAB_OFFSET_S")) + thread_number * tonumber(os.getenv("WRKLAB_THREAD_OFFSET_S"))
-    else
-      slot_s = -math.log(1 - math.random()) / rate
-    end
-  end
-
   local function next_slot()
     slot_number = slot_number + 1
     if is_constant then
-      slot_s = tonumber(os.getenv("WRKLAB_OFFSET_S")) + thread_number * tonumber(os.getenv("WRKLAB_THREAD_OFFSET_S"))
-        + slot_number / rate
+      slot_s = constant_offset_s + slot_number / rate
     else
       slot_s = slot_s - math.log(1 - math.random()) / rate
     end
@@ -138,12 +132,17 @@ if rate then
 
   begin_timetable = function()
     unopened = tonumber(os.getenv("WRKLAB_CONNECTIONS"))
-    -- The layout is private (src/wrk.h of wrk 4.1.0 and 4.2.0): it is believed only where this is found there.
-    progress = ffi.cast("wrklab_progress **", wrk.thread)[0]
+    progress = wrklab_part("wrk_layout.lua").thread_of(wrk.thread)
+    -- Believed only where this is found there.
     if tonumber(progress.connections) ~= unopened or progress.complete ~= 0 or progress.requests ~= 0 then
       error("this wrk keeps its counts elsewhere than wrk 4.1.0 and 4.2.0: an open loop needs one of these")
     end
-    first_slot()
+    math.randomseed(tonumber(os.getenv("WRKLAB_SEED")) + thread_number)
+    if is_constant then
+      constant_offset_s = tonumber(os.getenv("WRKLAB_OFFSET_S"))
+        + thread_number * tonumber(os.getenv("WRKLAB_THREAD_OFFSET_S"))
+    end
+    next_slot()
   end
 
   -- wrk asks once for each connection that it opens, and then after each answer: the connection takes the next slot.

@@ -466,6 +466,10 @@ class PlannedCell(Record):
     #: Of a window at half rate: the closed-loop scenario whose rate was halved. Its figures stand on that row.
     half_rate_of: ScenarioName | None = None
 
+    def kept_in_record(self) -> dict[str, Any]:
+        """The values that the cell's own record has too, by field."""
+        return self.model_dump(include=set(CellRecord.model_fields))
+
 
 class ServedBy(Record):
     """How a recipe served a variant of a run."""

@@ -225,9 +225,9 @@ BAD_SCENARIOS = {
         SCENARIO + "conections: 4\n",
         (
             "rush.yml:6: conections: unknown key 'conections'. Did you mean connections? Known: arrivals, body, "
-            "companions, compares_with, connection_mode, connections, description, duration_s, hold_ms, login, "
-            "path, rate_per_s, requests, rounds, sample_interval_s, threads, timeout_s, validate_bodies, "
-            "warmup_connections, warmup_s."
+            "companions, compares_with, connection_mode, connections, description, duration_s, half_rate_window, "
+            "hold_ms, login, path, rate_per_s, requests, rounds, sample_interval_s, threads, timeout_s, "
+            "validate_bodies, warmup_connections, warmup_s."
         ),
     ),
 }
