@@ -15,7 +15,7 @@ from wrklab.bench.bench import maximum_of, new_plan, probed_limits
 from wrklab.bench.capacity import Capacity, Search, Window, parse_objectives
 from wrklab.bench.cells import BenchResult, DescribeCell
 from wrklab.bench.mixes import refuse_missing_secrets
-from wrklab.bench.plan import DEFAULT_SCENARIO, Cell, made_again
+from wrklab.bench.plan import DEFAULT_SCENARIO, HALF_RATE_KEY, Cell, made_again
 from wrklab.bench.resume import (
     drop_half_written,
     other_machines,
@@ -165,7 +165,7 @@ def results_of(run: Run, judge: Judge) -> tuple[CapacityResult, ...]:
 def _capacity_plan(catalogue: Catalogue, request: CapacityRequest) -> CapacityPlan:
     """Raises UsageError, UnknownNameError."""
     variants = catalogue.select_variants(request.variants)
-    scenario = override(catalogue.scenario(request.scenario), dict(request.overrides))
+    scenario = searched_scenario(catalogue.scenario(request.scenario), request.overrides)
     maximum = maximum_of(catalogue, request.lab)
     probed = probed_limits(request.lab, variant_digests(catalogue, [variant.name for variant in variants]), None)
     twins: tuple[Twin, ...] = ("a", "b") if request.aa else ("",)
@@ -190,6 +190,11 @@ def _start_per_s(variant: Variant, scenario: Scenario, maximum_per_s: float | No
     by_limit = probed / hold_s if probed and hold_s else None
     known = [rate for rate in (maximum_per_s, by_limit) if rate]
     return _START_RATIO * min(known) if known else _START_PER_S
+
+
+def searched_scenario(scenario: Scenario, overrides: Mapping[str, object]) -> Scenario:
+    """What a search is asked to load with. It finds rates of its own, so half of one says nothing more."""
+    return override(scenario, {**overrides, HALF_RATE_KEY: False})
 
 
 def window_scenario(scenario: Scenario, given: Collection[str], rate_per_s: float) -> Scenario:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from wrklab.bench.bench import new_plan
 from wrklab.bench.capacity import Keeping, Window, figures_of, no_figures, parse_objectives
-from wrklab.bench.capacity_run import Judge, window_scenario
+from wrklab.bench.capacity_run import Judge, searched_scenario, window_scenario
 from wrklab.bench.cells import BenchResult, DescribeCell
 from wrklab.bench.contest import DECIDE_MIN, Aim, Look, Step
 from wrklab.bench.mixes import refuse_missing_secrets
@@ -128,7 +128,7 @@ def tune_plan(catalogue: Catalogue, request: TuneRequest) -> TunePlan:
     """What a request comes to. Raises UsageError, of it for a budget that no answer fits into."""
     if not request.candidates:
         raise UsageError("there is nothing to try: no recipe is left. `invoke list` shows recipes")
-    scenario = override(catalogue.scenario(request.scenario), dict(request.overrides))
+    scenario = searched_scenario(catalogue.scenario(request.scenario), request.overrides)
     if scenario.rate_per_s is not None:
         raise UsageError(f"scenario {scenario.name} has a rate; tune finds rates itself: take another one")
     plan = TunePlan(

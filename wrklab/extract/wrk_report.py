@@ -100,10 +100,12 @@ def _checked_mix(report: WrkReport) -> MixReport | None:
 
 
 def _errors_of_requests(report: WrkReport) -> Errors:
-    """wrk's errors, without those of connections that the server closed while no request was on its way."""
+    """wrk's errors, without those of connections that had no request on its way: closed by the server, or not open."""
     errors = Errors(**encode(report.errors))
-    idle_closed = report.slots.idle_closed if report.slots else 0
-    return errors.model_copy(update={"read": max(0, errors.read - idle_closed)})
+    if report.slots is None:
+        return errors
+    others = {"read": errors.read - report.slots.idle_closed, "write": errors.write - report.slots.opened}
+    return errors.model_copy(update={kind: max(0, count) for kind, count in others.items()})
 
 
 def add_latencies(reports: Sequence[ProcessReport]) -> Latencies:
@@ -132,6 +134,7 @@ def add_slots(reports: Sequence[ProcessReport]) -> OpenLoopRecord | None:
         quarters_answered=_by_quarter([part.quarters_answered for part in slots]),
         quarters_waiting_s=_by_quarter([part.quarters_waiting_s for part in slots]),
         idle_closed=sum(part.idle_closed for part in slots),
+        opened=sum(part.opened for part in slots),
     )
 
 

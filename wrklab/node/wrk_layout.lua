@@ -8,6 +8,7 @@ ffi.cdef [[
   typedef struct { int fd; int mask; } wrklab_fired_event;
   typedef struct {
     int maxfd, setsize; long long next_id; long last_time; wrklab_file_event *events; wrklab_fired_event *fired;
+    void *timers; int stop; void *api_data;
   } wrklab_loop;
   typedef struct { char *buffer; size_t length; char *cursor; } wrklab_buffer;
   typedef struct wrklab_connection wrklab_connection;

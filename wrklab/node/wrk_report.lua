@@ -75,6 +75,8 @@ if rate then
   local slots_s = tonumber(os.getenv("WRKLAB_SLOTS_S"))
   local quarter_s = slots_s / 4
   local late_s = 0.001
+  -- Connecting takes a round trip, or a second and more where the server's host drops the first packet.
+  local opened_late_s = 0.1
   -- Beyond the end of any run.
   local never_ms = 1e9
   local clock = ffi.new("wrklab_time")
@@ -93,6 +95,10 @@ if rate then
   -- Read errors that were none of those, by the least that was seen since the last answers came in. wrk counts an error
   -- at once and asks when it has connected again: an end of the run in between would make one more of it.
   local others_since_s, others = slots_s + 0.5, math.huge
+
+  -- Of each connection by its address: when its request is to be sent.
+  local due_s = {}
+  local connections = wrklab_part("wrk_connections.lua")
 
   local function quarter_of(at_s)
     if at_s >= slots_s then return 5 end
@@ -123,6 +129,19 @@ if rate then
     waited[quarter] = waited[quarter] - (quarter * quarter_s - at_s)
   end
 
+  local function count_lateness(lateness_s, limit_s)
+    if lateness_s > limit_s then late = late + 1 end
+    if lateness_s > latest_s then latest_s = lateness_s end
+  end
+
+  -- A connection that took long to open carried its request late, whatever its answer's latency says.
+  local function count_opening(connection)
+    local key = tonumber(ffi.cast("intptr_t", connection))
+    local sent_s = tonumber(connection.start) / 1e6 - begins
+    if due_s[key] and sent_s - due_s[key] > opened_late_s then count_lateness(sent_s - due_s[key], opened_late_s) end
+    due_s[key] = nil
+  end
+
   local function count_sending(at_s)
     sent = sent + 1
     local quarter = quarter_of(at_s)
@@ -142,6 +161,7 @@ if rate then
       constant_offset_s = tonumber(os.getenv("WRKLAB_OFFSET_S"))
         + thread_number * tonumber(os.getenv("WRKLAB_THREAD_OFFSET_S"))
     end
+    connections.begin(progress)
     next_slot()
   end
 
@@ -152,6 +172,8 @@ if rate then
     ffi.C.gettimeofday(clock, nil)
     local now_us = tonumber(clock.us)
     local now = tonumber(clock.s) - begins + now_us / 1e6
+    local connection = connections.asked()
+    if connection then connections.rest(connection) end
     if unopened > 0 then
       unopened = unopened - 1
     elseif tonumber(progress.complete) == followed then
@@ -160,6 +182,7 @@ if rate then
       return never_ms
     else
       followed = followed + 1
+      if connection then count_opening(connection) end
       if now >= 0 then count_answer(now) end
     end
     if slot_s >= slots_s then return never_ms end
@@ -167,10 +190,10 @@ if rate then
     -- wrk sends at the first whole millisecond of the clock that is not before the slot.
     local past_tick_ms = now_us / 1000 - math.floor(now_us / 1000)
     local wait_ms = math.max(0, math.ceil((slot_s - now) * 1000 + past_tick_ms))
-    local lateness_s = now - slot_s
-    if lateness_s > late_s then late = late + 1 end
-    if lateness_s > latest_s then latest_s = lateness_s end
-    count_sending(wait_ms > 0 and now + (wait_ms - past_tick_ms) / 1000 or now)
+    count_lateness(now - slot_s, late_s)
+    local sending_s = wait_ms > 0 and now + (wait_ms - past_tick_ms) / 1000 or now
+    if connection then due_s[tonumber(ffi.cast("intptr_t", connection))] = sending_s end
+    count_sending(sending_s)
     next_slot()
     return wait_ms
   end
@@ -194,8 +217,8 @@ if rate then
       in_flight = in_flight + begun[quarter] - answered[quarter]
     end
     idle_closed = math.max(idle_closed, tonumber(progress.read_errors) - others)
-    return string.format("%d;%d;%d;%.17g;%s;%s;%s;%s;%d", scheduled, sent, late, latest_s, join(due), join(begun),
-      join(answered), join(waiting), idle_closed)
+    return string.format("%d;%d;%d;%.17g;%s;%s;%s;%s;%d;%d", scheduled, sent, late, latest_s, join(due), join(begun),
+      join(answered), join(waiting), idle_closed, connections.opened())
   end
 end
 
@@ -307,7 +330,7 @@ end
 local function slots_json()
   if not rate then return "null" end
   local names = { "scheduled", "sent", "late", "latest_s", "quarters_scheduled", "quarters_sent", "quarters_answered",
-    "quarters_waiting_s", "idle_closed" }
+    "quarters_waiting_s", "idle_closed", "opened" }
   local totals = {}
   for _, thread in ipairs(threads) do
     local place = 0

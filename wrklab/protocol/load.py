@@ -250,6 +250,8 @@ class SlotCounts(Message):
     quarters_waiting_s: Annotated[tuple[float, ...], Limits(4, 4)]
     #: Connections that the server closed while they waited for their slot; wrk counts each as a read error.
     idle_closed: Count
+    #: Connections that were opened because a request was due; wrk counts each as a write error (wrk_connections.lua).
+    opened: Count = 0
 
 
 class WrkReport(Message):

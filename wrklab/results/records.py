@@ -281,6 +281,8 @@ class OpenLoopRecord(Record):
     quarters_waiting_s: tuple[float, float, float, float]
     #: Connections that the server closed while they waited for their slot: no request was on its way.
     idle_closed: int
+    #: Connections that were opened because a request was due.
+    opened: int = 0
 
     @property
     def late_ratio(self) -> float:

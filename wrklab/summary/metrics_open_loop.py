@@ -167,6 +167,13 @@ class OpenLoopMetrics(ConnectionMetrics):
         source=Source.WRK_LUA,
         doubt="none",
     )
+    connections_opened = total(
+        _of_slots(lambda found: found.opened),
+        Unit.CONNECTIONS,
+        "connections that were opened because a request was due, until the last answer",
+        source=Source.WRK_LUA,
+        doubt="none",
+    )
     latency_trend_ratio = largest(
         _of_slots(trend_ratio),
         Unit.RATIO,

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -178,6 +178,56 @@ def test_an_open_loop_sends_by_its_timetable(server: ToyServer, wrk: str, tmp_pa
     assert mean_us is not None
     waiting_s = sum(slots.quarters_waiting_s)
     assert waiting_s == pytest.approx(mean_us / 1e6 * slots.sent, rel=0.2)
+
+
+class _OneAtATime(BaseHTTPRequestHandler):
+    """As a worker that waits for the request of the connection that it accepted, and ends it with its answer."""
+
+    def do_GET(self) -> None:
+        """`ok`, after 4 ms."""
+        time.sleep(0.004)
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None:
+        """Not written."""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_connections_are_opened_when_their_request_is_due(wrk: str, tmp_path: Path, threads: int) -> None:
+    """50 requests a second on 40 connections to a server of one worker: none waits for the slot of another one."""
+    server = HTTPServer(("127.0.0.1", 0), _OneAtATime)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    command = [wrk, f"-t{threads}", "-c40", "-d4s", "--timeout", "5s", "-s", str(_SCRIPT)]
+    environment = os.environ | {
+        "WRKLAB_REPORT": str(tmp_path / "report"),
+        "WRKLAB_RATE": str(50 / threads),
+        "WRKLAB_ARRIVALS": "constant",
+        "WRKLAB_BEGIN": repr(time.time() + 0.3),
+        "WRKLAB_SLOTS_S": "3",
+        "WRKLAB_OFFSET_S": "0",
+        "WRKLAB_THREAD_OFFSET_S": "0.02",
+        "WRKLAB_SEED": "7",
+        "WRKLAB_CONNECTIONS": str(40 // threads),
+    }
+    url = f"http://127.0.0.1:{server.server_port}/"
+    ended = subprocess.run([*command, url], env=environment, capture_output=True, text=True, check=True, timeout=10)
+    server.shutdown()
+    server.server_close()
+    report = decode_json(WrkReport, (tmp_path / "report").read_bytes())
+
+    assert ended.stderr == ""
+    slots = report.slots
+    assert slots is not None
+    assert slots.sent == slots.scheduled == report.requests == 150
+    assert slots.opened == report.errors.write == 150
+    assert slots.idle_closed == 0
+    assert read_wrk_report(report, 40).errors.total == 0
+    # All at once the connections of wrk's start would fill the accept queue of five: packets are sent again after 1 s.
+    assert slots.latest_s < 0.5
+    assert (report.latency.p50_us or 0) < 15_000
 
 
 class _Impatient(BaseHTTPRequestHandler):

@@ -1,0 +1,135 @@
+-- Connections of an open loop are opened when their request is due, as clients open them.
+--
+-- wrk opens a connection at its start, and again after an answer that ended one, and lets it wait for its slot. A server
+-- whose worker waits for the request of one connection (gunicorn's sync worker, its threads) then serves nobody else
+-- until that slot. So a connection that has carried no answer yet is closed, and its descriptor becomes one end of a
+-- pair of sockets that refuses to be written to: at the slot wrk tries, counts a write error, connects and sends
+-- (socket_writeable and reconnect_socket in src/wrk.c of wrk 4.1.0 and 4.2.0). `opened` counts those errors.
+--
+-- The connections of wrk's start never reach the server: all at once they would fill the accept queue of many. They are
+-- of UDP, whose connect() sends nothing.
+
+local ffi = require("ffi")
+local bit = require("bit")
+
+ffi.cdef [[
+  int socketpair(int domain, int type, int protocol, int pair[2]);
+  int shutdown(int fd, int how);
+  int dup2(int from, int to);
+  int getsockopt(int fd, int level, int name, void *value, uint32_t *length);
+  int epoll_ctl(int epoll, int operation, int fd, void *event);
+  typedef struct {
+    int flags, family, type, protocol; uint32_t length; void *address; char *name; void *next;
+  } wrklab_address;
+]]
+
+local AF_UNIX, SOCK_STREAM, SOCK_DGRAM, SHUT_WR = 1, 1, 2, 1
+local SOL_SOCKET, SO_COOKIE, IPPROTO_TCP, TCP_INFO = 1, 57, 6, 11
+local EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN_OUT = 1, 3, 5
+local WRITABLE = 2
+-- struct tcp_info (linux/tcp.h) up to tcpi_bytes_received, which is its 64-bit word 16.
+local TCP_INFO_BYTES, BYTES_RECEIVED = 136, 16
+
+local connections = {}
+
+local thread, epoll = nil, nil
+-- wrk's address of the server, until the first connections are made; and the same one for UDP.
+local address, silent_address = nil, ffi.new("wrklab_address")
+local refusing, own_cookie = nil, nil
+local words, length = ffi.new("uint64_t[17]"), ffi.new("uint32_t[1]")
+-- struct epoll_event is packed on x86-64 only, so it is written as bytes: 4 of events, then the descriptor.
+local event = ffi.new("uint8_t[16]")
+local event_fd_at = ffi.arch == "x64" and 4 or 8
+-- Descriptors that rested at least once, and how often any did.
+local rested_fds, rests = {}, 0
+
+local function socket_value(fd, level, name, bytes)
+  length[0] = bytes
+  return ffi.C.getsockopt(fd, level, name, words, length) == 0
+end
+
+local function cookie_of(fd)
+  return socket_value(fd, SOL_SOCKET, SO_COOKIE, 8) and words[0] or nil
+end
+
+local function watch(operation, fd, events)
+  ffi.cast("uint32_t *", event)[0] = events
+  ffi.cast("int32_t *", event + event_fd_at)[0] = fd
+  return ffi.C.epoll_ctl(epoll, operation, fd, event) == 0
+end
+
+-- Once, before the first connection is made.
+function connections.begin(of_thread)
+  thread = of_thread
+  local pair = ffi.new("int[2]")
+  assert(ffi.C.socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "a pair of sockets could not be made")
+  ffi.C.shutdown(pair[0], SHUT_WR)
+  refusing, own_cookie = pair[0], cookie_of(pair[0])
+  address = thread.address
+  ffi.copy(silent_address, address, ffi.sizeof("wrklab_address"))
+  silent_address.type, silent_address.protocol = SOCK_DGRAM, 0
+  thread.address = silent_address
+end
+
+-- The connection that wrk calls `delay` for, by its place among the descriptors that epoll gave wrk: those are gone
+-- through in order, and the ones that were asked for before are marked. wrk has read their entry by then.
+local first_asked, last_asked = nil, -1
+function connections.asked()
+  if address then thread.address, address = address, nil end
+  local loop = thread.loop
+  local begins = first_asked and loop.fired[first_asked].fd == -1 and last_asked + 1 or 0
+  if begins == 0 then first_asked = nil end
+  for place = begins, loop.setsize - 1 do
+    local fired = loop.fired[place]
+    if fired.fd >= 0 and bit.band(fired.mask, WRITABLE) ~= 0 then
+      local file = loop.events[fired.fd]
+      -- While a connection is being opened both are one function.
+      if bit.band(file.mask, WRITABLE) ~= 0 and file.on_readable ~= file.on_writable then
+        local connection = ffi.cast("wrklab_connection *", file.data)
+        if connection.delayed and connection.fd == fired.fd and connection.thread == thread then
+          fired.fd = -1
+          first_asked, last_asked = first_asked or place, place
+          return connection
+        end
+      end
+    end
+  end
+  -- A round that is shorter than the one before leaves marks behind.
+  if begins > 0 then
+    first_asked, last_asked = nil, -1
+    return connections.asked()
+  end
+  return nil
+end
+
+-- Ends wrk where its descriptors are not polled as expected.
+local function find_epoll(fd)
+  epoll = ffi.cast("int *", thread.loop.api_data)[0]
+  if not watch(EPOLL_CTL_MOD, fd, EPOLLIN_OUT) then
+    error("this wrk polls its connections otherwise than wrk 4.1.0 and 4.2.0 with epoll: an open loop needs one of these")
+  end
+end
+
+-- Closes a connection that has carried no answer yet until wrk writes to it.
+function connections.rest(connection)
+  local fd = connection.fd
+  if socket_value(fd, IPPROTO_TCP, TCP_INFO, TCP_INFO_BYTES) and words[BYTES_RECEIVED] ~= 0 then return end
+  if not epoll then find_epoll(fd) end
+  -- epoll forgets the descriptor with the connection; wrk goes by its own mask, which stays true by this.
+  if ffi.C.dup2(refusing, fd) ~= fd or not watch(EPOLL_CTL_ADD, fd, EPOLLIN_OUT) then
+    error("a connection could not be put aside until its request is due")
+  end
+  rested_fds[fd] = true
+  rests = rests + 1
+end
+
+-- How many connections were opened by a write that was refused. Also right when the thread has ended.
+function connections.opened()
+  local resting = 0
+  for fd in pairs(rested_fds) do
+    if cookie_of(fd) == own_cookie then resting = resting + 1 end
+  end
+  return rests - resting
+end
+
+return connections
