@@ -1,7 +1,7 @@
 """A server of known behaviour, for a node's own Python (standard library alone): known_servers.py says how to use it.
 
     known_server_program.py PORT BEHAVIOUR [--first-right N] [--every N] [--hold-ms MS] [--late-s S] [--workers N]
-                            [--backlog N]
+                            [--per-s N] [--backlog N]
 
 Any path is answered alike: `ok` after a hold, as the applications do. Of the requests after the first N that are right
 (`--first-right`, counted over all connections), each `--every`-th one meets the behaviour.
@@ -18,6 +18,8 @@ import signal
 import socket
 import threading
 import time
+from collections import deque
+from dataclasses import dataclass
 
 _HEADERS_END = b"\r\n\r\n"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -35,19 +37,29 @@ _LAST_WORDS = {
     "close_without_answer": b"",
     "cut_off": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok",
 }
-_OTHERS = ("right", "never", "drip", "late", "reset", "hang", "die", "burn", "stall", "pool", "keep_alive_workers")
+_OTHERS = ("right", "never", "drip", "late", "reset", "hang", "die", "burn", "stall", "pool", "crowd")
 #: `stall`: every 5 s by the wall clock nothing is answered for the first one.
 _STALL_EVERY_S, _STALL_S = 5.0, 1.0
-BEHAVIOURS = (*_WRONG, *_LAST_WORDS, *_OTHERS)
+BEHAVIOURS = (*_WRONG, *_LAST_WORDS, *_OTHERS, "keep_alive_workers")
+
+
+@dataclass(frozen=True)
+class _State:
+    """What all connections share."""
+
+    numbers: itertools.count[int]
+    #: When each worker of a pool is free, a heap.
+    free_at_s: list[float]
+    #: When the requests of the last second came.
+    came_at_s: deque[float]
 
 
 class _Connection(asyncio.Protocol):
     """One connection of the event loop's server."""
 
-    def __init__(self, options: argparse.Namespace, numbers: itertools.count[int], free_at_s: list[float]) -> None:
+    def __init__(self, options: argparse.Namespace, state: _State) -> None:
         self._options = options
-        self._numbers = numbers
-        self._free_at_s = free_at_s
+        self._state = state
         self._pending = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -60,10 +72,10 @@ class _Connection(asyncio.Protocol):
             self._begin(is_last=b"connection: close" in request.lower())
 
     def _begin(self, *, is_last: bool) -> None:
-        options, number = self._options, next(self._numbers) - self._options.first_right
+        options, number = self._options, next(self._state.numbers) - self._options.first_right
         is_right = number <= 0 or number % options.every != 0
         behaviour = "right" if is_right else options.behaviour
-        ending = "close_after_answer" if is_last and behaviour in {"right", "stall", "pool"} else behaviour
+        ending = "close_after_answer" if is_last and behaviour in {"right", "stall", "pool", "crowd"} else behaviour
         hold_s = self._hold_s(behaviour)
         if hold_s:
             asyncio.get_running_loop().call_later(hold_s, self._end, ending)
@@ -80,10 +92,19 @@ class _Connection(asyncio.Protocol):
         if behaviour == "pool":
             now_s = asyncio.get_running_loop().time()
             # The worker that is free first takes it, and has it for just the hold: M/D/k under Poisson arrivals.
-            end_s = max(now_s, heapq.heappop(self._free_at_s)) + hold_s
-            heapq.heappush(self._free_at_s, end_s)
+            end_s = max(now_s, heapq.heappop(self._state.free_at_s)) + hold_s
+            heapq.heappush(self._state.free_at_s, end_s)
             return float(end_s - now_s)
+        if behaviour == "crowd" and self._count_of_last_second() > self._options.per_s:
+            return float(self._options.late_s)
         return float(hold_s)
+
+    def _count_of_last_second(self) -> int:
+        now_s, came_at_s = asyncio.get_running_loop().time(), self._state.came_at_s
+        came_at_s.append(now_s)
+        while came_at_s[0] < now_s - 1:
+            came_at_s.popleft()
+        return len(came_at_s)
 
     def _end(self, behaviour: str) -> None:
         if behaviour in _LAST_WORDS:
@@ -119,10 +140,10 @@ def _burn(cpu_s: float) -> None:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    numbers, free_at_s = itertools.count(1), [0.0] * options.workers
+    state = _State(itertools.count(1), [0.0] * options.workers, deque())
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: _Connection(options, numbers, free_at_s), "0.0.0.0", options.port, backlog=options.backlog
+        lambda: _Connection(options, state), "0.0.0.0", options.port, backlog=options.backlog
     )
     await server.serve_forever()
 
@@ -164,6 +185,7 @@ def main() -> None:
     parser.add_argument("--hold-ms", type=float, default=float(os.environ.get("WRKLAB_HOLD_MS", "100")))
     parser.add_argument("--late-s", type=float, default=3.0)
     parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--per-s", type=int, default=500)
     parser.add_argument("--backlog", type=int, default=4096)
     options = parser.parse_args()
     if options.behaviour == "keep_alive_workers":

@@ -19,6 +19,7 @@ hang                   the process stops (SIGSTOP); die: it exits with 3
 burn                   `ok` after 1 ms of CPU
 stall                  `ok` after the hold, and in the first second of every five not before its end
 pool                   `ok` after the hold with one of `workers` workers, for whom requests queue (M/D/k)
+crowd                  `ok` after the hold, or after `late_s` where more than `per_s` came in the last second
 keep_alive_workers     none of the above: `workers` threads, each serving one connection until its other end closes it;
                        without a hold each answer takes 1 ms of CPU
 """
@@ -42,7 +43,7 @@ _REMOVE = 'rm -rf "$1" "$2/known_server.conf"; rmdir --ignore-fail-on-non-empty 
 def known_server(session: Session, variant: str, behaviour: str, **options: float) -> Iterator[None]:
     """Behind `variant`'s unit runs a server of this behaviour for as long as the block does.
 
-    `options`: first_right, every (each so-many-th request meets it; 1: all), hold_ms, late_s, workers, backlog.
+    `options`: first_right, every (each so-many-th request meets it; 1: all), hold_ms, late_s, workers, per_s, backlog.
     Changes nothing of a unit that runs already. Raises HostError.
     """
     found = session.catalogue.variants[variant]

@@ -13,6 +13,7 @@ import pytest
 
 from tests.lab.benches import assert_nothing_runs, cells_of, wait_until
 from tests.lab.conftest import invoke
+from tests.lab.cpu_thieves import quota
 from tests.lab.known_servers import known_server
 from wrklab.hosts.session import Session
 from wrklab.paths import PROJECT_DIR, RESULTS_DIR
@@ -45,6 +46,27 @@ def test_the_capacity_of_a_pool_of_workers_is_found(session: Session) -> None:
     assert found["failed_per_s"] / found["passed_per_s"] <= 1.0501
     for side in ("passed_per_s", "failed_per_s"):
         assert sum(window["rate_per_s"] == found[side] for window in found["curve"]) >= 2
+
+
+def test_a_cliff_is_told_from_a_slope(session: Session) -> None:
+    """At 450/s one request in a hundred finds more than 500 of the last second, and waits for a second."""
+    with known_server(session, _VARIANT, "crowd", hold_ms=20, per_s=500, late_s=1):
+        found = searched(*_SEARCH, "--precision", "10", "--set", "duration_s=4")
+
+    assert (found["ending"], found["status"]) == ("found", 0), found["said"]
+    assert found["is_cliff"], found["curve"]
+    assert found["estimate_per_s"] == pytest.approx(450, rel=0.12), found["curve"]
+
+
+def test_a_generator_too_small_gives_a_lower_bound(session: Session) -> None:
+    """A tenth of a CPU sends some hundred requests/s: what the server could serve is not known, and not said."""
+    words = ("--variant", _VARIANT, "--slo", "p99<=250ms", "--set", "hold_ms=0", "--set", "duration_s=2", "--force")
+    with quota(session.hosts.generators[0], 0.1):
+        found = searched(*words)
+
+    assert found["ending"] == "void windows", found["said"]
+    assert found["failed_per_s"] is None, found["curve"]
+    assert [window["why"] for window in found["curve"] if window["keeping"] == "void"], found["curve"]
 
 
 def test_a_search_that_is_interrupted_goes_on_at_its_next_window(session: Session) -> None:

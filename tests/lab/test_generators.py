@@ -26,6 +26,7 @@ from tests.lab.benches import (
     wait_for_window,
 )
 from tests.lab.conftest import invoke
+from tests.lab.known_servers import known_server
 from tests.pace import allowed_s
 from wrklab.bench.bench import planned_cell
 from wrklab.bench.cell_run import run_cell
@@ -165,6 +166,21 @@ def test_a_bench_over_two_generators_tells_each_share(session: Session) -> None:
         record = run.cells()[0]
         assert record.harness_s is not None
         assert record.harness_s < allowed_s(1)
+
+
+def test_an_open_loop_is_split_between_generators(session: Session) -> None:
+    """One timetable of 500/s: a stall of a second in five gives the percentiles that one generator finds."""
+    words = ("--rate", "500", "--arrivals", "constant", "--duration", "5s", "--hold-ms", "0", "--rounds", "1")
+    with known_server(session, "go_net_http", "stall", hold_ms=0):
+        done = invoke("bench", "--variant", "go_net_http", *words, "--json", "--force")
+    assert done.stdout.strip(), done.stderr
+    [row] = json.loads(done.stdout)["rows"]
+
+    assert row["latency_p50_us"] < 20_000, row["note"]
+    assert row["latency_p90_us"] == pytest.approx(500_000, abs=25_000)
+    assert row["latency_p99_us"] == pytest.approx(950_000, abs=15_000)
+    assert row["offered_per_s"] == pytest.approx(500, rel=0.001)
+    assert (row["late_ratio"], row["unanswered_ratio"]) == (pytest.approx(0, abs=0.001), 0)
 
 
 def test_a_wrk_killed_on_one_generator_ends_the_load_on_both(session: Session) -> None:
