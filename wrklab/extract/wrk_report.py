@@ -135,6 +135,7 @@ def add_slots(reports: Sequence[ProcessReport]) -> OpenLoopRecord | None:
         quarters_waiting_s=_by_quarter([part.quarters_waiting_s for part in slots]),
         idle_closed=sum(part.idle_closed for part in slots),
         opened=sum(part.opened for part in slots),
+        wrk_late=sum(part.wrk_late for part in slots),
     )
 
 

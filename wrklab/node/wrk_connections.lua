@@ -71,7 +71,7 @@ function connections.begin(of_thread)
   thread.address = silent_address
 end
 
--- The connection that wrk calls `delay` for, by its place among the descriptors that epoll gave wrk: those are gone
+-- The connection that wrk calls `delay` for, found by its place among the descriptors that epoll gave wrk: those are gone
 -- through in order, and the ones that were asked for before are marked. wrk has read their entry by then.
 local first_asked, last_asked = nil, -1
 function connections.asked()
@@ -99,7 +99,7 @@ function connections.asked()
     first_asked, last_asked = nil, -1
     return connections.asked()
   end
-  return nil
+  error("this wrk asks for a connection that is not among those that are ready: an open loop needs wrk 4.1.0 or 4.2.0")
 end
 
 -- Ends wrk where its descriptors are not polled as expected.
@@ -110,10 +110,10 @@ local function find_epoll(fd)
   end
 end
 
--- Closes a connection that has carried no answer yet until wrk writes to it.
+-- Closes a connection that has carried no answer yet until wrk writes to it; whether it did.
 function connections.rest(connection)
   local fd = connection.fd
-  if socket_value(fd, IPPROTO_TCP, TCP_INFO, TCP_INFO_BYTES) and words[BYTES_RECEIVED] ~= 0 then return end
+  if socket_value(fd, IPPROTO_TCP, TCP_INFO, TCP_INFO_BYTES) and words[BYTES_RECEIVED] ~= 0 then return false end
   if not epoll then find_epoll(fd) end
   -- epoll forgets the descriptor with the connection; wrk goes by its own mask, which stays true by this.
   if ffi.C.dup2(refusing, fd) ~= fd or not watch(EPOLL_CTL_ADD, fd, EPOLLIN_OUT) then
@@ -121,6 +121,7 @@ function connections.rest(connection)
   end
   rested_fds[fd] = true
   rests = rests + 1
+  return true
 end
 
 -- How many connections were opened by a write that was refused. Also right when the thread has ended.

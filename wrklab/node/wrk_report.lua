@@ -75,29 +75,29 @@ if rate then
   local slots_s = tonumber(os.getenv("WRKLAB_SLOTS_S"))
   local quarter_s = slots_s / 4
   local late_s = 0.001
-  -- Connecting takes a round trip, or a second and more where the server's host drops the first packet.
-  local opened_late_s = 0.1
+  -- From a slot to its sending: a second and more where the server's host drops the first packet of a new connection.
+  -- Less than that, but more than a round trip and a turn of wrk's loop, is wrk's own doing: it had no CPU.
+  local dropped_s, late_opening_s, late_open_s = 0.9, 0.1, 0.02
   -- Beyond the end of any run.
   local never_ms = 1e9
   local clock = ffi.new("wrklab_time")
   local constant_offset_s = nil
   -- Seconds from the timetable's begin to its next slot, and the number of that slot.
   local slot_s, slot_number = 0, -1
-  local scheduled, sent, late, latest_s = 0, 0, 0, 0
+  local scheduled, sent, late, latest_s, wrk_late = 0, 0, 0, 0, 0
   -- Index 5 takes what lies behind the timetable's end.
   local due, begun, answered, waited = {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}
-  -- Calls before a connection's first request: they follow no answer.
-  local unopened = 0
-  -- wrk's own count of answers, and how many of them were followed by a call.
-  local progress, followed = nil, 0
+  -- wrk's own counts.
+  local progress = nil
   -- Connections that the server closed while they waited for their slot.
   local idle_closed = 0
   -- Read errors that were none of those, by the least that was seen since the last answers came in. wrk counts an error
   -- at once and asks when it has connected again: an end of the run in between would make one more of it.
   local others_since_s, others = slots_s + 0.5, math.huge
 
-  -- Of each connection by its address: when its request is to be sent.
-  local due_s = {}
+  -- Of each connection by its address: whether it was asked for before, and when the request of its slot is to be sent,
+  -- until that has an answer, and whether it was to be opened for that.
+  local is_known, due_s, is_resting = {}, {}, {}
   local connections = wrklab_part("wrk_connections.lua")
 
   local function quarter_of(at_s)
@@ -134,12 +134,12 @@ if rate then
     if lateness_s > latest_s then latest_s = lateness_s end
   end
 
-  -- A connection that took long to open carried its request late, whatever its answer's latency says.
-  local function count_opening(connection)
-    local key = tonumber(ffi.cast("intptr_t", connection))
-    local sent_s = tonumber(connection.start) / 1e6 - begins
-    if due_s[key] and sent_s - due_s[key] > opened_late_s then count_lateness(sent_s - due_s[key], opened_late_s) end
-    due_s[key] = nil
+  local function count_delay(delay_s, was_open)
+    if delay_s > dropped_s then
+      count_lateness(delay_s, dropped_s)
+    elseif delay_s > (was_open and late_open_s or late_opening_s) then
+      wrk_late = wrk_late + 1
+    end
   end
 
   local function count_sending(at_s)
@@ -150,10 +150,9 @@ if rate then
   end
 
   begin_timetable = function()
-    unopened = tonumber(os.getenv("WRKLAB_CONNECTIONS"))
     progress = wrklab_part("wrk_layout.lua").thread_of(wrk.thread)
     -- Believed only where this is found there.
-    if tonumber(progress.connections) ~= unopened or progress.complete ~= 0 or progress.requests ~= 0 then
+    if progress.connections ~= tonumber(os.getenv("WRKLAB_CONNECTIONS")) or progress.complete ~= 0 or progress.requests ~= 0 then
       error("this wrk keeps its counts elsewhere than wrk 4.1.0 and 4.2.0: an open loop needs one of these")
     end
     math.randomseed(tonumber(os.getenv("WRKLAB_SEED")) + thread_number)
@@ -173,18 +172,21 @@ if rate then
     local now_us = tonumber(clock.us)
     local now = tonumber(clock.s) - begins + now_us / 1e6
     local connection = connections.asked()
-    if connection then connections.rest(connection) end
-    if unopened > 0 then
-      unopened = unopened - 1
-    elseif tonumber(progress.complete) == followed then
-      idle_closed = idle_closed + 1
-      if now >= others_since_s then others = math.min(others, tonumber(progress.read_errors) - idle_closed) end
-      return never_ms
-    else
-      followed = followed + 1
-      if connection then count_opening(connection) end
+    local key = tonumber(ffi.cast("intptr_t", connection))
+    local was_resting = is_resting[key]
+    is_resting[key] = connections.rest(connection)
+    if is_known[key] then
+      -- When wrk wrote its last request; never before the slot's millisecond.
+      local sent_s = tonumber(connection.start) / 1e6 - begins
+      if not due_s[key] or sent_s < due_s[key] - 1e-5 then
+        idle_closed = idle_closed + 1
+        if now >= others_since_s then others = math.min(others, tonumber(progress.read_errors) - idle_closed) end
+        return never_ms
+      end
+      count_delay(sent_s - due_s[key], not was_resting)
       if now >= 0 then count_answer(now) end
     end
+    is_known[key], due_s[key] = true, nil
     if slot_s >= slots_s then return never_ms end
     count_slot()
     -- wrk sends at the first whole millisecond of the clock that is not before the slot.
@@ -192,7 +194,7 @@ if rate then
     local wait_ms = math.max(0, math.ceil((slot_s - now) * 1000 + past_tick_ms))
     count_lateness(now - slot_s, late_s)
     local sending_s = wait_ms > 0 and now + (wait_ms - past_tick_ms) / 1000 or now
-    if connection then due_s[tonumber(ffi.cast("intptr_t", connection))] = sending_s end
+    due_s[key] = sending_s
     count_sending(sending_s)
     next_slot()
     return wait_ms
@@ -217,8 +219,8 @@ if rate then
       in_flight = in_flight + begun[quarter] - answered[quarter]
     end
     idle_closed = math.max(idle_closed, tonumber(progress.read_errors) - others)
-    return string.format("%d;%d;%d;%.17g;%s;%s;%s;%s;%d;%d", scheduled, sent, late, latest_s, join(due), join(begun),
-      join(answered), join(waiting), idle_closed, connections.opened())
+    return string.format("%d;%d;%d;%.17g;%s;%s;%s;%s;%d;%d;%d", scheduled, sent, late, latest_s, join(due), join(begun),
+      join(answered), join(waiting), idle_closed, connections.opened(), wrk_late)
   end
 end
 
@@ -330,7 +332,7 @@ end
 local function slots_json()
   if not rate then return "null" end
   local names = { "scheduled", "sent", "late", "latest_s", "quarters_scheduled", "quarters_sent", "quarters_answered",
-    "quarters_waiting_s", "idle_closed", "opened" }
+    "quarters_waiting_s", "idle_closed", "opened", "wrk_late" }
   local totals = {}
   for _, thread in ipairs(threads) do
     local place = 0

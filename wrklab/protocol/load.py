@@ -238,7 +238,7 @@ class SlotCounts(Message):
     scheduled: Count
     #: Taken by a connection, which sent then.
     sent: Count
-    #: Of those, taken more than LATE_SLOT_S after their time.
+    #: Of those, taken more than LATE_SLOT_S after their time, or sent a second after it.
     late: Count
     #: By how much the latest was.
     latest_s: Seconds
@@ -252,6 +252,8 @@ class SlotCounts(Message):
     idle_closed: Count
     #: Connections that were opened because a request was due; wrk counts each as a write error (wrk_connections.lua).
     opened: Count = 0
+    #: Requests that wrk sent later than it should have, though its connection was open, or opened well.
+    wrk_late: Count = 0
 
 
 class WrkReport(Message):

@@ -283,11 +283,18 @@ class OpenLoopRecord(Record):
     idle_closed: int
     #: Connections that were opened because a request was due.
     opened: int = 0
+    #: Requests that wrk itself sent late.
+    wrk_late: int = 0
 
     @property
     def late_ratio(self) -> float:
         """Of the requests sent; 0 where none was."""
         return self.late / self.sent if self.sent else 0.0
+
+    @property
+    def wrk_late_ratio(self) -> float:
+        """Of the requests sent; 0 where none was."""
+        return self.wrk_late / self.sent if self.sent else 0.0
 
     @property
     def unanswered_ratio(self) -> float:

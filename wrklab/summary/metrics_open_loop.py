@@ -152,6 +152,14 @@ class OpenLoopMetrics(ConnectionMetrics):
         generators=Over.LARGEST,
         better=Better.LOWER,
     )
+    wrk_late_ratio = largest(
+        _of_slots(lambda found: found.wrk_late_ratio),
+        Unit.RATIO,
+        "requests sent 20 ms late or more because wrk did not run (0.1 s on a new connection) / sent",
+        source=Source.WRK_LUA,
+        generators=Over.ADDED,
+        better=Better.LOWER,
+    )
     unanswered_ratio = largest(
         _of_slots(lambda found: found.unanswered_ratio),
         Unit.RATIO,

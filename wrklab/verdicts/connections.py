@@ -36,7 +36,7 @@ def is_accepting(row: SummaryRow) -> bool:
 
 def connections_not_open(row: SummaryRow) -> bool:
     """The load was not the one requested. An open loop opens a connection when a request is due."""
-    if row.rate_per_s is not None:
+    if row.is_open_loop:
         return False
     held = row.connections_open if row.connections_held is None else row.connections_held
     return held is not None and held < OPEN_LIMIT_RATIO * row.connections_asked

@@ -18,6 +18,8 @@ ACHIEVED_MIN_RATIO = 0.98
 UNANSWERED_LIMIT_RATIO = 0.001
 #: wrk sends by its timetable only while it is free at the time: a busier one sends late after it has taken a slot.
 GENERATOR_CPU_LIMIT_PERCENT = 70.0
+#: From where on a percentile such as p99 is one of requests that wrk sent late.
+WRK_LATE_LIMIT_RATIO = 0.01
 #: By order statistics so many answers bound p99 to the answers between p98.8 and p99.2.
 P99_COUNT_MIN = 10_000
 
@@ -83,6 +85,23 @@ RULES: tuple[Rule, ...] = (
         direction=Direction.TOO_LOW,
         latency_direction=Direction.TOO_HIGH,
         shows_saturation=True,
+        cost_stands=True,
+    ),
+    Rule(
+        name="open_loop_generator_late",
+        severity=Severity.GENERATOR_FULL,
+        doubt="rate",
+        applies=lambda row: above(row.wrk_late_ratio, WRK_LATE_LIMIT_RATIO),
+        figures=lambda row: (
+            f"wrk sent {100 * (row.wrk_late_ratio or 0.0):.2g} % of the requests 20 ms late or more though they could go"
+        ),
+        meaning="wrk did not run when they were due, so they came in bursts, and their answers were read late",
+        next_step="See what else runs on the generator, add one, or ask for a lower rate",
+        words=lambda _: "generator late",
+        settle="invoke lab.up --loadgens 2",
+        verdict=Verdict.GENERATOR_BOUND,
+        direction=Direction.TOO_LOW,
+        latency_direction=Direction.TOO_HIGH,
         cost_stands=True,
     ),
     Rule(

@@ -247,6 +247,7 @@ DIRECTIONS = {
         "backend_cpus_shared",
         # Requests that would have waited were not sent, or have no answer; a queue that grows has not ended growing.
         "open_loop_generator_busy",
+        "open_loop_generator_late",
         "overloaded",
         "sent_late",
         "unanswered",
