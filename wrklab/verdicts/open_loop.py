@@ -93,7 +93,7 @@ RULES: tuple[Rule, ...] = (
         doubt="rate",
         applies=lambda row: above(row.wrk_late_ratio, WRK_LATE_LIMIT_RATIO),
         figures=lambda row: (
-            f"wrk sent {100 * (row.wrk_late_ratio or 0.0):.2g} % of the requests 20 ms late or more though they could go"
+            f"wrk itself sent {100 * (row.wrk_late_ratio or 0.0):.2g} % of the requests at least 20 ms late"
         ),
         meaning="wrk did not run when they were due, so they came in bursts, and their answers were read late",
         next_step="See what else runs on the generator, add one, or ask for a lower rate",
