@@ -89,11 +89,13 @@ end
 
 -- wrk asks the first thread for one request more, to see whether it is well-formed.
 local is_tried = false
+local connections = os.getenv("WRKLAB_RATE") and wrklab_part("wrk_connections.lua")
 function mix.request()
   if thread_number == 0 and not is_tried then
     is_tried = true
     return entries[1].sent_bytes
   end
+  if connections and connections.is_opening() then return entries[1].sent_bytes end
   local index = next_index()
   sent[index] = sent[index] + 1
   return entries[index].sent_bytes

@@ -172,6 +172,10 @@ def test_the_order_of_requests_follows_from_the_seed_alone(server: ToyServer, tm
         sent = {counts.name: counts.sent for counts in wrk.report.mix.requests}
         assert sum(sent.values()) > 100
         assert sent == drawn_counts(12345, WEIGHTS, sum(sent.values()))
+        if wrk.report.slots is not None:
+            # Nothing is drawn for a connection that is opened first.
+            assert wrk.report.slots.opened > 0
+            assert sum(sent.values()) == wrk.report.slots.sent
 
 
 def test_wrong_answers_under_load_are_counted_by_request(server: ToyServer, tmp_path: Path) -> None:
