@@ -71,34 +71,28 @@ function connections.begin(of_thread)
   thread.address = silent_address
 end
 
--- The connection that wrk calls `delay` or `request` for, found by its place among the descriptors that epoll gave wrk:
--- those are gone through in order. The first one is marked, so that a new round is known: wrk has read it by then.
-local last_found = -1
-local function current(is_delayed)
+-- The connection that wrk calls `delay` for, by its place among the descriptors that epoll gave wrk: those are gone
+-- through in order. The first one is marked, so that a new round is known: wrk has read it by then. One that was opened
+-- in this very round looks the same, so now and then it is taken for the other, which has its turn in the next round.
+local last_asked = -1
+function connections.asked()
+  if address then thread.address, address = address, nil end
   local loop = thread.loop
-  for place = loop.fired[0].fd == -1 and last_found + 1 or 0, loop.setsize - 1 do
+  for place = loop.fired[0].fd == -1 and last_asked + 1 or 0, loop.setsize - 1 do
     local fired = loop.fired[place]
     if fired.fd >= 0 and bit.band(fired.mask, WRITABLE) ~= 0 then
       local file = loop.events[fired.fd]
       -- While a connection is being opened both are one function.
       if bit.band(file.mask, WRITABLE) ~= 0 and file.on_readable ~= file.on_writable then
         local connection = ffi.cast("wrklab_connection *", file.data)
-        if connection.delayed == is_delayed and connection.fd == fired.fd and connection.thread == thread then
+        if connection.delayed and connection.fd == fired.fd and connection.thread == thread then
           loop.fired[0].fd = -1
-          last_found = place
+          last_asked = place
           return connection
         end
       end
     end
   end
-  return nil
-end
-
--- The connection that wrk calls `delay` for.
-function connections.asked()
-  if address then thread.address, address = address, nil end
-  local connection = current(true)
-  if connection then return connection end
   error("this wrk asks for a connection that is not among those that are ready: an open loop needs wrk 4.1.0 or 4.2.0")
 end
 
@@ -122,12 +116,6 @@ function connections.rest(connection)
   rested_fds[fd] = true
   rests = rests + 1
   return true
-end
-
--- Whether the request that wrk asks for will be refused, and asked for again once the connection is open.
-function connections.is_opening()
-  local connection = current(false)
-  return connection ~= nil and rested_fds[connection.fd] == true and cookie_of(connection.fd) == own_cookie
 end
 
 -- How many connections were opened by a write that was refused. Also right when the thread has ended.

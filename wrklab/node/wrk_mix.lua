@@ -89,16 +89,27 @@ end
 
 -- wrk asks the first thread for one request more, to see whether it is well-formed.
 local is_tried = false
-local connections = os.getenv("WRKLAB_RATE") and wrklab_part("wrk_connections.lua")
+-- What was drawn and could not be written, because the connection is not open: wrk asks once more when it is. It asks and
+-- writes in one go, so a write error since the last call is of the request that was given then.
+local given, refused, write_errors, self = nil, {}, 0, nil
+local function take_back()
+  self = self or layout.thread_of(wrk.thread)
+  if given and self.write_errors ~= write_errors then
+    sent[given] = sent[given] - 1
+    refused[#refused + 1] = given
+  end
+  write_errors = self.write_errors
+end
+
 function mix.request()
   if thread_number == 0 and not is_tried then
     is_tried = true
     return entries[1].sent_bytes
   end
-  if connections and connections.is_opening() then return entries[1].sent_bytes end
-  local index = next_index()
-  sent[index] = sent[index] + 1
-  return entries[index].sent_bytes
+  take_back()
+  given = table.remove(refused) or next_index()
+  sent[given] = sent[given] + 1
+  return entries[given].sent_bytes
 end
 
 -- Requests of one length are told apart by their bytes; most lengths are of one request only.
@@ -242,6 +253,7 @@ end
 
 -- A thread's counts as text, which is what the main state can ask it for: of each request a line.
 function mix.counts()
+  take_back()
   local lines = { tostring(unknown) }
   for index = 1, count do
     local pairs_found = {}

@@ -87,17 +87,19 @@ if rate then
   local scheduled, sent, late, latest_s, wrk_late = 0, 0, 0, 0, 0
   -- Index 5 takes what lies behind the timetable's end.
   local due, begun, answered, waited = {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}
-  -- wrk's own counts.
-  local progress = nil
+  -- Calls before a connection's first request: they follow no answer.
+  local unopened = 0
+  -- wrk's own counts, and how many answers were followed by a call.
+  local progress, followed = nil, 0
   -- Connections that the server closed while they waited for their slot.
   local idle_closed = 0
   -- Read errors that were none of those, by the least that was seen since the last answers came in. wrk counts an error
   -- at once and asks when it has connected again: an end of the run in between would make one more of it.
   local others_since_s, others = slots_s + 0.5, math.huge
 
-  -- Of each connection by its address: whether it was asked for before, and when the request of its slot is to be sent,
-  -- until that has an answer, and whether it was to be opened for that.
-  local is_known, due_s, is_resting = {}, {}, {}
+  -- Of each connection by its address: when the request of its slot is to be sent, until that has an answer, and whether
+  -- the connection is to be opened for it.
+  local due_s, is_resting = {}, {}
   local connections = wrklab_part("wrk_connections.lua")
 
   local function quarter_of(at_s)
@@ -149,10 +151,19 @@ if rate then
     waited[quarter] = waited[quarter] + (quarter * quarter_s - at_s)
   end
 
+  -- Whether a call comes after an answer. Where wrk's counts leave both open, by whether the connection's request was
+  -- sent.
+  local function follows_answer(request_due_s, sent_s)
+    if tonumber(progress.complete) == followed then return false end
+    if progress.read_errors == idle_closed then return true end
+    return request_due_s ~= nil and sent_s >= request_due_s - 1e-5
+  end
+
   begin_timetable = function()
+    unopened = tonumber(os.getenv("WRKLAB_CONNECTIONS"))
     progress = wrklab_part("wrk_layout.lua").thread_of(wrk.thread)
     -- Believed only where this is found there.
-    if progress.connections ~= tonumber(os.getenv("WRKLAB_CONNECTIONS")) or progress.complete ~= 0 or progress.requests ~= 0 then
+    if progress.connections ~= unopened or progress.complete ~= 0 or progress.requests ~= 0 then
       error("this wrk keeps its counts elsewhere than wrk 4.1.0 and 4.2.0: an open loop needs one of these")
     end
     math.randomseed(tonumber(os.getenv("WRKLAB_SEED")) + thread_number)
@@ -175,18 +186,21 @@ if rate then
     local key = tonumber(ffi.cast("intptr_t", connection))
     local was_resting = is_resting[key]
     is_resting[key] = connections.rest(connection)
-    if is_known[key] then
-      -- When wrk wrote its last request; never before the slot's millisecond.
+    if unopened > 0 then
+      unopened = unopened - 1
+    else
+      -- When wrk wrote the connection's last request; never before the millisecond of its slot.
       local sent_s = tonumber(connection.start) / 1e6 - begins
-      if not due_s[key] or sent_s < due_s[key] - 1e-5 then
+      if not follows_answer(due_s[key], sent_s) then
         idle_closed = idle_closed + 1
         if now >= others_since_s then others = math.min(others, tonumber(progress.read_errors) - idle_closed) end
         return never_ms
       end
-      count_delay(sent_s - due_s[key], not was_resting)
+      followed = followed + 1
+      if due_s[key] then count_delay(sent_s - due_s[key], not was_resting) end
       if now >= 0 then count_answer(now) end
     end
-    is_known[key], due_s[key] = true, nil
+    due_s[key] = nil
     if slot_s >= slots_s then return never_ms end
     count_slot()
     -- wrk sends at the first whole millisecond of the clock that is not before the slot.
