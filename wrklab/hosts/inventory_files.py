@@ -23,6 +23,8 @@ LAB_KEYS = frozenset(
         "lab_backends",
         "lab_ca_bundle",
         "lab_cpus",
+        "lab_egress",
+        "lab_filter",
         "lab_http_proxy",
         "lab_jump_host",
         "lab_jump_key",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shutil
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from ansible.plugins.connection import ssh
 
 from wrklab.errors import InventoryError
 from wrklab.hosts import inventory
-from wrklab.hosts.inventory_files import ANSIBLE_KEYS
-from wrklab.paths import PROJECT_DIR
+from wrklab.hosts.inventory_files import ANSIBLE_KEYS, LAB_KEYS
+from wrklab.paths import PLAYBOOKS_DIR, PROJECT_DIR
 
 HOSTS = "server: {{hosts: {{a: {{{0}}}}}}}\nloadgen: {{hosts: {{b: }}}}\n"
 INI = (
@@ -210,6 +211,15 @@ def test_a_key_of_the_users_own_is_fine_where_another_value_uses_it(lab: Path) -
     (lab / "group_vars" / "server.yml").write_text("---\n")
 
     assert inventory.read_hosts("own").server.address == "192.0.2.9"
+
+
+def test_every_key_that_a_role_reads_is_known() -> None:
+    """A role takes it from the inventory by its defaults; one that is not known would be refused there."""
+    texts = [path.read_text(encoding="utf-8") for path in PLAYBOOKS_DIR.glob("roles/*/defaults/main.yml")]
+    read = {name for text in texts for name in re.findall(r"\b(lab_[a-z_]+) \| default", text)}
+
+    assert {"lab_filter", "lab_egress", "lab_backends"} <= read
+    assert read <= LAB_KEYS
 
 
 def test_a_wrong_file_of_variables_is_told(lab: Path) -> None:
