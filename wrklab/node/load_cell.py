@@ -21,6 +21,7 @@ from typing import NoReturn
 sys.path.append(__file__.rsplit("/", 3)[0])
 
 from wrklab.node import host_look, http_get, node_io, sampler, sock_diag
+from wrklab.node.idle_connections import idle_connections
 from wrklab.node.request_mix import RequestMix, first_wrong
 from wrklab.node.wrk_process import Cancelled, WindowWatch, WrkLoad, WrkProcess, WrkRun, argv_for
 from wrklab.protocol.codec import decode_json, encode_json
@@ -69,6 +70,8 @@ _CALM_SLACK_S = 0.25
 #: A server works under load if it has answered within this, or within so many times the mean time between answers.
 _ANSWERED_WITHIN_S = 0.3
 _ANSWERED_WITHIN_GAPS = 5
+#: How long a server has for accepting idle connections before it is asked beside them.
+_IDLE_S = 0.1
 #: What a warm-up's order of requests is drawn from.
 _WARMUP_MIX_SEED = 0x9E3779B9
 #: Silences are counted in tenths of a second.
@@ -102,6 +105,7 @@ class LoadCell:
         self._ready: ReadyResult | None = None
         self._warmup: WrkResult | None = None
         self._settled: SettleResult | None = None
+        self._opens_early = False
         self._window_times: WindowTimes | None = None
         self._wrk: tuple[WrkResult, ...] = ()
         self._clock_step_s = 0.0
@@ -119,6 +123,8 @@ class LoadCell:
             self._warm_up(self.spec.warmup)
             self._enter(LoadPhase.SETTLE)
             self._settle()
+        if self.spec.processes[0].timetable and self.spec.connection_mode is ConnectionMode.KEEP_ALIVE:
+            self._opens_early = self._answers_beside_idle_connections()
         self._wait_for_ports()
         self._window()
         self._enter(LoadPhase.VERIFY_AFTER)
@@ -226,6 +232,8 @@ class LoadCell:
         if self.spec.connection_mode is ConnectionMode.CLOSE:
             environment["WRKLAB_CLOSE"] = "1"
         if timetable:
+            if self._opens_early:
+                environment["WRKLAB_OPEN_EARLY"] = "1"
             # wrk_report.lua reads the wall clock.
             environment |= timetable_environment(timetable, load, mark_s + _wall_step_s())
         if self._mix:
@@ -286,6 +294,24 @@ class LoadCell:
         if self._settled and self._settled.is_calm:
             return self._settled.answer_s
         return self._ready.first_answer_s if self._ready else 0.0
+
+    def _answers_beside_idle_connections(self) -> bool:
+        """Whether the server answers while all connections of an open loop are open without a request.
+
+        Then they are opened before the timetable begins, as a pool that is warm. Where each keeps a worker waiting (of
+        gunicorn: sync, gthread), wrk opens one when its request is due.
+        """
+        count = sum(process.connections for process in self.spec.processes)
+        limit_s = self._calm_s(self._idle_answer_s()) * self.spec.timeout_scale
+        try:
+            with idle_connections(self._address, self.spec.target.port, count):
+                time.sleep(_IDLE_S)
+                found = self._get(limit_s).is_right
+        except OSError:
+            return False
+        # What they left in the server is worked off.
+        self._get(self.spec.attempt_limit_s)
+        return found
 
     def _wait_for_ports(self) -> None:
         """Old connections (TIME_WAIT) to the target hold local ports: wait until enough are free, or fail."""

@@ -7,7 +7,7 @@
 -- (socket_writeable and reconnect_socket in src/wrk.c of wrk 4.1.0 and 4.2.0). `opened` counts those errors.
 --
 -- The connections of wrk's start never reach the server: all at once they would fill the accept queue of many. They are
--- of UDP, whose connect() sends nothing.
+-- of UDP, whose connect() sends nothing. With WRKLAB_OPEN_EARLY they are opened and stay open: a pool that is warm.
 
 local ffi = require("ffi")
 local bit = require("bit")
@@ -32,6 +32,7 @@ local TCP_INFO_BYTES, BYTES_RECEIVED = 136, 16
 
 local connections = {}
 
+local opens_early = os.getenv("WRKLAB_OPEN_EARLY") ~= nil
 local thread, epoll = nil, nil
 -- wrk's address of the server, until the first connections are made; and the same one for UDP.
 local address, silent_address = nil, ffi.new("wrklab_address")
@@ -65,6 +66,7 @@ function connections.begin(of_thread)
   assert(ffi.C.socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "a pair of sockets could not be made")
   ffi.C.shutdown(pair[0], SHUT_WR)
   refusing, own_cookie = pair[0], cookie_of(pair[0])
+  if opens_early then return end
   address = thread.address
   ffi.copy(silent_address, address, ffi.sizeof("wrklab_address"))
   silent_address.type, silent_address.protocol = SOCK_DGRAM, 0
@@ -104,8 +106,10 @@ local function find_epoll(fd)
   end
 end
 
--- Closes a connection that has carried no answer yet until wrk writes to it; whether it did.
-function connections.rest(connection)
+-- Closes a connection that has carried no answer yet until wrk writes to it; whether it did. `is_first`: it is one of
+-- wrk's start.
+function connections.rest(connection, is_first)
+  if is_first and opens_early then return false end
   local fd = connection.fd
   if socket_value(fd, IPPROTO_TCP, TCP_INFO, TCP_INFO_BYTES) and words[BYTES_RECEIVED] ~= 0 then return false end
   if not epoll then find_epoll(fd) end

@@ -13,6 +13,7 @@
 -- WRKLAB_SLOTS_S       next to it: the timetable's length, seconds
 -- WRKLAB_OFFSET_S, WRKLAB_THREAD_OFFSET_S, WRKLAB_SEED: next to it, of the first thread (protocol/load.py, Timetable)
 -- WRKLAB_CONNECTIONS   next to it: connections of one thread
+-- WRKLAB_OPEN_EARLY    next to it: they are opened before the timetable begins (wrk_connections.lua)
 -- WRKLAB_MIX           a mix of requests instead of the one of the command line (wrk_mix.lua)
 -- WRKLAB_MIX_CHECKS    next to it: all that it expects is compared in this process
 -- WRKLAB_CLOSE         each request says `Connection: close`
@@ -185,7 +186,7 @@ if rate then
     local connection = connections.asked()
     local key = tonumber(ffi.cast("intptr_t", connection))
     local was_resting = is_resting[key]
-    is_resting[key] = connections.rest(connection)
+    is_resting[key] = connections.rest(connection, unopened > 0)
     if unopened > 0 then
       unopened = unopened - 1
     else

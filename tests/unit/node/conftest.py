@@ -89,6 +89,19 @@ def cell_folder(folder: Path, port: int, **changes: object) -> CellFolder:
     return CellFolder(folder)
 
 
+def handmade_timetable(rate_per_s: float, **changes: object) -> dict[str, object]:
+    """One thread's timetable of a second, with gaps that are drawn."""
+    usual = {
+        "arrivals": "poisson",
+        "offset_s": 0.0,
+        "thread_offset_s": 0.0,
+        "seed": 3,
+        "lead_s": 0.1,
+        "duration_s": 1.0,
+    }
+    return {**usual, "rate_per_s": rate_per_s, **changes}
+
+
 def target(server: ToyServer, path: str) -> dict[str, object]:
     """A spec's target: one behaviour of the toy server."""
     return {"host": "127.0.0.1", "port": server.port, "path": path}

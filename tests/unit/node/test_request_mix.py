@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.handmade_mixes import drawn_counts, handmade_mix, handmade_request
-from tests.unit.node.conftest import cell_folder
+from tests.unit.node.conftest import cell_folder, handmade_timetable
 from tests.unit.node.toy_server import ToyServer
 from wrklab.extract.request_mix import add_requests
 from wrklab.extract.wrk_report import add_latencies, read_wrk_report
@@ -151,19 +151,10 @@ def test_each_answer_is_counted_for_its_own_request(server: ToyServer, tmp_path:
 
 def test_the_order_of_requests_follows_from_the_seed_alone(server: ToyServer, tmp_path: Path) -> None:
     """In a closed loop as in an open one, whose timetable draws gaps in between."""
-    timetable: dict[str, object] = {
-        "arrivals": "poisson",
-        "rate_per_s": 300.0,
-        "offset_s": 0.0,
-        "thread_offset_s": 0.0,
-        "seed": 3,
-        "lead_s": 0.1,
-        "duration_s": 1.0,
-    }
-    for number, loop in enumerate([{}, {"timetable": timetable}]):
+    for number, loop in enumerate([{}, {"timetable": handmade_timetable(300.0)}]):
         process = {"threads": 1, "connections": 50, "checks_answers": False, "mix_seeds": [12345]} | loop
         (folder := tmp_path / str(number)).mkdir()
-        result = run_mix(server, folder, MIX, processes=[process], drain_s=0.5)
+        result = run_mix(server, folder, MIX, processes=[process], drain_s=0.5, connection_mode="close")
 
         [wrk] = result.wrk
         assert result.failed is None
