@@ -88,8 +88,6 @@ if rate then
   local scheduled, sent, late, latest_s, wrk_late = 0, 0, 0, 0, 0
   -- Index 5 takes what lies behind the timetable's end.
   local due, begun, answered, waited = {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 0}
-  -- Calls before a connection's first request: they follow no answer.
-  local unopened = 0
   -- wrk's own counts, and how many answers were followed by a call.
   local progress, followed = nil, 0
   -- Connections that the server closed while they waited for their slot.
@@ -98,9 +96,9 @@ if rate then
   -- at once and asks when it has connected again: an end of the run in between would make one more of it.
   local others_since_s, others = slots_s + 0.5, math.huge
 
-  -- Of each connection by its address: when the request of its slot is to be sent, until that has an answer, and whether
-  -- the connection is to be opened for it.
-  local due_s, is_resting = {}, {}
+  -- Of each connection by its address: whether wrk asked for it before, when the request of its slot is to be sent, until
+  -- that has an answer, and whether the connection is to be opened for it.
+  local is_known, due_s, is_resting = {}, {}, {}
   local connections = wrklab_part("wrk_connections.lua")
 
   local function quarter_of(at_s)
@@ -161,10 +159,9 @@ if rate then
   end
 
   begin_timetable = function()
-    unopened = tonumber(os.getenv("WRKLAB_CONNECTIONS"))
     progress = wrklab_part("wrk_layout.lua").thread_of(wrk.thread)
     -- Believed only where this is found there.
-    if progress.connections ~= unopened or progress.complete ~= 0 or progress.requests ~= 0 then
+    if progress.connections ~= tonumber(os.getenv("WRKLAB_CONNECTIONS")) or progress.complete ~= 0 or progress.requests ~= 0 then
       error("this wrk keeps its counts elsewhere than wrk 4.1.0 and 4.2.0: an open loop needs one of these")
     end
     math.randomseed(tonumber(os.getenv("WRKLAB_SEED")) + thread_number)
@@ -186,10 +183,9 @@ if rate then
     local connection = connections.asked()
     local key = tonumber(ffi.cast("intptr_t", connection))
     local was_resting = is_resting[key]
-    is_resting[key] = connections.rest(connection, unopened > 0)
-    if unopened > 0 then
-      unopened = unopened - 1
-    else
+    is_resting[key] = connections.rest(connection, not is_known[key])
+    -- The first call for a connection follows no answer.
+    if is_known[key] then
       -- When wrk wrote the connection's last request; never before the millisecond of its slot.
       local sent_s = tonumber(connection.start) / 1e6 - begins
       if not follows_answer(due_s[key], sent_s) then
@@ -201,7 +197,7 @@ if rate then
       if due_s[key] then count_delay(sent_s - due_s[key], not was_resting) end
       if now >= 0 then count_answer(now) end
     end
-    due_s[key] = nil
+    is_known[key], due_s[key] = true, nil
     if slot_s >= slots_s then return never_ms end
     count_slot()
     -- wrk sends at the first whole millisecond of the clock that is not before the slot.
