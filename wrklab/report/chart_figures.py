@@ -19,6 +19,8 @@ from wrklab.results.run_folder import Run
 from wrklab.summary.metrics import median_known
 
 _MIB = 1024 * 1024
+#: The kind of a spectrum after wrk's own correction.
+AS_WRK_PRINTS = "as wrk prints it"
 #: The percentiles of a spectrum, as "one in so many": 1 is the smallest latency, 100 the 99th percentile.
 _ONE_IN = tuple(float(f"{value:.3g}") for value in np.logspace(0, 6, 55))
 #: More points than this a line and round say nothing more in a panel of a few hundred pixels.
@@ -52,10 +54,9 @@ class LatencyFigure:
     """A point of a latency spectrum."""
 
     name: str
-    #: `observed`, or `as wrk prints it`.
+    #: `observed`, or AS_WRK_PRINTS.
     kind: str
     one_in: float
-    percentile: float
     latency_ms: float
 
 
@@ -149,7 +150,7 @@ def latency_figures(contents: Contents, run: Run) -> list[LatencyFigure]:
     found: list[LatencyFigure] = []
     for name, entry in named_entries(contents):
         kinds = [run.histograms(cell.cell_id) for cell in entry.row.measured]
-        for kind, title in (("observed", "observed"), ("wrk", "as wrk prints it")):
+        for kind, title in (("observed", "observed"), ("wrk", AS_WRK_PRINTS)):
             added = added_histogram(parts[kind] for parts in kinds if kind in parts)
             found += _spectrum(name, title, added)
     return found
@@ -173,7 +174,7 @@ def _spectrum(name: str, kind: str, histogram: Histogram) -> Iterator[LatencyFig
         percent = 100.0 * (1 - 1 / one_in)
         value_us = histogram.max_us if is_last else histogram.percentile(percent) if percent else histogram.min_us
         if value_us != last_us or is_last:
-            yield LatencyFigure(name, kind, one_in, round(percent, 5), round(value_us / 1000, 3))
+            yield LatencyFigure(name, kind, one_in, float(f"{value_us / 1000:.5g}"))
         last_us = value_us
         if is_last:
             return
