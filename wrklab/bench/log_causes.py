@@ -70,6 +70,18 @@ def cause_in_log(lines: Sequence[str]) -> str:
     return ""
 
 
+def telling_lines(lines: Sequence[str], count: int) -> Sequence[str]:
+    """The last `count` lines of a log; where these are about what came of a known cause, those that lead to it.
+
+    A server program may write more about its own end than about the application's error.
+    """
+    for pattern, _ in _IN_LOGS:
+        if places := [place for place, line in enumerate(lines) if pattern.search(line)]:
+            end = len(lines) if places[-1] >= len(lines) - count else places[-1] + 1
+            return lines[max(0, end - count) : end]
+    return lines[-count:]
+
+
 def cause_of_answer(asked: AskedRequest, log: Sequence[str]) -> str:
     """What a wrong answer most likely means; empty where it cannot be said."""
     if asked.status is None:

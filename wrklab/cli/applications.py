@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from wrklab.bench.application_check import CheckedVariant, check_variant
+from wrklab.bench.log_causes import telling_lines
 from wrklab.bench.mixes import mix_spec
 from wrklab.catalogue.application import read_application
 from wrklab.catalogue.application_files import APPLICATION_CARD
@@ -131,8 +132,8 @@ def _show_checked(checked: CheckedVariant) -> None:
         if checked.cause:
             say(f"        likely: {checked.cause}")
     if not checked.is_right:
-        say("        the end of its log:" if checked.log_tail else "        its log is empty")
-        for line in checked.log_tail[-_LOG_LINES_SHOWN:]:
+        say("        its log says at last:" if checked.log_tail else "        its log is empty")
+        for line in telling_lines(checked.log_tail, _LOG_LINES_SHOWN):
             say(f"        | {_plain(line)}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wrklab.bench.log_causes import cause_in_log, cause_of_answer
+from wrklab.bench.log_causes import cause_in_log, cause_of_answer, telling_lines
 from wrklab.protocol.request_mix import AskedRequest
 
 
@@ -74,3 +74,13 @@ def test_a_wrong_answer_is_explained_by_its_status_and_the_log(
     found = cause_of_answer(asked(status), log)
 
     assert cause in found if cause else not found
+
+
+def test_lines_about_a_servers_own_end_do_not_hide_the_cause() -> None:
+    """Those that lead to it are shown; without a known cause, or with it among the last, the last ones."""
+    error, after = ["a", "b", "ModuleNotFoundError: No module named 'shop'"], [f"HaltServer {n}" for n in range(9)]
+
+    assert telling_lines([*error, *after], 2) == error[1:]
+    assert telling_lines([*error, *after[:1]], 2) == [error[2], after[0]]
+    assert telling_lines(after, 2) == after[-2:]
+    assert telling_lines([], 2) == []
