@@ -150,9 +150,14 @@ def latency_figures(contents: Contents, run: Run) -> list[LatencyFigure]:
     found: list[LatencyFigure] = []
     for name, entry in named_entries(contents):
         kinds = [run.histograms(cell.cell_id) for cell in entry.row.measured]
-        for kind, title in (("observed", "observed"), ("wrk", AS_WRK_PRINTS)):
-            added = added_histogram(parts[kind] for parts in kinds if kind in parts)
-            found += _spectrum(name, title, added)
+        added = {kind: added_histogram(parts[kind] for parts in kinds if kind in parts) for kind in ("observed", "wrk")}
+        observed, printed = (
+            list(_spectrum(name, title, added[kind]))
+            for kind, title in (("observed", "observed"), ("wrk", AS_WRK_PRINTS))
+        )
+        found += observed
+        if [one.latency_ms for one in observed] != [one.latency_ms for one in printed]:
+            found += printed
     return found
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -50,9 +50,9 @@ def median_interval(rates_per_s: Sequence[float]) -> Interval | None:
     """The percentile bootstrap interval of the rounds' median, requests/s; None below two rounds."""
     if len(rates_per_s) < ROUNDS_MIN:
         return None
-    found = _bootstrap((np.asarray(rates_per_s, dtype=np.float64),), np.median).confidence_interval
-    # scipy interpolates between resamplings, and the last digit may then lie beyond the rounds themselves.
-    low, high = np.clip([found.low, found.high], min(rates_per_s), max(rates_per_s))
+    found = _bootstrap((np.asarray(rates_per_s, dtype=np.float64),), np.median)
+    # It interpolates between resamplings, and the last digit may then lie beyond the rounds themselves.
+    low, high = np.clip(found, min(rates_per_s), max(rates_per_s))
     return Interval(float(low), float(high))
 
 
@@ -65,11 +65,20 @@ def percentile_ranks(count: int, percent: float) -> tuple[int, int | None] | Non
     """
     if count < 1:
         return None
-    from scipy import stats
-
     tail = (1 - CONFIDENCE_RATIO) / 2
-    low, high = stats.binom.ppf([tail, 1 - tail], count, percent / 100)
-    return max(1, int(low)), int(high) + 1 if int(high) < count else None
+    low, high = (_binomial_quantile(share, count, percent / 100) for share in (tail, 1 - tail))
+    return max(1, low), high + 1 if high < count else None
+
+
+def _binomial_quantile(share: float, count: int, probability: float) -> int:
+    """The smallest number of successes that is not exceeded with this probability: scipy.stats.binom.ppf.
+
+    scipy.stats takes a second to load, which a report need not wait for.
+    """
+    from scipy.special import bdtr, bdtrik
+
+    found = int(np.ceil(bdtrik(share, count, probability)))
+    return found - 1 if found > 0 and bdtr(found - 1, count, probability) >= share else found
 
 
 def median_ratio(new_per_s: Sequence[float], old_per_s: Sequence[float]) -> float | None:
@@ -83,9 +92,9 @@ def ratio_interval(new_per_s: Sequence[float], old_per_s: Sequence[float]) -> In
     if not can_test(new_per_s, old_per_s):
         return None
     rates = (np.asarray(new_per_s, dtype=np.float64), np.asarray(old_per_s, dtype=np.float64))
-    found = _bootstrap(rates, _log_ratio_of_medians).confidence_interval
+    found = _bootstrap(rates, _log_ratio_of_medians)
     # Of rounds without any spread both ends are the ratio, and rounding may put them in the wrong order.
-    low, high = sorted((float(np.exp(found.low)), float(np.exp(found.high))))
+    low, high = sorted(float(np.exp(end)) for end in found)
     return Interval(low, high)
 
 
@@ -158,13 +167,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def false_discovery(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted so that of all differences reported at most the limit's share is chance, on average.
 
-    Y. Benjamini, Y. Hochberg, Controlling the False Discovery Rate, J. R. Statist. Soc. B 57 (1995); scipy's.
+    Y. Benjamini, Y. Hochberg, Controlling the False Discovery Rate, J. R. Statist. Soc. B 57 (1995); as scipy.stats.false_discovery_control.
     """
     if not p_values:
         return []
-    from scipy import stats
-
-    return [float(value) for value in stats.false_discovery_control(p_values, method="bh")]
+    order = np.argsort(p_values)[::-1]
+    scaled = np.asarray(p_values)[order] * len(p_values) / np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    # None is larger than that of a larger p-value.
+    adjusted[order] = np.minimum.accumulate(np.minimum(scaled, 1.0))
+    return [float(value) for value in adjusted]
 
 
 def is_beyond(ratio: float, floor_ratio: float | None) -> bool:
@@ -177,19 +189,16 @@ def _log_ratio_of_medians(new: Floats, old: Floats, axis: int = -1) -> Floats:
     return ratio
 
 
-def _bootstrap(data: tuple[Floats, ...], statistic: Any) -> Any:  # noqa: ANN401  scipy has no types
-    from scipy import stats
+def _bootstrap(data: tuple[Floats, ...], statistic: Callable[..., Floats]) -> tuple[float, float]:
+    """The percentile interval of scipy.stats.bootstrap, to the last digit, without the second that scipy.stats loads.
 
-    return stats.bootstrap(
-        data,
-        statistic,
-        n_resamples=_RESAMPLES_COUNT,
-        confidence_level=CONFIDENCE_RATIO,
-        # Not BCa, scipy's default: it rests on a jackknife, which does not hold for medians of few rounds.
-        method="percentile",
-        vectorized=True,
-        rng=np.random.default_rng(_SEED),
-    )
+    Not BCa, scipy's default: it rests on a jackknife, which does not hold for medians of few rounds.
+    """
+    rng = np.random.default_rng(_SEED)
+    drawn = [sample[rng.integers(0, len(sample), (_RESAMPLES_COUNT, len(sample)))] for sample in data]
+    tail = 100 * (1 - CONFIDENCE_RATIO) / 2
+    low, high = np.percentile(statistic(*drawn, axis=-1), [tail, 100 - tail])
+    return float(low), float(high)
 
 
 def _are_positive(rates_per_s: Sequence[float]) -> bool:

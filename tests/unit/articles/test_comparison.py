@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from tests.unit.handmade_claims import handmade_row
 from wrklab.articles.comparison import Comparison, compare_published, rank_correlation
@@ -77,3 +79,28 @@ def test_another_load_has_no_place_in_an_order(library: ArticleLibrary) -> None:
 
     assert (found.pairs_count, found.left_out) == (0, ((GEVENT, "another load here"),))
     assert (twice.pairs_count, twice.left_out) == (1, ())
+
+
+@pytest.mark.parametrize(
+    "here",
+    [[10, 20, 30, 40, 50], [50, 20, 20, 40, 10], [7, 7, 7, 7, 8], [3, 1, 2, 2, 9]],
+    ids=["same order", "ties", "nearly one value", "mixed"],
+)
+def test_rank_correlations_are_scipys(library: ArticleLibrary, here: list[int]) -> None:
+    """With ties on both sides too."""
+    there, usual = [1.0, 2.0, 2.0, 4.0, 5.0], compared(library)
+    comparisons = [
+        replace(
+            usual,
+            published=usual.published.model_copy(update={"row": f"row {number}", "requests_per_s": published}),
+            ours=handmade_row("flask_gunicorn_gevent", [measured] * 3).row,
+        )
+        for number, (published, measured) in enumerate(zip(there, here, strict=True))
+    ]
+
+    found = rank_correlation("mine", comparisons, lambda _: False)
+
+    measured = [comparison.ours.requests_per_s for comparison in comparisons if comparison.ours]
+    assert found.pairs_count == len(measured) == 5
+    assert found.spearman == pytest.approx(stats.spearmanr(there, measured).statistic)
+    assert found.kendall == pytest.approx(stats.kendalltau(there, measured).statistic)

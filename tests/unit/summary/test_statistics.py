@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from wrklab.summary.statistics import (
     SIGNIFICANCE_P,
@@ -15,6 +16,7 @@ from wrklab.summary.statistics import (
     is_beyond,
     median_interval,
     median_ratio,
+    percentile_ranks,
     ratio_interval,
 )
 
@@ -139,3 +141,26 @@ def test_rounds_without_any_spread_have_a_ratio() -> None:
 
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx((9.5, 9.5))
+
+
+@pytest.mark.parametrize("rates", [(100.0, 104.0, 97.0), (5.0, 5.0), (1.0, 2.0, 3.0, 4.0, 50.0)])
+def test_intervals_are_those_of_scipys_bootstrap(rates: tuple[float, ...]) -> None:
+    """The same resamplings from the same seed."""
+    rounds = np.array(rates)
+    theirs = stats.bootstrap(
+        (rounds,), np.median, n_resamples=2000, method="percentile", rng=np.random.default_rng(20261121)
+    ).confidence_interval
+
+    found = median_interval(rates)
+
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), rel=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 30, 185, 9_999, 123_456])
+@pytest.mark.parametrize("percent", [50, 90, 99, 99.9])
+def test_ranks_of_percentiles_are_those_of_scipys_binomial(count: int, percent: float) -> None:
+    """Each end is the smallest number that is not exceeded with 2.5 and 97.5 %."""
+    low, high = stats.binom.ppf([0.025, 0.975], count, percent / 100)
+
+    assert percentile_ranks(count, percent) == (max(1, int(low)), int(high) + 1 if high < count else None)
