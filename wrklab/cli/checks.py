@@ -32,8 +32,7 @@ _SLOW_LINTERS = (
     ("mypy",),
     ("ansible-lint", "--offline"),
 )
-#: Three at a time, on two CPUs: many of them wait for a server or a clock. Lab tests share one lab, so they run one after
-#: the other.
+#: Three at a time on two CPUs: many of them wait for a server or a clock. Lab tests share one lab: one after the other.
 _UNIT_TESTS = ("pytest", "-n", "3", "tests/unit")
 #: Pages in Chromium, and other programs in environments of their own: skipped where these cannot be installed.
 _TOOL_TESTS = ("pytest", "tests/browser", "tests/tools")
