@@ -167,7 +167,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def false_discovery(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted so that of all differences reported at most the limit's share is chance, on average.
 
-    Y. Benjamini, Y. Hochberg, Controlling the False Discovery Rate, J. R. Statist. Soc. B 57 (1995); as scipy.stats.false_discovery_control.
+    Y. Benjamini, Y. Hochberg, Controlling the False Discovery Rate, J. R. Statist. Soc. B 57 (1995); as
+    scipy.stats.false_discovery_control.
     """
     if not p_values:
         return []
