@@ -12,6 +12,7 @@ from wrklab.summary.statistics import (
     SIGNIFICANCE_P,
     Interval,
     difference_p,
+    false_discovery,
     holm,
     is_beyond,
     median_interval,
@@ -164,3 +165,10 @@ def test_ranks_of_percentiles_are_those_of_scipys_binomial(count: int, percent: 
     low, high = stats.binom.ppf([0.025, 0.975], count, percent / 100)
 
     assert percentile_ranks(count, percent) == (max(1, int(low)), int(high) + 1 if high < count else None)
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=30))
+def test_adjusted_p_values_are_scipys(p_values: list[float]) -> None:
+    """By Benjamini and Hochberg; none without any."""
+    assert false_discovery(p_values) == pytest.approx(stats.false_discovery_control(p_values, method="bh"))
+    assert false_discovery([]) == []
