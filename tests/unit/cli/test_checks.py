@@ -49,7 +49,7 @@ def test_linters_then_unit_tests_then_tool_tests_then_lab_tests(programs: Callab
     checks.test(unit_only=False, lab_only=False, only="")
 
     found = ran()
-    unit, lab = "pytest -n 2 tests/unit --then tests/lab", "pytest tests/lab"
+    unit, lab = "pytest -n 3 tests/unit --then tests/lab", "pytest tests/lab"
     tools = "pytest tests/browser tests/tools"
     assert sorted(found[:4]) == ["lint-imports --no-logo", "ruff check", "ruff format --check", "yamllint --strict ."]
     assert sorted(found[4:-2]) == ["ansible-lint --offline", "mypy ", unit]
@@ -61,14 +61,14 @@ def test_unit_tests_alone_promise_no_lab(programs: Callable[..., Ran]) -> None:
     ran = programs()
     checks.test(unit_only=True, lab_only=False, only="")
 
-    assert [line for line in ran() if line.startswith("pytest")] == ["pytest -n 2 tests/unit"]
+    assert [line for line in ran() if line.startswith("pytest")] == ["pytest -n 3 tests/unit"]
 
 
 @pytest.mark.parametrize(
     ("fails", "said", "is_run", "is_not_run"),
     [
-        ({"ruff_check": 1}, "lint: ruff check found something", "yamllint --strict .", "pytest -n 2"),
-        ({"mypy": 1}, "lint: mypy found something", "pytest -n 2 tests/unit --then tests/lab", "pytest tests/lab"),
+        ({"ruff_check": 1}, "lint: ruff check found something", "yamllint --strict .", "pytest -n 3"),
+        ({"mypy": 1}, "lint: mypy found something", "pytest -n 3 tests/unit --then tests/lab", "pytest tests/lab"),
         ({"pytest_-n": 1}, "test: pytest failed", "ansible-lint --offline", "pytest tests/lab"),
         ({"pytest_tests/lab": 1}, "test: pytest failed", "pytest tests/lab", "nothing else"),
     ],
@@ -91,7 +91,7 @@ def test_a_pattern_runs_matching_tests_of_all_kinds_alone(programs: Callable[...
     ran = programs(**{"pytest_-n": 5})
     checks.test(unit_only=False, lab_only=False, only="faults")
 
-    kinds = ("pytest -n 2 tests/unit", "pytest tests/browser tests/tools", "pytest tests/lab")
+    kinds = ("pytest -n 3 tests/unit", "pytest tests/browser tests/tools", "pytest tests/lab")
     assert ran() == [f"{kind} -k faults" for kind in kinds]
 
 
