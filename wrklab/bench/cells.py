@@ -82,15 +82,28 @@ def run_cells(bench: Bench, console: Console, further: FurtherCells | None = Non
     bench.held.note_run(run.plan.run_id)
     found = {record.cell_id: record for record in run.cells()}
     to_do = [(position, cell) for position, cell in enumerate(bench.cells) if cell.cell_id not in found]
+
+    def work(progress: BenchProgress) -> None:
+        for position, cell in to_do:
+            found[cell.cell_id] = measure_cell(bench, cell, position, progress)
+        if further is not None:
+            found.update({record.cell_id: record for record in further.measure(bench, progress)})
+
+    planned_s = [*(cell.planned_s for _, cell in to_do), *(further.planned_s if further else ())]
+    result = run_to_its_end(bench, console, len(planned_s), sum(planned_s), work)
+    failed = [record.cell_id for record in found.values() if record.failure is not None and not record.failure.expected]
+    return replace(result, failed_cells=tuple(failed))
+
+
+def run_to_its_end(
+    bench: Bench, console: Console, windows_count: int, planned_s: float, work: Callable[[BenchProgress], None]
+) -> BenchResult:
+    """Does the work of a run. Whatever ends it early is in the result; nothing of the run is left on the hosts then."""
     state: Literal["finished", "interrupted"] = "interrupted"
     problem, is_interrupted = "", False
     try:
-        planned_s = [*(cell.planned_s for _, cell in to_do), *(further.planned_s if further else ())]
-        with BenchProgress(console, len(planned_s), sum(planned_s)) as progress:
-            for position, cell in to_do:
-                found[cell.cell_id] = measure_cell(bench, cell, position, progress)
-            if further is not None:
-                found |= {record.cell_id: record for record in further.measure(bench, progress)}
+        with BenchProgress(console, windows_count, planned_s) as progress:
+            work(progress)
         state = "finished"
     except KeyboardInterrupt:
         console.print("interrupted: ending what runs on the hosts; what was measured is stored")
@@ -99,8 +112,8 @@ def run_cells(bench: Bench, console: Console, further: FurtherCells | None = Non
         problem = str(error)
     finally:
         end_run(bench, state, problem)
-    failed = [record.cell_id for record in found.values() if record.failure is not None and not record.failure.expected]
-    return BenchResult(run.path, run.plan.run_id, is_interrupted, tuple(failed), "" if is_interrupted else problem)
+    run = bench.run
+    return BenchResult(run.path, run.plan.run_id, is_interrupted, (), "" if is_interrupted else problem)
 
 
 def measure_cell(bench: Bench, cell: Cell, position: int, progress: BenchProgress) -> CellRecord:

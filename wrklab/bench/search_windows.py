@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 from rich.console import Console
 
 from wrklab.bench.bench import planned_cell, probed_limits, share_loads
-from wrklab.bench.cells import Bench, BenchResult, DescribeCell, end_run, measure_cell
+from wrklab.bench.cells import Bench, BenchResult, DescribeCell, measure_cell, run_to_its_end
 from wrklab.bench.plan import Cell
 from wrklab.catalogue.scenario import Scenario
 from wrklab.catalogue.stack import Variant
-from wrklab.errors import WrklabError
 from wrklab.hosts.limits import LoadShares
 from wrklab.hosts.ready import ReadyHosts
 from wrklab.progress import BenchProgress
@@ -56,17 +54,4 @@ class SearchWindows:
     ) -> BenchResult:
         """All of a search. Whatever ends it early is in the result; nothing is left on the hosts then."""
         self._ready.held.note_run(self._run.plan.run_id)
-        state: Literal["finished", "interrupted"] = "interrupted"
-        problem, is_interrupted = "", False
-        try:
-            with BenchProgress(console, windows_count, planned_s) as progress:
-                work(progress)
-            state = "finished"
-        except KeyboardInterrupt:
-            console.print("interrupted: ending what runs on the hosts; what was measured is stored")
-            problem, is_interrupted = "by the user", True
-        except WrklabError as error:
-            problem = str(error)
-        finally:
-            end_run(self._bench, state, problem)
-        return BenchResult(self._run.path, self._run.plan.run_id, is_interrupted, (), "" if is_interrupted else problem)
+        return run_to_its_end(self._bench, console, windows_count, planned_s, work)

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.unit.handmade_records import handmade_cell, handmade_planned
-from wrklab.bench import search_windows
+from wrklab.bench import cells, search_windows
 from wrklab.bench.plan import Cell
 from wrklab.bench.search_windows import SearchWindows
 from wrklab.catalogue.catalogue import Catalogue
@@ -79,7 +79,7 @@ def rehearse(monkeypatch: pytest.MonkeyPatch, outcome_of: OutcomeOf, ended: list
     monkeypatch.setattr(search_windows, "planned_cell", planned)
     monkeypatch.setattr(search_windows, "probed_limits", lambda *_: NoLimits())
     monkeypatch.setattr(search_windows, "share_loads", lambda _, scenarios: ({one.name: {} for one in scenarios}, []))
-    monkeypatch.setattr(search_windows, "end_run", lambda _bench, state, problem: ended.append(f"{state} {problem}"))
+    monkeypatch.setattr(cells, "end_run", lambda _bench, state, problem: ended.append(f"{state} {problem}"))
 
 
 def ready(catalogue: Catalogue) -> ReadyHosts:
