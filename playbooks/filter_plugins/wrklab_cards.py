@@ -18,7 +18,7 @@ if str(_PROJECT) not in sys.path:
     sys.path.insert(0, str(_PROJECT))
 
 from wrklab.catalogue import deployment as deployments  # noqa: E402
-from wrklab.catalogue import packet_filter  # noqa: E402
+from wrklab.catalogue import routing_filter  # noqa: E402
 from wrklab.catalogue.application_stack import read_stack_text  # noqa: E402
 from wrklab.catalogue.unit import HostGrant  # noqa: E402
 from wrklab.errors import WrklabError  # noqa: E402  the package is found only from here on
@@ -82,7 +82,7 @@ def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where
 
 def wrklab_load_addresses(names: Sequence[str], values: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Where hosts are reached, and where their load goes; `values` are Ansible's hostvars."""
-    return packet_filter.load_addresses(names, values)
+    return routing_filter.load_addresses(names, values)
 
 
 @_told_by_ansible

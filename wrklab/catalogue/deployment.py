@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from collectors import sources_json
-from wrklab.catalogue import packet_filter
+from wrklab.catalogue import routing_filter
 from wrklab.catalogue.application_stack import with_application
 from wrklab.catalogue.catalogue import check_parameters, read_catalogue, split_words
-from wrklab.catalogue.packet_filter import PacketFilter
+from wrklab.catalogue.routing_filter import RoutingFilter
 from wrklab.catalogue.stack import STACKS_DIR, Stack, Variant
 from wrklab.catalogue.unit import HostGrant, unit_text
 from wrklab.errors import CardError
@@ -36,7 +36,7 @@ SOURCES = (
     "wrklab/catalogue/application_stack.py",
     "wrklab/catalogue/deployment.py",
     "wrklab/catalogue/formula.py",
-    "wrklab/catalogue/packet_filter.py",
+    "wrklab/catalogue/routing_filter.py",
     "wrklab/catalogue/recipe.py",
     "wrklab/catalogue/stack.py",
     "wrklab/catalogue/unit.py",
@@ -120,7 +120,7 @@ def deployment(  # noqa: PLR0913  what a deploy is of
     application: Stack | None = None,
     archives_dir: str = "",
 ) -> dict[str, Any]:
-    """What the server host holds after a deploy; without `rules` its packets are not filtered.
+    """What the server host holds after a deploy; without `rules` everybody may reach its variants, and these everybody.
 
     `application` is a user's own, which comes on top; `archives_dir` is where the server host keeps the archive of its
     files.
@@ -150,8 +150,8 @@ def deployment(  # noqa: PLR0913  what a deploy is of
             for stack in stacks.values()
             for variant in stack.variants.values()
         ]
-        + [{"path": packet_filter.UNIT, "content": packet_filter.UNIT_TEXT}],
-        "filter": _filter_files(project, grant, rules),
+        + [{"path": routing_filter.UNIT, "content": routing_filter.unit_text(grant.user)}],
+        "filter": _filter_files(project, rules),
         "venvs": [venv for stack in chosen for venv in _venvs(project, stack)],
         **_unpacked(application, archives_dir),
         "go_builds": [_go_build(project, stack) for stack in chosen if stack.runtime == "go"],
@@ -159,21 +159,22 @@ def deployment(  # noqa: PLR0913  what a deploy is of
             "fingerprint": fingerprint(project) if _own_count(chosen) == _own_count(stacks.values()) else None,
             "sources": fingerprint(project),
             "stacks": [stack.name for stack in chosen],
-            # None: everybody may connect.
+            # None: everybody may connect, and be connected to.
             "clients": sorted(rules.clients) if rules else None,
+            "backends": sorted(rules.backends) if rules else None,
             "applications": {stack.name: application_digest(stack) for stack in chosen if stack.application},
             "made": sorted(variant.name for variant in made),
         },
     }
 
 
-def _filter_files(project: Path, grant: HostGrant, rules: FilterRules | None) -> list[dict[str, str]]:
+def _filter_files(project: Path, rules: FilterRules | None) -> list[dict[str, str]]:
     """Raises UsageError where a name has no address."""
     if rules is None:
         return []
-    clients, backends = map(packet_filter.addresses_of, (rules.clients, rules.backends))
-    table = PacketFilter(ports(project), clients, backends, grant.user)
-    return [{"path": packet_filter.FILE, "content": table.text}]
+    clients, backends = map(routing_filter.addresses_of, (rules.clients, rules.backends))
+    found = RoutingFilter(ports(project), clients, backends)
+    return [{"path": routing_filter.rules_file(version), "content": found.rules(version)} for version in (4, 6)]
 
 
 def node_files(project: Path) -> list[dict[str, str]]:

@@ -281,8 +281,8 @@ def ensure_deployed(
     is_provisioned = fingerprint() in {found.get("sources"), found.get("fingerprint")} and are_scripts_there
     made = sorted({variant.name for variant in variants if variant.is_made})
     has_all = is_whole and set(made) <= set(map(str, found.get("made") or ()))
-    lets_in = _lets_in(found, session.hosts.generators)
-    if lets_in and (has_all if stack is None else is_provisioned and _has_application(found, stack)):
+    filter_fits = _filter_fits(found, session.hosts)
+    if filter_fits and (has_all if stack is None else is_provisioned and _has_application(found, stack)):
         console.print("deploy: as this checkout has it already")
     else:
         if not is_provisioned:
@@ -398,8 +398,13 @@ def deployed_record(server: RemoteHost) -> Mapping[str, Any]:
         return {}
 
 
-def _lets_in(record: Mapping[str, Any], generators: Iterable[LabHost]) -> bool:
-    """Whether the server's packet filter, if it has one, lets all generators in: one may be new in the inventory."""
-    clients = record.get("clients")
-    wanted = {address for host in generators for address in (host.address, host.load_address)}
-    return clients is None or (isinstance(clients, list) and wanted <= set(map(str, clients)))
+def _filter_fits(record: Mapping[str, Any], hosts: LabHosts) -> bool:
+    """Whether the server's filter, if it has one, knows all generators and backends: one may be new."""
+    return _knows(record.get("clients"), hosts.generators) and _knows(
+        record.get("backends"), [hosts.backend] if hosts.backend else []
+    )
+
+
+def _knows(addresses: object, hosts: Iterable[LabHost]) -> bool:
+    wanted = {address for host in hosts for address in (host.address, host.load_address)}
+    return addresses is None or (isinstance(addresses, list) and wanted <= set(map(str, addresses)))

@@ -21,6 +21,8 @@ class Answer(NamedTuple):
     took_s: float
     #: The status of a complete answer; None where there was none.
     status: int | None
+    #: Whether the connection opened.
+    connected: bool
 
     @property
     def is_right(self) -> bool:
@@ -53,8 +55,8 @@ def check(address: tuple[str, int], path: str, status: int, body: str, limit_s: 
 def ask(address: tuple[str, int], request: bytes, judge: Callable[[HttpAnswer], str], limit_s: float) -> Answer:
     """Send a request; `judge` says what is wrong with its answer, or nothing. After `limit_s` it has timed out."""
     started = time.monotonic()
-    kind, found, got = _outcome(address, request, judge, started + limit_s, limit_s)
-    return Answer(kind, found, time.monotonic() - started, got)
+    kind, found, got, connected = _outcome(address, request, judge, started + limit_s, limit_s)
+    return Answer(kind, found, time.monotonic() - started, got, connected)
 
 
 def host_of(address: tuple[str, int]) -> str:
@@ -65,25 +67,25 @@ def host_of(address: tuple[str, int]) -> str:
 
 def _outcome(
     address: tuple[str, int], request: bytes, judge: Callable[[HttpAnswer], str], deadline: float, limit_s: float
-) -> tuple[AnswerKind, str, int | None]:
+) -> tuple[AnswerKind, str, int | None, bool]:
     connected = False
     try:
         with socket.create_connection(address, timeout=limit_s) as connection:
             connected = True
             answer = _answer_of(_exchange(connection, request, deadline))
     except _WrongAnswerError as error:
-        return AnswerKind.WRONG, str(error), error.status
+        return AnswerKind.WRONG, str(error), error.status, connected
     except TimeoutError:
         what = "connected, but no complete answer" if connected else "no connection"
-        return AnswerKind.TIMED_OUT, f"timed out: {what} within {limit_s:g} s", None
+        return AnswerKind.TIMED_OUT, f"timed out: {what} within {limit_s:g} s", None, connected
     except ConnectionRefusedError:
-        return AnswerKind.REFUSED, "connection refused", None
+        return AnswerKind.REFUSED, "connection refused", None, connected
     except (ConnectionResetError, BrokenPipeError):
-        return AnswerKind.WRONG, "the connection was reset instead of an answer", None
+        return AnswerKind.WRONG, "the connection was reset instead of an answer", None, connected
     except OSError as error:
-        return AnswerKind.UNREACHABLE, f"not reachable: {error}", None
+        return AnswerKind.UNREACHABLE, f"not reachable: {error}", None, connected
     wrong = judge(answer)
-    return (AnswerKind.WRONG if wrong else AnswerKind.RIGHT), wrong, answer.status
+    return (AnswerKind.WRONG if wrong else AnswerKind.RIGHT), wrong, answer.status, connected
 
 
 def _exchange(connection: socket.socket, request: bytes, deadline: float) -> bytes:

@@ -76,6 +76,11 @@ _IDLE_S = 0.1
 _WARMUP_MIX_SEED = 0x9E3779B9
 #: Silences are counted in tenths of a second.
 _SILENCE_STEP_S = 0.1
+#: Of a server that drops what asks for a connection, as against one that refuses it.
+_NO_WAY = (
+    ". Is a firewall in between? Or do this host's packets reach the server under an address that the inventory does "
+    "not have (lab_load_address; docs/own_hosts.md)?"
+)
 
 
 class PhaseFailed(Exception):  # noqa: N818  it ends the cell in a controlled way
@@ -205,6 +210,8 @@ class LoadCell:
                 raise PhaseFailed(text, FailureKind.ANSWERS)
             if now - began >= limit_s:
                 text = f"{self._url()}: not ready within {limit_s:g} s, {attempts} attempts: {answer.found}"
+                if not answer.connected and answer.kind is not AnswerKind.REFUSED:
+                    text += _NO_WAY
                 raise PhaseFailed(text, FailureKind.ANSWERS)
             time.sleep(_POLL_S)
         self._ready = ReadyResult(at_s=node_io.now(), attempts=attempts, first_answer_s=answer.took_s)

@@ -12,7 +12,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 from tests.unit.ansible_parts import copy_of_checkout, load_plugin
-from wrklab.catalogue import packet_filter
+from wrklab.catalogue import routing_filter
 from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.catalogue.deployment import (
     FilterRules,
@@ -116,7 +116,7 @@ def test_a_word_with_a_line_break_is_refused() -> None:
 def test_systemd_has_nothing_to_say_about_a_unit(tmp_path: Path) -> None:
     """`systemd-analyze verify` knows every setting and value of the unit."""
     unit = tmp_path / "wrklab-one.service"
-    (tmp_path / packet_filter.UNIT).write_text(packet_filter.UNIT_TEXT)
+    (tmp_path / routing_filter.UNIT).write_text(routing_filter.unit_text("nobody"))
     unit.write_text(unit_of(environment={"A": 'x "y" % $z', "B": ""}, command="/bin/sh -c 'sleep 5; echo $HOME 50%'"))
 
     done = subprocess.run(
@@ -131,7 +131,7 @@ def test_a_deploy_of_everything_claims_the_fingerprint(project: Path) -> None:
     plan = deployment(project, ["all"], GRANT)
 
     variants = {variant.unit for variant in read_catalogue(project).variants.values()}
-    assert {unit["path"] for unit in plan["units"]} == variants | {packet_filter.UNIT}
+    assert {unit["path"] for unit in plan["units"]} == variants | {routing_filter.UNIT}
     assert "flask/app/app.py" in {file["path"] for file in plan["files"]}
     assert plan["record"]["fingerprint"] == fingerprint(project)
 
@@ -151,20 +151,25 @@ def test_a_deploy_of_some_stacks_claims_none(project: Path) -> None:
         "made": [],
         "applications": {},
         "clients": None,
+        "backends": None,
     }
     assert len(plan["units"]) == len(read_catalogue(project).variants) + 1
 
 
 def test_a_filter_is_written_and_recorded_unless_it_is_switched_off(project: Path) -> None:
-    """For all ports of the checkout, and for the user of the variants."""
+    """For all ports of the checkout, and for the user of the variants; a file each version of IP."""
     rules = FilterRules(clients=("192.0.2.2", "192.0.2.1"), backends=("192.0.2.3",))
     plan = deployment(project, ["go_net_http"], GRANT, rules=rules)
 
-    (file,) = plan["filter"]
-    assert file["path"] == "filter.nft"
-    for words in ("tcp dport { 8080 } ip saddr { 192.0.2.1, 192.0.2.2 }", "ip daddr { 192.0.2.3 }", '"wrklab_app"'):
-        assert words in file["content"]
+    four, six = plan["filter"]
+    assert (four["path"], six["path"]) == ("filter_4.rules", "filter_6.rules")
+    for words in ("to 192.0.2.1 ipproto tcp sport 8080", "to 192.0.2.2 ipproto tcp sport 8080", "to 192.0.2.3 goto"):
+        assert words in four["content"]
+        assert words not in six["content"]
+    (unit,) = [unit for unit in plan["units"] if unit["path"] == routing_filter.UNIT]
+    assert "id -u wrklab_app" in unit["content"]
     assert plan["record"]["clients"] == ["192.0.2.1", "192.0.2.2"]
+    assert plan["record"]["backends"] == ["192.0.2.3"]
     assert deployment(project, ["go_net_http"], GRANT)["filter"] == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -21,7 +22,8 @@ from wrklab.catalogue.stack import Stack
 from wrklab.errors import ParameterError
 from wrklab.hosts import ready
 from wrklab.hosts.host_lock import HeldHosts
-from wrklab.hosts.ready import _lets_in
+from wrklab.hosts.inventory import LabHosts
+from wrklab.hosts.ready import _filter_fits
 from wrklab.hosts.session import Session
 
 Played = list[tuple[str, object]]
@@ -56,7 +58,7 @@ def session(
         return SimpleNamespace(exit_code=0, stdout=texts[words[0]])
 
     server = SimpleNamespace(name="server", run=run)
-    hosts = SimpleNamespace(server=SimpleNamespace(cpus=cpus), generators=())
+    hosts = SimpleNamespace(server=SimpleNamespace(cpus=cpus), generators=(), backend=None)
     known = SimpleNamespace(stacks={application.name: application} if application else {})
     return cast("Session", SimpleNamespace(server=server, hosts=hosts, clean_up=dict, catalogue=known))
 
@@ -159,15 +161,25 @@ def test_parameters_are_checked_with_the_servers_cpus(
         ready._check_parameters(session({}, cpus, nproc), variants)
 
 
-GENERATORS = [handmade_host(f"loadgen_{n}", f"192.0.2.{n}", load_address=f"198.51.100.{n}") for n in (1, 2)]
+GENERATORS = tuple(handmade_host(f"loadgen_{n}", f"192.0.2.{n}", load_address=f"198.51.100.{n}") for n in (1, 2))
 ALL = ["192.0.2.1", "192.0.2.2", "198.51.100.1", "198.51.100.2"]
+LAB = LabHosts("mine", "ssh", handmade_host("server", "192.0.2.8"), GENERATORS)
 
 
 @pytest.mark.parametrize(
-    ("clients", "lets_in"),
+    ("clients", "fits"),
     [(None, True), (ALL, True), ([*ALL, "192.0.2.9"], True), (ALL[1:], False), ([], False), ("192.0.2.1", False)],
 )
-def test_a_generator_that_the_filter_does_not_know_needs_a_deploy(clients: object, *, lets_in: bool) -> None:
+def test_a_generator_that_the_filter_does_not_know_needs_a_deploy(clients: object, *, fits: bool) -> None:
     """One that was added to the inventory, or has another address now; without a filter everybody is let in."""
-    assert _lets_in({"fingerprint": "x", "clients": clients}, GENERATORS) == lets_in
-    assert _lets_in({"fingerprint": "x"}, GENERATORS)
+    assert _filter_fits({"fingerprint": "x", "clients": clients}, LAB) == fits
+    assert _filter_fits({"fingerprint": "x"}, LAB)
+
+
+def test_a_backend_that_the_filter_does_not_know_needs_a_deploy() -> None:
+    """Variants could not connect to it."""
+    with_backend = replace(LAB, backend=handmade_host("backend", "192.0.2.7"))
+    record = {"clients": ALL, "backends": ["192.0.2.7", "192.0.2.70"]}
+    assert _filter_fits(record, with_backend)
+    assert _filter_fits({**record, "backends": []}, LAB)
+    assert not _filter_fits({**record, "backends": ["192.0.2.70"]}, with_backend)

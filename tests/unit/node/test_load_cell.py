@@ -335,6 +335,16 @@ def test_a_server_that_is_never_ready_fails_at_the_limit(
     assert failed.phase == "ready"
     assert "not ready within 0.4 s" in failed.text
     assert found in failed.text
+    assert "firewall" not in failed.text
+
+
+def test_a_server_that_lets_nobody_connect_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    """The text says where to look: packets that are dropped are a filter's doing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
+        silent = {"host": "127.0.0.1", "port": full.getsockname()[1], "path": "/"}
+        failed = failure(cell_folder(tmp_path, 0, target=silent, ready_limit_s=0.4).run())
+    assert "timed out: no connection within" in failed.text
+    assert "lab_load_address" in failed.text
 
 
 def test_too_few_descriptors_are_said_at_once(server: ToyServer, tmp_path: Path) -> None:
