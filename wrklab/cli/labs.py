@@ -21,7 +21,7 @@ from wrklab.hosts.host_lock import LockHolder, look_at_lock
 from wrklab.hosts.inventory import BACKEND_GROUP, LOADGEN_GROUP, SERVER_GROUP, LabHost, read_hosts, remedy
 from wrklab.hosts.node_calls import NODE_DIR
 from wrklab.hosts.ready import DEPLOYED_FILE, make_lab, take_down
-from wrklab.hosts.remote import RemoteHost
+from wrklab.hosts.remote import RemoteHost, require_network
 from wrklab.protocol.backend import BackendName
 
 #: No file of the user's or the system's has a say in how a host is reached; one that is gone is noticed.
@@ -133,10 +133,14 @@ def _numbers(cpus: Sequence[int]) -> str:
 
 
 def ssh(lab: str, name: str) -> None:
-    """Replaces this process by an ssh session to a host, with the lab's key and its checked host keys."""
+    """Replaces this process by an ssh session to a host, with the lab's key and its checked host keys.
+
+    Raises HostError for a container lab that is down.
+    """
     hosts = {host.name: host for host in read_hosts(lab).all}
     if name not in hosts:
         raise UnknownNameError("host", name, hosts)
+    require_network(hosts[name])
     words = ssh_command(hosts[name])
     os.execvp(words[0], words)  # noqa: S606  the session is the user's own
 

@@ -32,7 +32,7 @@ TABLE = "wrklab"
 MOST_GENERATORS = 100
 #: What makes the table.
 _TABLE_SOURCE = PLAYBOOKS_DIR / "module_utils" / "container_lab" / "network.py"
-_BRIDGE_PORTS = Path("/sys/class/net") / BRIDGE / "brif"
+_BRIDGE_FOLDER = Path("/sys/class/net") / BRIDGE
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _SSH_PORT = 22
 _GREETING_LIMIT_S = 2.0
@@ -129,7 +129,7 @@ def _node_status(name: str, host: Mapping[str, Any]) -> NodeStatus:
         clone=host["clone"],
         descriptor_ceiling_count=host["descriptor_ceiling"],
         alive=_start_ticks(host["pid"]) == host["start_ticks"],
-        reachable=greets(host["address"]),
+        reachable=is_network_there() and greets(host["address"]),
         cpus_shared_with=tuple(host.get("cpus_shared_with", ())),
     )
 
@@ -141,6 +141,13 @@ def _start_ticks(pid: int) -> int | None:
     except OSError:
         return None
     return None if state in "ZX" else int(fields[18])
+
+
+def is_network_there() -> bool:
+    """Whether this machine has the lab's bridge. Without it a node's address leads out of this machine, to whoever
+    answers there: nobody may be asked.
+    """
+    return _BRIDGE_FOLDER.exists()
 
 
 def greets(address: str, port: int = _SSH_PORT, limit_s: float = _GREETING_LIMIT_S) -> bool:
@@ -253,7 +260,7 @@ def _network_is_complete(found: ContainerLabStatus) -> bool:
     What cannot be told is not whole.
     """
     try:
-        ports_count = len(list(_BRIDGE_PORTS.iterdir()))
+        ports_count = len(list((_BRIDGE_FOLDER / "brif").iterdir()))
         forwards = _FORWARDING.read_text(encoding="ascii").strip() == "1"
     except OSError:
         return False

@@ -256,6 +256,8 @@ def _held_nodes(lab: str, what: str, console: Console, *, by_force: bool) -> Ite
 
 
 def _greets(host: LabHost) -> bool:
+    if host.lab_kind == container_lab.LAB and not container_lab.is_network_there():
+        return False
     return container_lab.greets(host.address, host.port, _GREETING_LIMIT_S)
 
 

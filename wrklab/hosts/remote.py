@@ -21,7 +21,7 @@ from fabric import Config, Connection
 from paramiko.hostkeys import InvalidHostKey
 
 from wrklab.errors import HostError, ParseError
-from wrklab.hosts import channel
+from wrklab.hosts import channel, container_lab
 from wrklab.hosts.inventory import LabHost, remedy
 
 # Paramiko logs tracebacks of what it raises as well; here the exception is enough.
@@ -162,6 +162,7 @@ class RemoteHost:
             if self._connection is not None and self._connection.is_connected:
                 return self._connection
             self._close()
+            require_network(self.host)
             try:
                 connection = _greeted(self.host)
                 # By way of a jump host, the socket that is ours is the one to that.
@@ -368,6 +369,12 @@ def _check_host_keys(connection: Any, host: LabHost) -> None:  # noqa: ANN401  F
         raise HostError(
             f"{where}: a line has no complete host key: {error.line[:80]!r}. Remove it, and take the key again"
         ) from error
+
+
+def require_network(host: LabHost) -> None:
+    """Raises HostError for a node of a container lab that is down: its address may be that of another machine."""
+    if host.lab_kind == container_lab.LAB and not container_lab.is_network_there():
+        raise HostError(f"{host.name}: lab {host.lab} is down. {remedy(host.lab, host.lab_kind)}")
 
 
 def _unreachable(host: LabHost, error: BaseException) -> str:

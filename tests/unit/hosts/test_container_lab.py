@@ -52,7 +52,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_lab_file(tmp_path / "lab.json")
     monkeypatch.delenv("LAB_NET", raising=False)
     monkeypatch.setattr(container_lab, "LAB_FILE", tmp_path / "lab.json")
-    monkeypatch.setattr(container_lab, "_BRIDGE_PORTS", tmp_path / "brif")
+    monkeypatch.setattr(container_lab, "_BRIDGE_FOLDER", tmp_path)
     monkeypatch.setattr(container_lab, "_FORWARDING", tmp_path / "ip_forward")
     monkeypatch.setattr(container_lab, "greets", lambda address, port=22: True)
     monkeypatch.setattr(container_lab, "_nft_table", lambda: RULES)

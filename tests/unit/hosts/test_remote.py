@@ -14,8 +14,9 @@ import pytest
 from tests.unit.handmade_hosts import handmade_host
 from tests.unit.hosts.ssh_server import ssh_server
 from wrklab.errors import HostError
-from wrklab.hosts import remote
+from wrklab.hosts import container_lab, remote
 from wrklab.hosts.inventory import LabHost
+from wrklab.hosts.ready import _greets
 from wrklab.hosts.remote import CommandResult, RemoteHost, failure_text
 
 
@@ -40,6 +41,21 @@ def test_a_host_that_refuses_is_named_with_its_address(tmp_path: Path) -> None:
     port = free_port()
     with pytest.raises(HostError, match=rf"server \(root@127\.0\.0\.1:{port}\): not reachable"):
         RemoteHost(host_at(port, tmp_path)).open()
+
+
+def test_nobody_is_asked_in_the_place_of_a_node_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the lab's bridge its addresses lead out of this machine, where anybody may answer."""
+    monkeypatch.setattr(container_lab, "_BRIDGE_FOLDER", tmp_path / "wrklab0")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        node = replace(host_at(listener.getsockname()[1], tmp_path), lab_kind="container")
+        with pytest.raises(HostError, match=r"server: lab mylab is down\. `invoke lab\.up` brings the lab up\."):
+            RemoteHost(node).open()
+        assert not _greets(node)
+        listener.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_what_is_no_ssh_server_is_told(tmp_path: Path) -> None:
