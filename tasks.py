@@ -9,7 +9,7 @@ from invoke.tasks import task
 from wrklab.cli.verbs import verb
 
 _SCENARIO_HELP = {
-    "connections": "wrk's -c, over all its processes (500)",
+    "connections": "wrk's -c, over all its processes (500); several with commas: 1 and 64 show how many work at once",
     "duration": "length of the measured window (5s, 1m)",
     "rounds": "measurements of each variant, each on a fresh server (3)",
     "threads": "wrk's -t; connections must be a multiple of it",
@@ -267,11 +267,11 @@ def tune(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
 
 @task(
     auto_shortflags=False,
-    iterable=["variant", "param"],
+    iterable=["variant", "param", "recipe"],
     help={
         "variant": "names, stacks, globs, `all`; commas between, or given several times",
         "suite": "file of suites/ without .yml: an article's findings",
-        "app": "an application of your own cannot be probed: the verb says why, and what to do instead",
+        **_APPLICATION_HELP,
         "json": "print an object a variant as JSON",
         **_PARAM_HELP,
         **_FORCE_HELP,
@@ -283,6 +283,7 @@ def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
     c: Context,
     variant: list[str],
     param: list[str],
+    recipe: list[str],
     suite: str = "",
     app: str = "",
     lab: str = "container",
@@ -295,11 +296,13 @@ def probe(  # noqa: PLR0913, PLR0917  one argument a flag is Invoke's way
 
     invoke probe --variant fastapi_uvicorn_sync
     invoke probe --suite flask_concurrency_article
+    invoke probe --app ~/shop --recipe gunicorn_sync,gunicorn_gthread
     """
-    from wrklab.cli import probing
+    from wrklab.cli import own_application, probing
 
-    if app:
-        probing.refuse_application(app)
+    if own := own_application.words_of(app, recipe, param, [variant, suite]):
+        probing.probe_application(own, lab, is_forced=force, as_json=json)
+        return
     probing.probe(variant, suite, lab, parameters=param, is_forced=force, as_json=json)
 
 

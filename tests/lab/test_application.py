@@ -146,3 +146,38 @@ def test_a_fastapi_application_is_checked_and_measured(lab: str, tmp_path: Path)
     rows = json.loads(done.stdout)["rows"]
     assert sorted(row["variant"] for row in rows) == ["fastapi_notes_hypercorn_asyncio", "fastapi_notes_uvicorn"]
     assert all(row["requests_per_s"] > 10 for row in rows)
+
+
+#: It knows nothing of wrklab, and each request waits for 50 ms.
+SLEEPY = """import time
+
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.get("/")
+def wait():
+    time.sleep(0.05)
+    return "done"
+"""
+
+
+def test_how_many_requests_an_application_works_on_at_once(lab: str, tmp_path: Path) -> None:
+    """Six threads that wait work on six: its rate and the time that a request takes alone say so."""
+    folder = tmp_path / "sleepy"
+    folder.mkdir()
+    (folder / "wsgi.py").write_text(SLEEPY, encoding="utf-8")
+    (folder / "requirements.txt").write_text("flask\n", encoding="utf-8")
+    assert invoke("app.init", str(folder)).returncode == 0
+
+    probed = ("--recipe", "gunicorn_gthread", "--param", "workers=1", "--param", "threads=6")
+    done = invoke("probe", "--app", str(folder), *probed, "--force", "--json", limit_s=600)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = json.loads(done.stdout)["at_once"]
+    assert found["variant"] == "sleepy_gunicorn_gthread@threads=6,workers=1"
+    assert (found["set_by"], found["in_flight_limit"]) == ("limit", 6)
+    assert 5.1 <= found["at_once"] <= 6.6
+    report = run_ids(RESULTS_DIR)[-1]
+    assert "## How many requests at once" in (RESULTS_DIR / report / "report.md").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wrklab.bench.rates import Rate, refuse_unknown_maxima
 from wrklab.catalogue.catalogue import Catalogue, split_words
@@ -36,6 +36,8 @@ class BenchRequest:
     overrides: Mapping[str, object] = field(default_factory=dict)
     #: Open loops; none: a closed one, unless the scenario says otherwise.
     rates: tuple[Rate, ...] = ()
+    #: The same with each of these numbers of connections; none: as the scenario says.
+    connections: tuple[int, ...] = ()
     seed: int | None = None
     #: Every variant is measured as two, for the noise floor.
     aa: bool = False
@@ -83,6 +85,13 @@ def resolve(
     catalogue: Catalogue, request: BenchRequest, maximum_of: MaximumOf = lambda _variant, _asks_for: None
 ) -> list[Pair]:
     """The variants and scenarios that a request means. Raises UsageError, UnknownNameError; nothing is touched."""
+    if request.connections:
+        return [
+            (variant, _named_by_connections(scenario))
+            for count in dict.fromkeys(request.connections)
+            for one in [replace(request, connections=(), overrides={**request.overrides, "connections": count})]
+            for variant, scenario in resolve(catalogue, one, maximum_of)
+        ]
     if request.rates and request.suite is not None:
         raise UsageError(f"--rate is not for suites: their rows are closed loops. Leave --suite {request.suite} out.")
     if request.rates and "rate_per_s" in request.overrides:
@@ -106,6 +115,13 @@ def resolve(
     if _has_half_rates(request):
         return pairs
     return [(variant, scenario.model_copy(update={HALF_RATE_KEY: False})) for variant, scenario in pairs]
+
+
+def _named_by_connections(scenario: Scenario) -> Scenario:
+    """The scenario under a name that says its connections: `standard@c64`. Published rows are told by the first one."""
+    sign = "-" if "@" in scenario.name else "@"
+    name = f"{scenario.name}{sign}c{scenario.connections}"
+    return scenario.model_copy(update={"name": name, "compares_with": scenario.published_scenario})
 
 
 def _has_half_rates(request: BenchRequest) -> bool:

@@ -24,7 +24,10 @@ RATE_MIN_PER_S = 0.1
 RATE_DIGITS_COUNT = 3
 #: A name of a card's, and of a load that the command line made of it: `standard@500`, `standard@500-constant`.
 ScenarioName = Annotated[
-    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}(@[0-9]{1,6}(_[0-9]{1,3})?(-[a-z]+){0,2}|@close)?$")
+    str,
+    StringConstraints(
+        pattern=r"^[a-z][a-z0-9_]{0,62}(@[0-9]{1,6}(_[0-9]{1,3})?(-[a-z]+){0,2}|@close)?([@-]c[0-9]{1,6})?$"
+    ),
 ]
 
 # An open loop's own sizes, where the command line gives a rate and nothing else.

@@ -64,6 +64,9 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
     """
     inventory_path(lab)  # an unknown lab is told before anything else
     catalogue, words = with_parameters(read_catalogue(), variants, parameters, lab=lab, suite=suite)
+    several = _several_connections(flags.get("connections", ""))
+    if several:
+        flags = {**flags, "connections": ""}
     request = BenchRequest(
         variants=words,
         scenario=scenario or None,
@@ -71,6 +74,7 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
         lab=lab,
         overrides=with_half_rate(collect(flags, assignments), is_on=half_rate, is_off=no_half_rate),
         rates=parse_rates(rates),
+        connections=several,
         seed=_seed(seed),
         aa=aa,
         is_forced=is_forced,
@@ -84,7 +88,7 @@ def bench(  # noqa: PLR0913, PLR0917  what the command line can say
         # A wrong claim is refused before a host is touched.
         return run_bench(catalogue, request, console, one_line, is_sound, attachments(read_library(catalogue)))
 
-    _measure(work, show=show)
+    measure(work, lambda result: _report(result, show=show), is_strict=show.is_strict)
 
 
 def resume(run_id: str, words: Sequence[object], *, is_forced: bool, show: Show) -> None:
@@ -111,14 +115,14 @@ def resume(run_id: str, words: Sequence[object], *, is_forced: bool, show: Show)
             catalogue = catalogue_of_run(run)
         return resume_bench(catalogue, chosen.run_id, console, one_line, is_sound, is_forced=is_forced)
 
-    _measure(work, show=show)
+    measure(work, lambda result: _report(result, show=show), is_strict=show.is_strict)
 
 
-def _measure(work: Callable[[], BenchResult], *, show: Show) -> None:
-    """Do the work, report, and exit with what came of it."""
+def measure(work: Callable[[], BenchResult], report: Callable[[BenchResult], int], *, is_strict: bool = False) -> None:
+    """Do the work, report, and exit with what came of it. `report` returns how many rows are doubtful."""
     with one_interrupt() as interruption:
         result = work()
-        doubtful_count = _report(result, show=show)
+        doubtful_count = report(result)
     if not result.is_finished:
         why = f"the run ended early: {result.problem}" if result.problem else "interrupted"
         raise Exit(
@@ -127,7 +131,7 @@ def _measure(work: Callable[[], BenchResult], *, show: Show) -> None:
         )
     if result.failed_cells:
         raise Exit(f"failed: {', '.join(result.failed_cells)}", code=1)
-    if doubtful_count and show.is_strict:
+    if doubtful_count and is_strict:
         rows = "1 row is" if doubtful_count == 1 else f"{doubtful_count} rows are"
         raise Exit(f"everything was measured; {rows} doubtful, and --strict was given", code=1)
 
@@ -154,6 +158,16 @@ def with_half_rate(changes: Mapping[str, object], *, is_on: bool, is_off: bool) 
     if is_on and is_off:
         raise UsageError("--half-rate and --no-half-rate: leave one out")
     return {**changes, **({HALF_RATE_KEY: is_on} if is_on or is_off else {})}
+
+
+def _several_connections(text: str) -> tuple[int, ...]:
+    """The numbers in `1,64`; none in one number alone, which is a key of the scenario. Raises UsageError."""
+    words = [word.strip() for word in text.split(",")]
+    if len(words) == 1:
+        return ()
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise UsageError(f"--connections {text!r}: whole numbers above 0 were expected, with commas between")
+    return tuple(map(int, words))
 
 
 def _seed(text: str) -> int | None:

@@ -105,7 +105,7 @@ def _made(variants: Sequence[Variant], parameters: Mapping[str, tuple[str, ...]]
 def _check_ranges(made: Sequence[Variant], lab: str) -> None:
     """Raises ParameterError for what no number of CPUs allows that the lab's server may have."""
     problems = []
-    for cpus_count in _possible_cpus(lab):
+    for cpus_count in possible_cpus(lab):
         try:
             check_parameters(made, cpus_count)
         except ParameterError as error:
@@ -115,7 +115,7 @@ def _check_ranges(made: Sequence[Variant], lab: str) -> None:
     raise problems[-1]
 
 
-def _possible_cpus(lab: str) -> Sequence[int | None]:
+def possible_cpus(lab: str) -> Sequence[int | None]:
     """How many CPUs the lab's server may have; None where nothing is known before it is asked."""
     try:
         cpus_count = len(read_hosts(lab).server.cpus)

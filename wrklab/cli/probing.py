@@ -5,30 +5,51 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from invoke.exceptions import Exit
+from rich import box
 from rich.markup import escape
+from rich.table import Table
 
 from wrklab.articles.library import attachments, read_library
-from wrklab.bench.cells import revive
+from wrklab.bench.bench import run_bench
+from wrklab.bench.cells import BenchResult, revive
+from wrklab.bench.plan import HALF_RATE_KEY, BenchRequest
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.catalogue.stack import Variant
-from wrklab.cli.overrides import with_parameters
+from wrklab.cli.benching import is_sound, measure
+from wrklab.cli.overrides import possible_cpus, with_parameters
+from wrklab.cli.own_application import ApplicationWords, served
 from wrklab.cli.verbs import console, one_interrupt, print_json, results
 from wrklab.errors import UNREADABLE, StoreError, UsageError, WrklabError
+from wrklab.hosts.ansible import inventory_path
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
 from wrklab.paths import RESULTS_DIR
 from wrklab.probe.probing import ProbeOutcome, failed_probe, probe_variant
 from wrklab.progress import doing
+from wrklab.report.at_once import AT_ONCE_HEADERS, AT_ONCE_TEXTS, AtOnce, at_once, at_once_lines, at_once_values
+from wrklab.report.contents import read_contents
+from wrklab.report.escaping import terminal
 from wrklab.report.probe import limited_by, read_findings, render, serving, to_rows, write_probe_page, write_report
+from wrklab.report.reports import write_report as write_run_report
+from wrklab.report.terminal import one_line as describe_cell
 from wrklab.results.probe_folder import ProbeFolder, new_probe_id
 from wrklab.results.probe_record import CapacityLimit, ProbePlan, ProbeRecord
 from wrklab.results.records import served_by
+from wrklab.results.run_folder import Run
+
+#: Of an application that cannot be probed by a request that holds: short windows, of which the mean of those with one
+#: connection counts and the rate of those with many.
+_APPLICATION_LOAD: Mapping[str, object] = {"duration_s": 3.0, "rounds": 2, HALF_RATE_KEY: False}
+_CROWD_MIN_COUNT, _CROWD_MAX_COUNT = 64, 1000
+#: So many times the limit of the recipe with the highest one.
+_CROWD_LIMITS = 2
+#: Of a server that nobody has looked at yet.
+_USUAL_CPUS_COUNT = 4
 
 
 def probe(  # noqa: PLR0913  what the command line can say
@@ -66,13 +87,59 @@ def probe(  # noqa: PLR0913  what the command line can say
         raise Exit(f"not as it should be: {', '.join(wrong)}", code=1)
 
 
-def refuse_application(folder: str) -> NoReturn:
-    """Raises UsageError: a probe counts requests that are held, and an unmodified application holds none."""
-    raise UsageError(
-        f"probe: {folder} has no GET /probe that holds until a time, as an unmodified application has none; so it "
-        "cannot be counted how many requests it handles at once. Its recipe says its limit where the command line sets "
-        f"one, and `invoke capacity --app {folder}` shows what it can do"
-    )
+def probe_application(own: ApplicationWords, lab: str, *, is_forced: bool, as_json: bool) -> None:
+    """How many requests a user's application works on at once under each recipe, by Little's law.
+
+    It has no GET /probe that holds, so that its requests cannot be counted one by one: an ordinary run measures it with
+    one connection and with many instead. Exits as `bench` does.
+    """
+    inventory_path(lab)
+
+    def work() -> BenchResult:
+        mine = served(own, lab)
+        cpus_count = max(cpus or _USUAL_CPUS_COUNT for cpus in possible_cpus(lab))
+        limits = [mine.catalogue.variants[name].limit_at(cpus_count) or 0 for name in mine.variants]
+        request = BenchRequest(
+            variants=mine.variants,
+            lab=lab,
+            overrides=_APPLICATION_LOAD,
+            connections=(1, _crowd_count(limits)),
+            is_forced=is_forced,
+        )
+        return run_bench(mine.catalogue, request, console, describe_cell, is_sound, mine.attachments)
+
+    measure(work, lambda result: _report_application(result, as_json=as_json))
+
+
+def _crowd_count(limits: Sequence[int]) -> int:
+    """Connections enough to fill every variant, by what its recipe says it takes at once; 0: it says nothing."""
+    return min(max(_CROWD_MIN_COUNT, _CROWD_LIMITS * max(limits)), _CROWD_MAX_COUNT)
+
+
+def _report_application(result: BenchResult, *, as_json: bool) -> int:
+    with Run.open(RESULTS_DIR, result.run_id) as run:
+        contents = read_contents(run)
+        found = at_once(contents)
+        if as_json:
+            print_json({"run": result.run_id, "at_once": at_once_values(found)})
+        else:
+            for one in found:
+                results().print(terminal(one.sentence), highlight=False, soft_wrap=True)
+            results().print()
+            results().print(_at_once_table(found))
+        # A full disk that ended the run may keep its report from being written.
+        with suppress(StoreError):
+            console.print(escape(f"every row, with its evidence: {write_run_report(run, contents).markdown}"))
+    return sum(1 for one in found if one.doubt)
+
+
+def _at_once_table(found: tuple[AtOnce, ...]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for place, title in enumerate(AT_ONCE_HEADERS):
+        table.add_column(title, justify="left" if place in AT_ONCE_TEXTS else "right")
+    for cells in at_once_lines(found):
+        table.add_row(*map(terminal, cells))
+    return table
 
 
 def _report(folder: ProbeFolder, end: _End, *, as_json: bool) -> None:

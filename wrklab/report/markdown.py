@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from wrklab import formats
 from wrklab.report import claims
 from wrklab.report.answer import compose
+from wrklab.report.at_once import AT_ONCE_HEADERS, AT_ONCE_MEANING, AT_ONCE_TEXTS, at_once, at_once_lines
 from wrklab.report.contents import HOW_TO_READ, WHEN_NOT_TO_BELIEVE, Contents, ReportRow
 from wrklab.report.environment import environment_tables, unit_texts
 from wrklab.report.escaping import markdown, markdown_block, markdown_code
@@ -60,6 +61,7 @@ def to_markdown(contents: Contents, pictures: Sequence[Picture] = ()) -> str:
         *_what_was_measured(contents),
         "## Results",
         *_results(contents),
+        *_at_once(contents),
         *_half_rates(contents),
         *_requests(contents),
         *_twins(contents),
@@ -157,6 +159,14 @@ def _requests(contents: Contents) -> Iterator[str]:
         yield "## Requests"
         yield REQUESTS_MEANING
         yield table(REQUEST_HEADERS, [[markdown(cell) for cell in line] for line in lines], REQUEST_TEXTS)
+
+
+def _at_once(contents: Contents) -> Iterator[str]:
+    if found := at_once(contents):
+        yield "## How many requests at once"
+        yield AT_ONCE_MEANING
+        rows = [_marked(cells, {1, 2} if cells[-1] else ()) for cells in at_once_lines(found)]
+        yield table(AT_ONCE_HEADERS, rows, AT_ONCE_TEXTS)
 
 
 def _half_rates(contents: Contents) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from wrklab.report import claims, screen, terminal
+from wrklab.report.at_once import at_once, at_once_values
 from wrklab.report.columns import to_csv, to_rows
 from wrklab.report.contents import Contents, read_contents
 from wrklab.report.generators import generator_values
@@ -59,7 +60,8 @@ def report_data(run: Run, contents: Contents | None = None) -> dict[str, Any]:
     """All of `--json`: the run, its rows, what bears on believing them, the environment.
 
     Of an A/A run the noise floor (a ratio: 0.02 is 2 %) with its twins. `generators` has an entry a row and generator
-    where there are several, else none; `requests` one a row and request of a mix.
+    where there are several, else none; `requests` one a row and request of a mix; `at_once` one a variant that was
+    measured with one connection and with many.
     """
     found = contents or read_contents(run)
     floor = found.noise_floor
@@ -68,6 +70,7 @@ def report_data(run: Run, contents: Contents | None = None) -> dict[str, Any]:
         "noise_floor_ratio": floor.ratio if floor else None,
         "twins": twins_data(floor) if floor else [],
         "rows": to_rows(found),
+        "at_once": at_once_values(at_once(found)),
         "generators": generator_values(found),
         "requests": request_values(found),
         "claims": claims.to_data(found.articles.claims),

@@ -236,3 +236,29 @@ def test_an_open_loop_has_no_rate_to_halve() -> None:
 
     with pytest.raises(UsageError, match="only a closed loop has a rate of its own to halve"):
         resolve(read_catalogue(), both)
+
+
+def test_several_numbers_of_connections_are_several_scenarios(catalogue: Catalogue) -> None:
+    """Each of a name that says it, with threads to fit; a number that is given twice counts once."""
+    request = BenchRequest(variants=("go_net_http,sanic_fast",), connections=(1, 64, 1), rates=())
+    chosen = resolve(catalogue, request)
+
+    assert [(variant.name, scenario.name, scenario.connections) for variant, scenario in chosen] == [
+        ("go_net_http", "standard@c1", 1),
+        ("sanic_fast", "standard@c1", 1),
+        ("go_net_http", "standard@c64", 64),
+        ("sanic_fast", "standard@c64", 64),
+    ]
+    assert chosen[0][1].threads == 1
+    assert {scenario.published_scenario for _, scenario in chosen} == {"article"}
+
+
+def test_several_numbers_of_connections_and_several_rates_are_all_pairs(catalogue: Catalogue) -> None:
+    """Cells need names of their own."""
+    request = BenchRequest(variants=("go_net_http",), connections=(64, 128), rates=parse_rates("100,200"))
+    assert [scenario.name for _, scenario in resolve(catalogue, request)] == [
+        "standard@100-c64",
+        "standard@200-c64",
+        "standard@100-c128",
+        "standard@200-c128",
+    ]

@@ -93,7 +93,7 @@ def test_a_missing_secret_is_refused_before_anything_is_packed(tmp_path: Path, m
         own_application.served(words, "container")
 
 
-def test_an_application_is_not_probed_and_the_sentence_says_what_to_do() -> None:
-    """It has nothing that holds."""
-    with pytest.raises(UsageError, match=r"has no GET /probe.*invoke capacity --app shop"):
-        probing.refuse_application("shop")
+@pytest.mark.parametrize(("limits", "count"), [([0], 64), ([4, 16], 64), ([40, 0], 80), ([900], 1000)])
+def test_a_probe_of_an_application_sends_more_than_its_recipes_take(limits: list[int], count: int) -> None:
+    """Twice what the one with the highest limit takes, as far as that is known, and not too many."""
+    assert probing._crowd_count(limits) == count
