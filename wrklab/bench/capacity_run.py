@@ -15,16 +15,11 @@ from wrklab.bench.bench import maximum_of, new_plan, probed_limits
 from wrklab.bench.capacity import Capacity, Search, Window, parse_objectives
 from wrklab.bench.cells import BenchResult, DescribeCell
 from wrklab.bench.mixes import refuse_missing_secrets
-from wrklab.bench.plan import DEFAULT_SCENARIO, HALF_RATE_KEY, Cell, made_again
+from wrklab.bench.plan import DEFAULT_SCENARIO, HALF_RATE_KEY, Cell
 from wrklab.bench.resume import (
-    drop_half_written,
-    other_machines,
-    refuse_other_hosts,
-    refuse_other_servers,
-    resume_notes,
     variant_digests,
 )
-from wrklab.bench.search_windows import SearchWindows
+from wrklab.bench.search_windows import SearchWindows, hosts_to_go_on_with
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.scenario import Scenario, override
 from wrklab.catalogue.stack import Variant
@@ -131,20 +126,9 @@ def resume_capacity(  # noqa: PLR0913  what a run takes, and the judge
     with Run.open(RESULTS_DIR, run_id) as run:
         plan = read_capacity_plan(run)
         run.hold()
-        catalogue = made_again(catalogue, run.plan)
-        refuse_other_servers(catalogue, run.plan)
-        refuse_missing_secrets([plan.scenario], os.environ)
-        ended_count = len(run.cells())
-        variants = [catalogue.variants[target.variant] for target in plan.targets]
-        with ready_hosts(
-            catalogue, run.plan.lab, console, variants, is_forced=is_forced, backends=run.plan.backends
+        with hosts_to_go_on_with(
+            run, catalogue, [target.variant for target in plan.targets], plan.scenario, console, is_forced=is_forced
         ) as ready:
-            refuse_other_hosts(ready.session.hosts, run.plan)
-            environment = ready.environment(variants)
-            others = other_machines(run.environment, environment, is_forced=is_forced)
-            drop_half_written(run)
-            forced = (*ready.readiness.forced, *others)
-            run.resumed(environment, resume_notes(run, ended_count, environment), forced)
             return _Searches(ready, run, plan, describe, judge).run(console)
 
 

@@ -15,15 +15,8 @@ from wrklab.bench.capacity_run import Judge, searched_scenario, window_scenario
 from wrklab.bench.cells import BenchResult, DescribeCell
 from wrklab.bench.contest import DECIDE_MIN, Aim, Look, Step
 from wrklab.bench.mixes import refuse_missing_secrets
-from wrklab.bench.plan import DEFAULT_SCENARIO, Cell, made_again
-from wrklab.bench.resume import (
-    drop_half_written,
-    other_machines,
-    refuse_other_hosts,
-    refuse_other_servers,
-    resume_notes,
-)
-from wrklab.bench.search_windows import SearchWindows
+from wrklab.bench.plan import DEFAULT_SCENARIO, Cell
+from wrklab.bench.search_windows import SearchWindows, hosts_to_go_on_with
 from wrklab.bench.tuning import WINDOWS_A_CAPACITY, Left, Tuned, Tuner, usual_windows
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.catalogue.scenario import Scenario, override
@@ -203,19 +196,7 @@ def resume_tune(  # noqa: PLR0913  what a run takes, and the judge
     with Run.open(RESULTS_DIR, run_id) as run:
         run.hold()
         plan = with_budget(run, budget_s)
-        catalogue = made_again(catalogue, run.plan)
-        refuse_other_servers(catalogue, run.plan)
-        refuse_missing_secrets([plan.scenario], os.environ)
-        ended_count = len(run.cells())
-        variants = [catalogue.variants[name] for name in plan.candidates]
-        with ready_hosts(
-            catalogue, run.plan.lab, console, variants, is_forced=is_forced, backends=run.plan.backends
-        ) as ready:
-            refuse_other_hosts(ready.session.hosts, run.plan)
-            environment = ready.environment(variants)
-            others = other_machines(run.environment, environment, is_forced=is_forced)
-            drop_half_written(run)
-            run.resumed(environment, resume_notes(run, ended_count, environment), (*ready.readiness.forced, *others))
+        with hosts_to_go_on_with(run, catalogue, plan.candidates, plan.scenario, console, is_forced=is_forced) as ready:
             return _Tuning(ready, run, plan, describe, judge).run(console)
 
 
