@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import signal
 import subprocess
 import sys
 import time
@@ -88,6 +89,32 @@ def bench(*words: str, dies_in: str = "", dies_in_cell: int = 2, is_impatient: b
         if running.process.poll() is None:
             running.process.kill()
         running.process.communicate()
+
+
+def interrupted_search(session: Session, *words: str) -> str:
+    """The run of `invoke WORDS`, a search that Ctrl-C ended after two windows; nothing of it runs any more."""
+    before = set(run_ids(RESULTS_DIR))
+
+    def windows_count() -> int:
+        return sum(len(cells_of(run_id)) for run_id in set(run_ids(RESULTS_DIR)) - before)
+
+    argv = [str(Path(sys.executable).parent / "invoke"), *words]
+    with subprocess.Popen(
+        argv, cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as search:
+        wait_until(lambda: windows_count() > 1 or search.poll() is not None, 240, "two windows")
+        search.send_signal(signal.SIGINT)
+        output, _ = search.communicate(timeout=60)
+    assert search.returncode == 130, output
+    assert f"invoke {words[0]} --resume" in output
+    assert_nothing_runs(session)
+    (run_id,) = set(run_ids(RESULTS_DIR)) - before
+    return run_id
+
+
+def cell_ids_of(run_id: str) -> list[str]:
+    """The windows of a run in the order in which they were stored."""
+    return [cell.cell_id for cell in cells_of(run_id)]
 
 
 def wait_until(condition: Callable[[], object], limit_s: float, what: str) -> None:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.benches import assert_nothing_runs, cells_of, wait_until
+from tests.lab.benches import cell_ids_of, interrupted_search
 from tests.lab.conftest import invoke
 from tests.lab.cpu_thieves import quota
 from tests.lab.known_servers import known_server
 from wrklab.hosts.session import Session
-from wrklab.paths import PROJECT_DIR, RESULTS_DIR
-from wrklab.results.run_folder import run_ids
 
 _VARIANT = "go_net_http"
 #: 10 workers of 20 ms serve 500/s. Under Poisson arrivals (M/D/10, simulated) half of the windows of 10 s that begin
@@ -72,28 +66,11 @@ def test_a_generator_too_small_gives_a_lower_bound(session: Session) -> None:
 
 def test_a_search_that_is_interrupted_goes_on_at_its_next_window(session: Session) -> None:
     """Nothing is measured twice, and nothing is left running; a server that never answers in time fails everywhere."""
-    before = set(run_ids(RESULTS_DIR))
-    argv = [str(Path(sys.executable).parent / "invoke"), "capacity", *_SEARCH, "--set", "duration_s=2"]
     with known_server(session, _VARIANT, "late", late_s=0.3):
-        with subprocess.Popen(
-            argv, cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        ) as search:
-            wait_until(lambda: new_cells(before) or search.poll() is not None, 120, "two windows")
-            search.send_signal(signal.SIGINT)
-            output, _ = search.communicate(timeout=60)
-        assert search.returncode == 130, output
-        assert "invoke capacity --resume" in output
-        assert_nothing_runs(session)
-        stored = new_cells(before)
+        run_id = interrupted_search(session, "capacity", *_SEARCH, "--set", "duration_s=2")
+        stored = cell_ids_of(run_id)
         found = searched("--resume", "--force")
 
     assert (found["ending"], found["status"], found["passed_per_s"]) == ("none passes", 1, None), found["said"]
-    assert new_cells(before)[: len(stored)] == stored
-    assert found["windows_count"] == len(new_cells(before)) > len(stored)
-
-
-def new_cells(before: set[str]) -> list[str]:
-    """The windows of the run that was begun since, once there are two or more."""
-    new = set(run_ids(RESULTS_DIR)) - before
-    cells = [cell.cell_id for run_id in new for cell in cells_of(run_id)]
-    return cells if len(cells) > 1 else []
+    assert cell_ids_of(run_id)[: len(stored)] == stored
+    assert found["windows_count"] == len(cell_ids_of(run_id)) > len(stored)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.benches import assert_nothing_runs, cells_of, wait_until
+from tests.lab.benches import cell_ids_of, interrupted_search
 from tests.lab.conftest import invoke
 from wrklab.hosts.session import Session
-from wrklab.paths import PROJECT_DIR, RESULTS_DIR
-from wrklab.results.run_folder import TUNE_FILE, run_ids
+from wrklab.paths import RESULTS_DIR
+from wrklab.results.run_folder import TUNE_FILE
 
 SAMPLE = Path(__file__).parent / "applications/busy_clerk"
 CARD = """---
@@ -78,30 +75,15 @@ def test_where_requests_wait_the_most_threads_win(lab: str, clerk: Path) -> None
 def test_where_requests_compute_one_more_worker_gains_nothing(session: Session, clerk: Path) -> None:
     """At a rate that one process serves, the cheapest has one. The search is interrupted, and goes on where it was."""
     says(clerk, cpu_ms=5, wait_ms=0)
-    before = set(run_ids(RESULTS_DIR))
-    words = ["--app", str(clerk), "--recipe", "gunicorn_sync", "--param", "workers=1,4,8", "--rate", "50", *SLO]
-    argv = [str(Path(sys.executable).parent / "invoke"), "tune", *words]
-    with subprocess.Popen(
-        argv, cwd=PROJECT_DIR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    ) as search:
-        wait_until(lambda: len(new_cells(before)) > 1 or search.poll() is not None, 240, "two windows")
-        search.send_signal(signal.SIGINT)
-        output, _ = search.communicate(timeout=60)
-    assert search.returncode == 130, output
-    assert "invoke tune --resume" in output
-    assert_nothing_runs(session)
-    stored = new_cells(before)
+    words = ("--app", str(clerk), "--recipe", "gunicorn_sync", "--param", "workers=1,4,8", "--rate", "50", *SLO)
+    run_id = interrupted_search(session, "tune", *words)
+    stored = cell_ids_of(run_id)
 
     found = tuned("--resume", "--force")
 
     assert (found["ending"], found["status"]) == ("found", 0), found["said"]
-    assert new_cells(before)[: len(stored)] == stored
-    assert found["windows_count"] == len(new_cells(before)) > len(stored)
+    assert cell_ids_of(run_id)[: len(stored)] == stored
+    assert found["windows_count"] == len(cell_ids_of(run_id)) > len(stored)
     assert found["recommended"] == f"{SYNC}@workers=1", fates(found)
     assert fates(found)[f"{SYNC}@workers=8"] == "dearer"
     assert found["bound"].startswith(("server-bound", "limit-bound")), found["bound"]
-
-
-def new_cells(before: set[str]) -> list[str]:
-    """The windows of the run that was begun since."""
-    return [cell.cell_id for run_id in set(run_ids(RESULTS_DIR)) - before for cell in cells_of(run_id)]

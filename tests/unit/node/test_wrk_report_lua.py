@@ -7,6 +7,8 @@ import re
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
@@ -143,26 +145,52 @@ def test_another_status_than_200_is_counted_where_answers_are_compared(
         assert report.errors.status == wrong_ratio * report.requests
 
 
+def open_loop(  # noqa: PLR0913  a load
+    wrk: str,
+    folder: Path,
+    url: str,
+    *,
+    rate_per_s: float,
+    connections: int,
+    slots_s: float,
+    arrivals: str,
+    threads: int = 1,
+) -> WrkReport:
+    """What wrk reports of an open loop of so many slots a second and connections, over all of its threads."""
+    command = [wrk, f"-t{threads}", f"-c{connections}", f"-d{slots_s + 1:g}s", "--timeout", "5s", "-s", str(_SCRIPT)]
+    environment = os.environ | {
+        "WRKLAB_REPORT": str(folder / "report"),
+        "WRKLAB_RATE": str(rate_per_s / threads),
+        "WRKLAB_ARRIVALS": arrivals,
+        "WRKLAB_BEGIN": repr(time.time() + 0.3),
+        "WRKLAB_SLOTS_S": str(slots_s),
+        "WRKLAB_OFFSET_S": "0",
+        "WRKLAB_THREAD_OFFSET_S": str(1 / rate_per_s),
+        "WRKLAB_SEED": "7",
+        "WRKLAB_CONNECTIONS": str(connections // threads),
+    }
+    ended = subprocess.run([*command, url], env=environment, capture_output=True, text=True, check=True, timeout=10)
+    assert ended.stderr == ""
+    return decode_json(WrkReport, (folder / "report").read_bytes())
+
+
+@contextmanager
+def serving(server: HTTPServer) -> Iterator[str]:
+    """Its address, while it serves."""
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.mark.parametrize("arrivals", ["poisson", "constant"])
 def test_an_open_loop_sends_by_its_timetable(server: ToyServer, wrk: str, tmp_path: Path, arrivals: str) -> None:
     """200 slots a second for 2 s on two threads: all sent and answered; the time in flight is that of the latencies."""
-    command = [wrk, "-t2", "-c100", "-d3s", "--timeout", "5s", "-s", str(_SCRIPT)]
-    environment = os.environ | {
-        "WRKLAB_REPORT": str(tmp_path / "report"),
-        "WRKLAB_RATE": "100",
-        "WRKLAB_ARRIVALS": arrivals,
-        "WRKLAB_BEGIN": repr(time.time() + 0.3),
-        "WRKLAB_SLOTS_S": "2",
-        "WRKLAB_OFFSET_S": "0",
-        "WRKLAB_THREAD_OFFSET_S": "0.005",
-        "WRKLAB_SEED": "7",
-        "WRKLAB_CONNECTIONS": "50",
-    }
     url = f"http://127.0.0.1:{server.port}/hold"
-    ended = subprocess.run([*command, url], env=environment, capture_output=True, text=True, check=True, timeout=10)
-    report = decode_json(WrkReport, (tmp_path / "report").read_bytes())
+    report = open_loop(wrk, tmp_path, url, rate_per_s=200, connections=100, slots_s=2, arrivals=arrivals, threads=2)
 
-    assert ended.stderr == ""
     slots = report.slots
     assert slots is not None
     assert slots.sent == slots.scheduled == sum(slots.quarters_scheduled)
@@ -198,27 +226,11 @@ class _OneAtATime(BaseHTTPRequestHandler):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_connections_are_opened_when_their_request_is_due(wrk: str, tmp_path: Path, threads: int) -> None:
     """50 requests a second on 40 connections to a server of one worker: none waits for the slot of another one."""
-    server = HTTPServer(("127.0.0.1", 0), _OneAtATime)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    command = [wrk, f"-t{threads}", "-c40", "-d4s", "--timeout", "5s", "-s", str(_SCRIPT)]
-    environment = os.environ | {
-        "WRKLAB_REPORT": str(tmp_path / "report"),
-        "WRKLAB_RATE": str(50 / threads),
-        "WRKLAB_ARRIVALS": "constant",
-        "WRKLAB_BEGIN": repr(time.time() + 0.3),
-        "WRKLAB_SLOTS_S": "3",
-        "WRKLAB_OFFSET_S": "0",
-        "WRKLAB_THREAD_OFFSET_S": "0.02",
-        "WRKLAB_SEED": "7",
-        "WRKLAB_CONNECTIONS": str(40 // threads),
-    }
-    url = f"http://127.0.0.1:{server.server_port}/"
-    ended = subprocess.run([*command, url], env=environment, capture_output=True, text=True, check=True, timeout=10)
-    server.shutdown()
-    server.server_close()
-    report = decode_json(WrkReport, (tmp_path / "report").read_bytes())
+    with serving(HTTPServer(("127.0.0.1", 0), _OneAtATime)) as url:
+        report = open_loop(
+            wrk, tmp_path, url, rate_per_s=50, connections=40, slots_s=3, arrivals="constant", threads=threads
+        )
 
-    assert ended.stderr == ""
     slots = report.slots
     assert slots is not None
     assert slots.sent == slots.scheduled == report.requests == 150
@@ -250,24 +262,9 @@ def test_connections_that_rest_too_long_are_opened_again_and_cost_no_slot(wrk: s
     """80 slots a second on 60 connections, each of which rests for 0.75 s: slots are taken once, at their time."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Impatient)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    command = [wrk, "-t1", "-c60", "-d4s", "--timeout", "5s", "-s", str(_SCRIPT)]
-    environment = os.environ | {
-        "WRKLAB_REPORT": str(tmp_path / "report"),
-        "WRKLAB_RATE": "80",
-        "WRKLAB_ARRIVALS": "poisson",
-        "WRKLAB_BEGIN": repr(time.time() + 0.3),
-        "WRKLAB_SLOTS_S": "3",
-        "WRKLAB_SEED": "7",
-        "WRKLAB_CONNECTIONS": "60",
-    }
-    url = f"http://127.0.0.1:{server.server_port}/"
-    ended = subprocess.run([*command, url], env=environment, capture_output=True, text=True, check=True, timeout=10)
-    server.shutdown()
-    server.server_close()
-    report = decode_json(WrkReport, (tmp_path / "report").read_bytes())
+    with serving(server) as url:
+        report = open_loop(wrk, tmp_path, url, rate_per_s=80, connections=60, slots_s=3, arrivals="poisson")
 
-    assert ended.stderr == ""
     slots = report.slots
     assert slots is not None
     assert slots.sent == slots.scheduled
