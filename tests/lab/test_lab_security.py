@@ -20,11 +20,13 @@ from container_lab.commands import wait_until
 from tests.lab.test_provision import ansible, on_host, play
 from tests.unit.ansible_parts import copy_of_checkout
 from wrklab.catalogue.catalogue import Catalogue
+from wrklab.errors import CellError
 from wrklab.hosts import container_lab
 from wrklab.hosts.ansible import run_playbook, tool_environment
 from wrklab.hosts.host_lock import hold_hosts
 from wrklab.hosts.session import open_session
 from wrklab.paths import INVENTORY_DIR, PROJECT_DIR
+from wrklab.probe.drive import running_server
 
 LAB = "container"
 BOOT_LIMIT_S = 60.0
@@ -143,8 +145,11 @@ def test_variants_users_can_reach_their_applications_whatever_the_umask_is(provi
         on_host(provisioned, "server", f"systemctl stop {unit}")
 
 
-def test_variants_are_reached_by_generators_alone_and_reach_nobody(provisioned: str) -> None:
-    """While one runs. The controller is a stranger there, and its ssh goes on; an inventory can switch it off."""
+def test_variants_are_reached_by_generators_alone_and_reach_nobody(provisioned: str, catalogue: Catalogue) -> None:
+    """While one runs. The controller is a stranger there, and its ssh goes on; an inventory can switch it off.
+
+    Where the rules cannot be loaded, no variant starts, and it is said why.
+    """
     unit, server = "wrklab-go_net_http", plan_address("server")
     on_host(provisioned, "server", f"systemctl start {unit}")
     asked = f"timeout 2 bash -c ': </dev/tcp/{server}/8080'"
@@ -162,6 +167,14 @@ def test_variants_are_reached_by_generators_alone_and_reach_nobody(provisioned: 
 
     assert wait_until(lambda: "uidrange" not in rules(), 10.0, pause_s=0.2)
     assert ssh("server", as_variant).returncode == 0
+
+    ssh("server", "echo rule add nonsense >> /opt/wrklab/filter_4.rules")
+    with (
+        open_session(catalogue, provisioned) as session,
+        pytest.raises(CellError, match=r"which says whom variants may reach, failed:\n(.*\n)*.*nonsense"),
+        running_server(session, catalogue.variants["go_net_http"]),
+    ):
+        pass
 
     assert run_playbook("deploy", provisioned, {"lab_filter": False}).changed["server"] > 0
     on_host(provisioned, "server", f"systemctl start {unit}")

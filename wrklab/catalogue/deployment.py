@@ -23,6 +23,7 @@ from wrklab.catalogue.unit import HostGrant, unit_text
 from wrklab.errors import CardError
 from wrklab.paths import PROJECT_DIR
 from wrklab.protocol.backend import PORTS
+from wrklab.protocol.server import FILTER_UNIT
 
 #: Files and folders of the checkout that a host's state follows from.
 SOURCES = (
@@ -150,7 +151,7 @@ def deployment(  # noqa: PLR0913  what a deploy is of
             for stack in stacks.values()
             for variant in stack.variants.values()
         ]
-        + [{"path": routing_filter.UNIT, "content": routing_filter.unit_text(grant.user)}],
+        + [{"path": FILTER_UNIT, "content": routing_filter.unit_text(grant.user)}],
         "filter": _filter_files(project, rules),
         "venvs": [venv for stack in chosen for venv in _venvs(project, stack)],
         **_unpacked(application, archives_dir),

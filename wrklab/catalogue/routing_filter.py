@@ -16,8 +16,6 @@ from typing import Any
 
 from wrklab.errors import UsageError
 
-#: Not `wrklab-*`: such units are variants and what belongs to one cell.
-UNIT = "wrklab_filter.service"
 #: Marks the rules that are ours; `/etc/iproute2/rt_protos` leaves this number free.
 PROTOCOL = 201
 #: Before all rules but the first, which keeps what stays on the machine: Tailscale's begin at 5210, those of VRFs at
@@ -79,7 +77,7 @@ class RoutingFilter:
         Whatever passes goes on to the rules that the host has of its own.
         """
         passing = [
-            f"to {address} ipproto tcp sport {port} goto {END_PRIORITY}"
+            f"to {address} ipproto 6 sport {port} goto {END_PRIORITY}"
             for address in _of_version(self.clients, version)
             for port in sorted(self.ports)
         ] + [f"to {address} goto {END_PRIORITY}" for address in _of_version(self.backends, version)]

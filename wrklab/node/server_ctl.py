@@ -23,6 +23,7 @@ from wrklab.node import node_io, sock_diag
 from wrklab.node.sampler import unified_root
 from wrklab.protocol.codec import to_word
 from wrklab.protocol.server import (
+    FILTER_UNIT,
     ActiveState,
     CleanedHost,
     ListeningSocket,
@@ -174,7 +175,15 @@ def _systemd_run(words: list[str]) -> None:
 
 def _why_not_started(unit: str, variant: str, output: str) -> str:
     log = "\n".join(node_io.tail(_log_path(variant), _LOG_LINES_ON_FAILURE)) or "(empty)"
-    return f"{unit} could not be started: {output.strip()}\nits log:\n{log}"
+    return f"{unit} could not be started: {output.strip()}\n{_why_no_filter()}its log:\n{log}"
+
+
+def _why_no_filter() -> str:
+    """What the unit that every variant depends on said of its failure; empty where it did not fail."""
+    if node_io.run(["systemctl", "is-failed", "--quiet", FILTER_UNIT]).exit_code:
+        return ""
+    words = ["journalctl", "--boot", "--unit", FILTER_UNIT, "--lines", "8", "--output", "cat", "--no-pager"]
+    return f"{FILTER_UNIT}, which says whom variants may reach, failed:\n{node_io.run(words).output.strip()}\n"
 
 
 def _log_path(variant: str) -> str:

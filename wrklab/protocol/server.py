@@ -6,6 +6,10 @@ from typing import Annotated
 
 from wrklab.protocol.codec import Count, Limits, Message, Port, Seconds, Text, Word
 
+#: Loads the rules on who may reach variants, and whom they may reach. Not `wrklab-*`: such units are variants and what
+#: belongs to one cell.
+FILTER_UNIT = "wrklab_filter.service"
+
 _Lines = Annotated[tuple[Text, ...], Limits(0, 1000)]
 
 

@@ -32,6 +32,7 @@ from wrklab.errors import ParameterError, UnknownNameError
 from wrklab.paths import PLAYBOOKS_DIR, PROJECT_DIR
 from wrklab.protocol.codec import decode_json
 from wrklab.protocol.host import EXIT_REFUSED, Refusal
+from wrklab.protocol.server import FILTER_UNIT
 
 GRANT = HostGrant(cpus_count=2, cpus=(0, 3), descriptors_count=20000, user="wrklab_app")
 
@@ -116,7 +117,7 @@ def test_a_word_with_a_line_break_is_refused() -> None:
 def test_systemd_has_nothing_to_say_about_a_unit(tmp_path: Path) -> None:
     """`systemd-analyze verify` knows every setting and value of the unit."""
     unit = tmp_path / "wrklab-one.service"
-    (tmp_path / routing_filter.UNIT).write_text(routing_filter.unit_text("nobody"))
+    (tmp_path / FILTER_UNIT).write_text(routing_filter.unit_text("nobody"))
     unit.write_text(unit_of(environment={"A": 'x "y" % $z', "B": ""}, command="/bin/sh -c 'sleep 5; echo $HOME 50%'"))
 
     done = subprocess.run(
@@ -131,7 +132,7 @@ def test_a_deploy_of_everything_claims_the_fingerprint(project: Path) -> None:
     plan = deployment(project, ["all"], GRANT)
 
     variants = {variant.unit for variant in read_catalogue(project).variants.values()}
-    assert {unit["path"] for unit in plan["units"]} == variants | {routing_filter.UNIT}
+    assert {unit["path"] for unit in plan["units"]} == variants | {FILTER_UNIT}
     assert "flask/app/app.py" in {file["path"] for file in plan["files"]}
     assert plan["record"]["fingerprint"] == fingerprint(project)
 
@@ -163,10 +164,10 @@ def test_a_filter_is_written_and_recorded_unless_it_is_switched_off(project: Pat
 
     four, six = plan["filter"]
     assert (four["path"], six["path"]) == ("filter_4.rules", "filter_6.rules")
-    for words in ("to 192.0.2.1 ipproto tcp sport 8080", "to 192.0.2.2 ipproto tcp sport 8080", "to 192.0.2.3 goto"):
+    for words in ("to 192.0.2.1 ipproto 6 sport 8080", "to 192.0.2.2 ipproto tcp sport 8080", "to 192.0.2.3 goto"):
         assert words in four["content"]
         assert words not in six["content"]
-    (unit,) = [unit for unit in plan["units"] if unit["path"] == routing_filter.UNIT]
+    (unit,) = [unit for unit in plan["units"] if unit["path"] == FILTER_UNIT]
     assert "id -u wrklab_app" in unit["content"]
     assert plan["record"]["clients"] == ["192.0.2.1", "192.0.2.2"]
     assert plan["record"]["backends"] == ["192.0.2.3"]

@@ -160,8 +160,8 @@ def test_each_version_of_ip_has_its_rules() -> None:
 
     assert rules.rules(6).splitlines() == [
         "rule add priority 92 nop protocol 201",
-        "rule add priority 90 uidrange USER_ID-USER_ID to 2001:db8::2 ipproto tcp sport 8080 goto 92 protocol 201",
-        "rule add priority 90 uidrange USER_ID-USER_ID to 2001:db8::2 ipproto tcp sport 9000 goto 92 protocol 201",
+        "rule add priority 90 uidrange USER_ID-USER_ID to 2001:db8::2 ipproto 6 sport 8080 goto 92 protocol 201",
+        "rule add priority 90 uidrange USER_ID-USER_ID to 2001:db8::2 ipproto 6 sport 9000 goto 92 protocol 201",
         "rule add priority 91 uidrange USER_ID-USER_ID prohibit protocol 201",
     ]
     assert rules.rules(4) == replace(rules, clients=clients[::-1]).rules(4)
