@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from container_lab import keys
 
 from wrklab.catalogue.catalogue import Catalogue, read_catalogue
 from wrklab.hosts import container_lab
@@ -30,15 +31,22 @@ def why_not_here() -> str:
     return ""
 
 
-#: They make labs of their own kind and take them away, so they come first: what comes after finds it fresh, and
-#: deploys once. The examples measure on the lab with backends, whose own tests end it.
-_OTHER_LABS_FIRST = ("test_container_lab.py", "test_lab_security.py", "test_examples.py", "test_backends.py")
+#: Those that make labs of their own kind and take them away: what comes after finds it fresh, and deploys once. The
+#: examples measure on the lab with backends, whose own tests end it. That a second playbook changes nothing is seen
+#: before anything else has happened to the hosts.
+_FIRST = (
+    "test_container_lab.py",
+    "test_lab_security.py",
+    "test_examples.py",
+    "test_backends.py",
+    "test_provision.py",
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Everything below tests/lab is a lab test, and is skipped loudly where no lab can be made."""
     reason = why_not_here()
-    places = {name: place for place, name in enumerate(_OTHER_LABS_FIRST)}
+    places = {name: place for place, name in enumerate(_FIRST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
     for item in items:
         if Path(__file__).parent in item.path.parents:
@@ -102,3 +110,16 @@ def invoke(*words: str, limit_s: float = 300) -> subprocess.CompletedProcess[str
         timeout=limit_s,
         check=False,
     )
+
+
+def ssh(name: str, command: str) -> subprocess.CompletedProcess[str]:
+    """A shell command on a container node; never raises on an exit status."""
+    address = next(node.address for node in container_lab.status().nodes if node.name == name)
+    return subprocess.run(keys.ssh_command(address, command), capture_output=True, text=True, timeout=300, check=False)
+
+
+def on_host(name: str, command: str) -> str:
+    """What a shell command writes on a container node; it must succeed."""
+    done = ssh(name, command)
+    assert done.returncode == 0, f"{name}: {command}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()

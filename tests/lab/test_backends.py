@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.lab.conftest import LAB, invoke
-from tests.lab.test_provision import ansible, on_host
+from tests.lab.conftest import LAB, invoke, on_host
+from tests.lab.test_provision import ansible
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.hosts import container_lab, node_calls
 from wrklab.hosts.backend_urls import BackendAccess, backend_access, lab_password
@@ -81,7 +81,7 @@ def clients_for_one_lab(backend_lab: str) -> Iterator[None]:
     """Clients of each service on server and generator. The tests that follow are of a lab of two nodes."""
     clients = "postgresql-client-15 redis-tools mariadb-client"
     for host in ("server", "loadgen"):
-        on_host(backend_lab, host, f"apt-get install -qq -y --no-install-recommends {clients}")
+        on_host(host, f"apt-get install -qq -y --no-install-recommends {clients}")
     yield
     container_lab.down()
 
@@ -197,7 +197,7 @@ def test_provisioning_again_puts_back_a_lost_filter_and_changes_nothing_else(ses
     """A reloaded firewall takes it away; the next bench provisions. Services run on, and need not be named."""
     assert session.backend is not None
     pids = "systemctl show --property=MainPID --value wrklab_postgres wrklab_redis wrklab_mariadb"
-    before = on_host(LAB, "backend", pids)
+    before = on_host("backend", pids)
     session.backend.run(["nft", "delete", "table", "ip", "wrklab_backends"], limit_s=30)
     found = node_calls.installed_backends(session.backend)
     assert missing_backends(found, [BackendName.REDIS], LAB) == "the filter of its ports is gone"
@@ -207,7 +207,7 @@ def test_provisioning_again_puts_back_a_lost_filter_and_changes_nothing_else(ses
     ]
 
     assert missing_backends(node_calls.installed_backends(session.backend), list(BackendName), LAB) == ""
-    assert on_host(LAB, "backend", pids) == before
+    assert on_host("backend", pids) == before
     assert set(before.split()).isdisjoint({"0"})
 
 
@@ -215,7 +215,6 @@ def test_the_password_is_on_no_command_line_and_for_root_alone(backend_lab: str)
     """Not in the arguments of any process, and in no file that others may read."""
     password = lab_password(LAB)
     found = on_host(
-        backend_lab,
         "backend",
         "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '; stat --format=%a /var/lib/wrklab/backends/password",
     )
@@ -225,7 +224,7 @@ def test_the_password_is_on_no_command_line_and_for_root_alone(backend_lab: str)
     has_it = (
         f"find {folders} -type f -perm /007 -exec grep --files-with-matches --fixed-strings -- {password} {{}} +; true"
     )
-    assert on_host(backend_lab, "backend", has_it) == ""
+    assert on_host("backend", has_it) == ""
 
 
 def test_reset_undoes_them(backend_lab: str) -> None:
@@ -237,5 +236,5 @@ def test_reset_undoes_them(backend_lab: str) -> None:
         "nft list tables; systemctl is-active postgresql redis-server mariadb; "
         "systemctl is-enabled postgresql redis-server mariadb; true"
     )
-    assert on_host(backend_lab, "backend", left).split() == ["inactive"] * 3 + ["disabled"] * 3
+    assert on_host("backend", left).split() == ["inactive"] * 3 + ["disabled"] * 3
     assert changed_tasks(backend_lab, "playbooks/reset.yml") == []

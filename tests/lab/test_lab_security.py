@@ -1,6 +1,6 @@
 """What a node cannot do to the controller, what provisioning spares on a host, and what an odd umask spoils: nothing.
 
-The lab is made from nothing under a narrow umask, and put down again.
+The lab is made from nothing under a narrow umask, and its hosts are put back at the end.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from container_lab import keys, plan
+from container_lab import plan
 from container_lab.commands import wait_until
 
-from tests.lab.test_provision import ansible, on_host, play
+from tests.lab.conftest import on_host, ssh
+from tests.lab.test_provision import ansible, play
 from tests.unit.ansible_parts import copy_of_checkout
 from wrklab.catalogue.catalogue import Catalogue
 from wrklab.errors import CellError
@@ -32,15 +33,9 @@ LAB = "container"
 BOOT_LIMIT_S = 60.0
 
 
-def ssh(name: str, command: str) -> subprocess.CompletedProcess[str]:
-    """A shell command on a node; never raises on an exit status."""
-    address = next(node.address for node in container_lab.status().nodes if node.name == name)
-    return subprocess.run(keys.ssh_command(address, command), capture_output=True, text=True, timeout=60, check=False)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def lab_of_a_narrow_umask() -> Iterator[None]:
-    """Nodes that were made by a user who keeps everything to themselves."""
+    """Nodes that were made by a user who keeps everything to themselves. They stay, put back."""
     container_lab.down()
     former = os.umask(0o077)
     try:
@@ -48,7 +43,8 @@ def lab_of_a_narrow_umask() -> Iterator[None]:
     finally:
         os.umask(former)
     yield
-    container_lab.down()
+    for name in ("server", "loadgen"):
+        on_host(name, "sed -i '/^umask 077$/d' /root/.bashrc")
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +136,9 @@ def test_variants_users_can_reach_their_applications_whatever_the_umask_is(provi
     for unit in ("wrklab-go_net_http", "wrklab-openresty_lua", "wrklab-flask_gunicorn_sync"):
         if ssh("server", f"test -e /etc/systemd/system/{unit}.service").returncode != 0:
             continue
-        assert on_host(provisioned, "server", f"systemctl start {unit} && systemctl is-active {unit}") == "active"
-        assert on_host(provisioned, "server", f"ps -o user= -p $(systemctl show -P MainPID {unit})") == "wrklab_app"
-        on_host(provisioned, "server", f"systemctl stop {unit}")
+        assert on_host("server", f"systemctl start {unit} && systemctl is-active {unit}") == "active"
+        assert on_host("server", f"ps -o user= -p $(systemctl show -P MainPID {unit})") == "wrklab_app"
+        on_host("server", f"systemctl stop {unit}")
 
 
 def test_variants_are_reached_by_generators_alone_and_reach_nobody(provisioned: str, catalogue: Catalogue) -> None:
@@ -151,7 +147,7 @@ def test_variants_are_reached_by_generators_alone_and_reach_nobody(provisioned: 
     Where the rules cannot be loaded, no variant starts, and it is said why.
     """
     unit, server = "wrklab-go_net_http", plan_address("server")
-    on_host(provisioned, "server", f"systemctl start {unit}")
+    on_host("server", f"systemctl start {unit}")
     asked = f"timeout 2 bash -c ': </dev/tcp/{server}/8080'"
 
     assert ssh("loadgen", asked).returncode == 0
@@ -160,7 +156,7 @@ def test_variants_are_reached_by_generators_alone_and_reach_nobody(provisioned: 
         f"setpriv --reuid=wrklab_app --clear-groups timeout 2 bash -c ': </dev/tcp/{plan_address('loadgen')}/22'"
     )
     assert ssh("server", as_variant).returncode != 0
-    on_host(provisioned, "server", f"systemctl stop {unit}")
+    on_host("server", f"systemctl stop {unit}")
 
     def rules() -> str:
         return ssh("server", "ip -4 rule; ip -6 rule").stdout
@@ -177,25 +173,32 @@ def test_variants_are_reached_by_generators_alone_and_reach_nobody(provisioned: 
         pass
 
     assert run_playbook("deploy", provisioned, {"lab_filter": False}).changed["server"] > 0
-    on_host(provisioned, "server", f"systemctl start {unit}")
+    on_host("server", f"systemctl start {unit}")
     assert "uidrange" not in rules()
     assert subprocess.run(["bash", "-c", asked], check=False, capture_output=True).returncode == 0
-    on_host(provisioned, "server", f"systemctl stop {unit}")
+    on_host("server", f"systemctl stop {unit}")
     assert run_playbook("deploy", provisioned).changed["server"] > 0
 
 
-def test_a_variant_that_is_no_more_does_not_break_the_next_deploy(provisioned: str, tmp_path: Path) -> None:
-    """Whether it runs or not; and a deploy that was cut off before systemd read the files is made up for."""
+def test_stacks_that_are_no_more_leave_nothing_and_break_no_deploy(provisioned: str, tmp_path: Path) -> None:
+    """Whether their server runs or not; and a deploy that was cut off before systemd read the files is made up for."""
     checkout = copy_of_checkout(tmp_path)
-    shutil.copytree(checkout / "servers/openresty", checkout / "servers/gone")
-    card = checkout / "servers/gone/stack.yml"
-    card.write_text(card.read_text().replace("openresty_lua:", "gone_lua:"))
+    for name in ("gone", "gone_idle"):
+        shutil.copytree(checkout / "servers/openresty", checkout / "servers" / name)
+        card = checkout / "servers" / name / "stack.yml"
+        card.write_text(card.read_text().replace("openresty_lua:", f"{name}_lua:"))
     play(provisioned, "playbooks/deploy.yml", "-e", f"stacks_project_dir={checkout}")
+    on_host("server", "systemctl start wrklab-gone_lua")
     ssh("server", "sed -i 's/^Description=.*/Description=edited/' /etc/systemd/system/wrklab-openresty_lua.service")
 
-    play(provisioned, "playbooks/deploy.yml")
+    assert play(provisioned, "playbooks/deploy.yml")["server"] > 0
 
-    assert ssh("server", "systemctl show -P LoadState wrklab-gone_lua").stdout.strip() == "not-found"
+    left = "ls -d /opt/wrklab/stacks/gone* /etc/systemd/system/wrklab-gone*; pgrep --full stacks/[g]one; true"
+    assert ssh("server", left).stdout == ""
+    assert ssh("server", "systemctl show -P LoadState wrklab-gone_lua wrklab-gone_idle_lua").stdout.split() == [
+        "not-found",
+        "not-found",
+    ]
     assert ssh("server", "systemctl show -P NeedDaemonReload 'wrklab-*.service'").stdout.split() in ([], ["no"])
     assert set(play(provisioned, "playbooks/deploy.yml").values()) == {0}
 
@@ -222,8 +225,14 @@ def test_a_held_host_is_changed_by_no_playbook_of_another(provisioned: str, cata
     assert ssh("server", "test -e /opt/wrklab/deployed.json").returncode == 0
 
 
-def test_reset_leaves_what_others_keep_in_our_folders_and_accounts(provisioned: str) -> None:
-    """A host that is a controller as well keeps its lab; an account of the host's own stays."""
+def test_reset_puts_the_host_back_and_leaves_what_others_have_there(provisioned: str) -> None:
+    """Former values hold and nothing of ours is left; a second time changes nothing.
+
+    A host that is a controller as well keeps its lab; an account of the host's own stays. What comes next provisions
+    these nodes again.
+    """
+    before = json.loads(on_host("loadgen", "cat /var/lib/wrklab/sysctl_before.json"))
+    assert before
     ssh("server", "mkdir -p /var/lib/wrklab/container /opt/wrklab && touch /var/lib/wrklab/container/lab.json")
     ssh("server", "touch /opt/wrklab/inv; useradd keeper2; true")
 
@@ -234,4 +243,12 @@ def test_reset_leaves_what_others_keep_in_our_folders_and_accounts(provisioned: 
     assert ssh("server", "getent passwd keeper2").returncode == 0
     assert ssh("server", "getent passwd wrklab_app wrklab_load").stdout == ""
     assert ssh("loadgen", "ls -d /opt/wrklab /var/lib/wrklab /var/log/wrklab /run/wrklab").stdout == ""
+    for name, value in before.items():
+        assert on_host("loadgen", f"sysctl -n {name}").split() == value.split()
+    for host in ("server", "loadgen"):
+        left = "ls -d /var/log/wrklab /etc/sysctl.d/60-wrklab.conf /etc/systemd/system/wrklab-*; id wrklab_app; true"
+        assert ssh(host, left).stdout == ""
+        # The lab's base system masks it, so it was masked before us.
+        assert on_host(host, "readlink /etc/systemd/system/apt-daily.timer") == "/dev/null"
     assert set(play(provisioned, "playbooks/reset.yml").values()) == {0}
+    on_host("server", "rm -r /opt/wrklab /var/lib/wrklab")
