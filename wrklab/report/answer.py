@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wrklab import formats
+from wrklab.report.at_once import at_once
 from wrklab.report.contents import Contents, ReportRow
 from wrklab.report.half_rate import why_missing
 from wrklab.verdicts.rules import Note
@@ -17,6 +18,7 @@ from wrklab.verdicts.verdict import Verdict
 _NAMES_SHOWN = 3
 #: More reasons than this are not an answer.
 _REASONS_SHOWN = 3
+_AT_ONCE_SHOWN = 5
 #: Below this ratio a difference is given in percent, above as "times".
 _TIMES_FROM = 1.5
 #: The next row is worth naming from this ratio on.
@@ -43,6 +45,7 @@ def compose(contents: Contents) -> Answer:
     sentences = [
         *_fastest(contents, measured),
         *_limits(measured),
+        *(one.sentence for one in at_once(contents)[:_AT_ONCE_SHOWN]),
         *_half_rates(contents),
         *_failures(contents.rows),
         *_doubts(contents.rows),
@@ -51,9 +54,16 @@ def compose(contents: Contents) -> Answer:
 
 
 def main_entries(contents: Contents) -> list[ReportRow]:
-    """The rows of the scenario that most variants ran under (the first of several such), the highest rate first."""
-    by_scenario = contents.by_scenario()
-    return max(by_scenario.values(), key=len, default=[])
+    """The rows of the scenario that most variants ran under, the highest rate first.
+
+    Of several such closed loops the one with the most connections; else the first.
+    """
+    return max(contents.by_scenario().values(), key=_rank_of_scenario, default=[])
+
+
+def _rank_of_scenario(entries: Sequence[ReportRow]) -> tuple[int, int]:
+    load = entries[0].row.load
+    return len(entries), 0 if load.is_open_loop else load.connections
 
 
 def usual_hold_ms(entries: Sequence[ReportRow]) -> int | None:

@@ -15,6 +15,7 @@ from tests.unit.handmade_records import (
     handmade_plan,
     handmade_scenario,
 )
+from wrklab.report.answer import compose, main_entries
 from wrklab.report.at_once import AtOnce, SetBy, at_once, at_once_lines, at_once_values, in_work
 from wrklab.report.contents import Contents, read_contents
 from wrklab.report.markdown import to_markdown
@@ -138,3 +139,12 @@ def test_the_most_at_once_comes_first(tmp_path: Path) -> None:
         cell for name in ("b", "a", "c") for cell in (alone(name, 20_000.0), crowd(name, 50.0 if name < "c" else 90.0))
     ]
     assert [one.variant for one in at_once(contents_of(tmp_path, *cells))] == ["c", "a", "b"]
+
+
+def test_every_report_says_it_in_its_answer(tmp_path: Path) -> None:
+    """The rates in it are those of many connections."""
+    contents = contents_of(tmp_path, alone("shop", 20_000.0), crowd("shop", 197.0, limit=4))
+    sentences = compose(contents).sentences
+
+    assert "shop works on about 3.9 requests at once, set by its limit of 4." in sentences
+    assert [entry.row.scenario for entry in main_entries(contents)] == [CROWD.name]
