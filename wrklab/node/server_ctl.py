@@ -147,6 +147,8 @@ def _start_sampler(server: ServerSpec, folder: str) -> None:
             "--property=SuccessExitStatus=SIGKILL",
             # What another unit refers to is not unloaded when it ends, so its state can still be read.
             f"--property=After={server.unit}",
+            # Loaded by then, the server's rules are no part of its start.
+            f"--property=Wants={FILTER_UNIT}",
             f"--property=StandardError=truncate:{folder}/sampler_stderr",
             "/usr/bin/python3", "-I", "-S", f"{node_io.NODE_DIR}/sampler.py", to_word(spec),
         ]
