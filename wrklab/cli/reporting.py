@@ -8,12 +8,12 @@ import webbrowser
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from wrklab import formats
-from wrklab.bench.reparse import FigureChange, Reparsed, reparse
 from wrklab.cli.verbs import console, print_json, results
 from wrklab.errors import UnknownNameError
 from wrklab.paths import RESULTS_DIR
@@ -23,6 +23,10 @@ from wrklab.report.index import write_index
 from wrklab.report.reports import render_terminal, report_data, write_report
 from wrklab.report.trend import read_trend
 from wrklab.results.run_folder import LATEST, Run, resolve_run_id, run_ids
+
+if TYPE_CHECKING:
+    # Reports are shown more often than raw files are read again, which takes 0.3 s to load.
+    from wrklab.bench.reparse import FigureChange, Reparsed
 
 
 def report(run_id: str, *, as_json: bool, is_verbose: bool, is_opened: bool = False) -> None:
@@ -91,6 +95,8 @@ _VALUE_SHOWN_LENGTH = 40
 
 def reparse_run(run_id: str, *, as_json: bool) -> None:
     """A run's raw files read again, its store and its reports written again."""
+    from wrklab.bench.reparse import reparse
+
     with Run.open(RESULTS_DIR, run_id, accepts_older=True) as run:
         found = reparse(run)
         paths = write_report(run)

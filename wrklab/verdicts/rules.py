@@ -9,6 +9,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from wrklab import formats
 from wrklab.results.records import CellRecord, RunPlan
@@ -36,8 +37,18 @@ def _in_order(rules: Iterable[Rule]) -> tuple[Rule, ...]:
 RULES: tuple[Rule, ...] = _in_order(itertools.chain.from_iterable(theme.RULES for theme in _THEMES))
 
 
+#: What applies to a row that was asked for before: reports ask some thirty times, and a row never changes.
+_APPLYING: WeakKeyDictionary[SummaryRow, tuple[Rule, ...]] = WeakKeyDictionary()
+
+
 def applying(row: SummaryRow) -> tuple[Rule, ...]:
     """The rules that apply to a row, the most severe first; UNEXPLAINED last where none of them decides."""
+    if row not in _APPLYING:
+        _APPLYING[row] = _found_for(row)
+    return _APPLYING[row]
+
+
+def _found_for(row: SummaryRow) -> tuple[Rule, ...]:
     found = tuple(rule for rule in RULES if rule.applies(row))
     is_decided = row.state == "missing" or any(rule.verdict for rule in found)
     return found if is_decided else (*found, UNEXPLAINED)
