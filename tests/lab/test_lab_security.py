@@ -193,8 +193,9 @@ def test_stacks_that_are_no_more_leave_nothing_and_break_no_deploy(provisioned: 
 
     assert play(provisioned, "playbooks/deploy.yml")["server"] > 0
 
-    left = "ls -d /opt/wrklab/stacks/gone* /etc/systemd/system/wrklab-gone*; pgrep --full stacks/[g]one; true"
+    left = "ls -d /opt/wrklab/stacks/gone* /etc/systemd/system/wrklab-gone*; true"
     assert ssh("server", left).stdout == ""
+    assert ssh("server", "systemctl is-active wrklab-gone_lua").stdout == "inactive\n"
     assert ssh("server", "systemctl show -P LoadState wrklab-gone_lua wrklab-gone_idle_lua").stdout.split() == [
         "not-found",
         "not-found",
