@@ -54,6 +54,12 @@ def wrklab_node_files(project: str) -> list[dict[str, str]]:
 
 
 @_told_by_ansible
+def wrklab_provisioned_files(project: str) -> list[dict[str, str]]:
+    """What says on a host that it was provisioned, as path and content."""
+    return deployments.provisioned_files(Path(project))
+
+
+@_told_by_ansible
 def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where a value object cannot be written
     project: str,
     *,
@@ -108,4 +114,5 @@ class FilterModule:
             "wrklab_masks": wrklab_masks,
             "wrklab_node_files": wrklab_node_files,
             "wrklab_port_ranges": wrklab_port_ranges,
+            "wrklab_provisioned_files": wrklab_provisioned_files,
         }

@@ -7,6 +7,7 @@ installed is compared with what is.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -176,6 +177,11 @@ def _filter_files(project: Path, rules: FilterRules | None) -> list[dict[str, st
     clients, backends = map(routing_filter.addresses_of, (rules.clients, rules.backends))
     found = RoutingFilter(ports(project), clients, backends)
     return [{"path": routing_filter.rules_file(version), "content": found.rules(version)} for version in (4, 6)]
+
+
+def provisioned_files(project: Path) -> list[dict[str, str]]:
+    """What says on a host that all of provisioning was done there, and by which checkout; path below NODE_ROOT."""
+    return [{"path": "provisioned.json", "content": json.dumps({"fingerprint": fingerprint(project)}) + "\n"}]
 
 
 def node_files(project: Path) -> list[dict[str, str]]:

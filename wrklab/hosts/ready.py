@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from wrklab.catalogue.catalogue import Catalogue, check_parameters
-from wrklab.catalogue.deployment import NODE_ROOT, application_digest, fingerprint, node_files
+from wrklab.catalogue.deployment import NODE_ROOT, application_digest, fingerprint, node_files, provisioned_files
 from wrklab.catalogue.stack import Stack, Variant
 from wrklab.errors import HostError, InventoryError, LabError, OtherMachineError, ParseError
 from wrklab.hosts import container_lab, node_calls, vagrant
@@ -278,13 +278,13 @@ def ensure_deployed(
     backends too. Raises ProvisionError.
     """
     stack, found = own_stack(session.catalogue), deployed_record(session.server)
-    are_scripts_there = _scripts_are_everywhere(session)
-    is_whole = found.get("fingerprint") == fingerprint() and are_scripts_there
-    is_provisioned = fingerprint() in {found.get("sources"), found.get("fingerprint")} and are_scripts_there
+    is_provisioned = _are_provisioned(session)
+    is_whole = found.get("fingerprint") == fingerprint() and is_provisioned
+    is_from_here = fingerprint() in {found.get("sources"), found.get("fingerprint")} and is_provisioned
     made = sorted({variant.name for variant in variants if variant.is_made})
     has_all = is_whole and set(made) <= set(map(str, found.get("made") or ()))
     filter_fits = _filter_fits(found, session.hosts)
-    if filter_fits and (has_all if stack is None else is_provisioned and _has_application(found, stack)):
+    if filter_fits and (has_all if stack is None else is_from_here and _has_application(found, stack)):
         console.print("deploy: as this checkout has it already")
     else:
         if not is_provisioned:
@@ -332,9 +332,9 @@ def _check_parameters(session: Session, variants: Sequence[Variant]) -> None:
         check_parameters(variants, len(session.hosts.server.cpus) or int(cpus))
 
 
-def _scripts_are_everywhere(session: Session) -> bool:
-    """Whether every host has the scripts as they are here: a generator may have been made again since the deploy."""
-    files = node_files(PROJECT_DIR)
+def _are_provisioned(session: Session) -> bool:
+    """Whether every host was provisioned by this checkout as it is: one may have been made again."""
+    files = [*node_files(PROJECT_DIR), *provisioned_files(PROJECT_DIR)]
     wanted = [sha256(file["content"].encode()).hexdigest() for file in files]
 
     def has_all(host: RemoteHost) -> bool:

@@ -44,12 +44,17 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Played:
         found.append((name, variables))
 
     monkeypatch.setattr(ready, "play", play)
-    monkeypatch.setattr(ready, "_scripts_are_everywhere", lambda _: True)
+    monkeypatch.setattr(ready, "_are_provisioned", lambda session: session.hosts.are_provisioned)
     return found
 
 
 def session(
-    record: Mapping[str, object] | str, cpus: tuple[int, ...] = (), nproc: str = "2\n", application: Stack | None = None
+    record: Mapping[str, object] | str,
+    cpus: tuple[int, ...] = (),
+    nproc: str = "2\n",
+    application: Stack | None = None,
+    *,
+    are_provisioned: bool = True,
 ) -> Session:
     """Hosts whose server has this record of its last deploy, and a catalogue with this application of a user's."""
     texts = {"cat": record if isinstance(record, str) else json.dumps(record), "nproc": nproc}
@@ -58,7 +63,9 @@ def session(
         return SimpleNamespace(exit_code=0, stdout=texts[words[0]])
 
     server = SimpleNamespace(name="server", run=run)
-    hosts = SimpleNamespace(server=SimpleNamespace(cpus=cpus), generators=(), backend=None)
+    hosts = SimpleNamespace(
+        server=SimpleNamespace(cpus=cpus), generators=(), backend=None, are_provisioned=are_provisioned
+    )
     known = SimpleNamespace(stacks={application.name: application} if application else {})
     return cast("Session", SimpleNamespace(server=server, hosts=hosts, clean_up=dict, catalogue=known))
 
@@ -92,20 +99,27 @@ def test_nothing_is_deployed_where_all_made_variants_are_there(catalogue: Catalo
     assert played == []
 
 
+@pytest.mark.parametrize("are_provisioned", [True, False])
 @pytest.mark.parametrize("record", [{"fingerprint": "another", "made": [ONE]}, {"fingerprint": None}, "not JSON"])
-def test_another_state_of_the_checkout_is_provisioned_and_deployed(
-    catalogue: Catalogue, played: Played, record: Mapping[str, object] | str
+def test_another_state_of_the_checkout_is_deployed(
+    catalogue: Catalogue, played: Played, record: Mapping[str, object] | str, *, are_provisioned: bool
 ) -> None:
-    """With the made variants, whatever was there before."""
-    deploy(session(record), catalogue, ONE)
-    deploy(session(record), catalogue, "go_net_http")
+    """With the made variants, whatever was there before; provisioned only where that was not done yet."""
+    deploy(session(record, are_provisioned=are_provisioned), catalogue, ONE)
+    deploy(session(record, are_provisioned=are_provisioned), catalogue, "go_net_http")
 
-    assert played == [
-        ("provision", None),
-        ("deploy", {"deploy_variants": ["all", ONE]}),
-        ("provision", None),
-        ("deploy", None),
-    ]
+    before: Played = [] if are_provisioned else [("provision", None)]
+    assert played == [*before, ("deploy", {"deploy_variants": ["all", ONE]}), *before, ("deploy", None)]
+
+
+def test_hosts_that_lost_what_provisioning_put_there_are_provisioned_and_deployed(
+    catalogue: Catalogue, played: Played
+) -> None:
+    """The record of a complete deploy does not say what became of the other hosts."""
+    whole = {"fingerprint": fingerprint(), "sources": fingerprint()}
+    deploy(session(whole, are_provisioned=False), catalogue, "go_net_http")
+
+    assert played == [("provision", None), ("deploy", None)]
 
 
 def shop(tmp_path: Path) -> Stack:
@@ -137,7 +151,7 @@ def test_an_application_comes_on_top_of_what_is_there(
 
     deploy(session({"fingerprint": fingerprint(), "applications": other}, application=stack), catalogue)
     deploy(session({"sources": fingerprint(), "applications": other}, application=stack), catalogue)
-    deploy(session({}, application=stack), catalogue)
+    deploy(session({}, application=stack, are_provisioned=False), catalogue)
 
     assert played == [
         ("deploy", {"deploy_application": "/cache/shop.json", "deploy_variants": "all"}),
