@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import pwd
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.unit.network_namespaces import connect, ip, network_namespaces
 from wrklab.catalogue.routing_filter import PROTOCOL, USER_ID, RoutingFilter, addresses_of, load_addresses, unit_text
 from wrklab.errors import UsageError
 
@@ -41,30 +40,15 @@ while True:
 @pytest.fixture
 def machines() -> Iterator[dict[str, list[str]]]:
     """A server between a generator and a stranger: as commands that enter each network namespace."""
-    unshare = shutil.which("unshare")
-    if unshare is None or subprocess.run([unshare, "--net", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets us make no network namespace (root and unshare are needed)")
-    with ExitStack() as ended:
-        entered = {}
-        for name in ("server", "generator", "stranger"):
-            holder = ended.enter_context(subprocess.Popen([unshare, "--net", "sleep", "60"]))
-            ended.callback(holder.kill)
-            place = Path(f"/proc/{holder.pid}/ns/net")
-            while place.readlink() == Path("/proc/self/ns/net").readlink():
-                os.sched_yield()
-            entered[name] = ["nsenter", f"--net={place}"]
+    with network_namespaces("server", "generator", "stranger") as entered:
+        server = entered["server"]
+        ip(server, "link set lo up")
         for name, address in (("generator", GENERATOR), ("stranger", STRANGER)):
-            peer = entered[name][1].removeprefix("--net=").split("/")[2]
-            own = address.rpartition(".")[0] + ".1"
-            for where, words in (
-                ("server", f"link add {name} type veth peer name host0 netns {peer}"),
-                ("server", f"address add {own}/24 dev {name}"),
-                ("server", f"link set {name} up"),
-                ("server", "link set lo up"),
-                (name, f"address add {address}/24 dev host0"),
-                (name, "link set host0 up"),
-            ):
-                subprocess.run([*entered[where], "ip", *words.split()], check=True)
+            connect(server, name, entered[name], "host0")
+            ip(server, f"address add {address.rpartition('.')[0]}.1/24 dev {name}")
+            ip(server, f"link set {name} up")
+            ip(entered[name], f"address add {address}/24 dev host0")
+            ip(entered[name], "link set host0 up")
         yield entered
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,6 +17,8 @@ from container_lab.cpus import parse_cpu_list, share_out, split_cores, with_back
 from container_lab.plan import make_plan
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.unit.network_namespaces import connect, ip, network_namespaces
 
 REQUEST = {"network": "10.86.77", "loadgens": 1, "server_cpus": [], "loadgen_cpus": [], "overrides": {}}
 
@@ -309,41 +309,26 @@ def test_a_vpn_to_private_networks_is_no_place_for_the_lab(links: Path) -> None:
 @pytest.fixture
 def lab_router() -> Iterator[dict[str, list[str]]]:
     """A machine with the lab's table, a node, and two neighbours: as commands that enter each network namespace."""
-    unshare = shutil.which("unshare")
-    if unshare is None or subprocess.run([unshare, "--net", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets us make no network namespace (root and unshare are needed)")
-    with ExitStack() as ended:
-        entered = {}
-        for name in ("router", "node", "left", "right"):
-            holder = ended.enter_context(subprocess.Popen([unshare, "--net", "sleep", "60"]))
-            ended.callback(holder.kill)
-            place = Path(f"/proc/{holder.pid}/ns/net")
-            while place.readlink() == Path("/proc/self/ns/net").readlink():
-                os.sched_yield()
-            entered[name] = ["nsenter", f"--net={place}"]
-
-        def ip(where: str, words: str) -> None:
-            subprocess.run([*entered[where], "ip", *words.split()], check=True)
-
-        ip("router", "link add wrklab0 type bridge forward_delay 0")
-        ip("router", "address add 10.86.77.1/24 dev wrklab0")
+    with network_namespaces("router", "node", "left", "right") as entered:
+        router = entered["router"]
+        ip(router, "link add wrklab0 type bridge forward_delay 0")
+        ip(router, "address add 10.86.77.1/24 dev wrklab0")
         for name, link, own, gateway in (
             ("node", "port0", "10.86.77.11/24", "10.86.77.1"),
             ("left", "left0", "198.51.100.2/24", "198.51.100.1"),
             ("right", "right0", "203.0.113.2/24", "203.0.113.1"),
         ):
-            target = entered[name][1].removeprefix("--net=").split("/")[2]
-            ip("router", f"link add {link} type veth peer name host0 netns {target}")
+            connect(router, link, entered[name], "host0")
             if name == "node":
-                ip("router", f"link set {link} master wrklab0")
+                ip(router, f"link set {link} master wrklab0")
             else:
-                ip("router", f"address add {gateway}/24 dev {link}")
-            ip("router", f"link set {link} up")
-            ip(name, f"address add {own} dev host0")
-            ip(name, "link set host0 up")
-            ip(name, f"route add default via {gateway}")
-        ip("router", "link set wrklab0 up")
-        subprocess.run([*entered["router"], "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], check=True)
+                ip(router, f"address add {gateway}/24 dev {link}")
+            ip(router, f"link set {link} up")
+            ip(entered[name], f"address add {own} dev host0")
+            ip(entered[name], "link set host0 up")
+            ip(entered[name], f"route add default via {gateway}")
+        ip(router, "link set wrklab0 up")
+        subprocess.run([*router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], check=True)
         yield entered
 
 
