@@ -20,6 +20,10 @@ _MEANINGS = {
     r"(?:KeyError: |Set the |environment variable )['\"]?([A-Z][A-Z0-9_]{2,})": (
         "the variable {0} is not in its environment: give it under environment, a secret as {{secret.{0}}}"
     ),
+    r"(?:Network is unreachable|Temporary failure in name resolution)": (
+        "it may reach its backends alone, and asks for another machine: name the service under backends, or give its "
+        "address in the inventory's lab_egress (docs/security.md)"
+    ),
     r"(?:Connection refused|could not connect to server|Can't connect to|Name or service not known)": (
         "it does not reach a service that it needs: name it under backends, and give its address by environment"
     ),

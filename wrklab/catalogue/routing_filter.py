@@ -85,7 +85,7 @@ class RoutingFilter:
         rules = [
             f"priority {END_PRIORITY} nop",
             *(f"priority {PASS_PRIORITY} {of_user} {rule}" for rule in passing),
-            f"priority {STOP_PRIORITY} {of_user} prohibit",
+            f"priority {STOP_PRIORITY} {of_user} unreachable",
         ]
         return "".join(f"rule add {rule} protocol {PROTOCOL}\n" for rule in rules)
 

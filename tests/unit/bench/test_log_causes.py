@@ -21,6 +21,8 @@ from wrklab.protocol.request_mix import AskedRequest
         ("sqlite3.OperationalError: no such table: item", "the commands under prepare"),
         ('psycopg.errors.UndefinedTable: relation "item" does not exist', "the commands under prepare"),
         ("connection to server at 127.0.0.1 failed: Connection refused", "name it under backends"),
+        ("OSError: [Errno 101] Network is unreachable", "the inventory's lab_egress"),
+        ("socket.gaierror: [Errno -3] Temporary failure in name resolution", "it may reach its backends alone"),
         ("OSError: [Errno 30] Read-only file system: '/srv/x'", "its own folder ({app_dir}) and /tmp"),
         ("Invalid HTTP_HOST header: '10.0.0.1:8080'. You may need to", "Django refuses the host's name 10.0.0.1"),
         ("SyntaxError: f-string: unmatched '('", "not for Python 3.11: f-string: unmatched '('"),
