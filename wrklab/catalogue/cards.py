@@ -152,13 +152,17 @@ class _Sizes:
             self._anchored[part.anchor] = part
 
 
+#: libyaml is nine times faster, which every verb's start and each of Ansible's tasks feel.
+_FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def _refuse_what_is_no_card(path: Path, text: str) -> None:
     """Raises CardError for a text that is too long, or stands for too much."""
     if len(text) > _CARD_MAX_CHARS:
         raise CardError(f"{path}: it has {len(text):,} characters; at most {_CARD_MAX_CHARS:,} were expected")
     sizes = _Sizes()
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=_FAST_LOADER):
             if problem := sizes.problem_with(event):
                 line = event.start_mark.line + 1 if event.start_mark else 0
                 raise CardError(f"{path}:{line}: {problem}")
@@ -167,15 +171,20 @@ def _refuse_what_is_no_card(path: Path, text: str) -> None:
 
 
 def _parse(text: str) -> tuple[yaml.Node | None, object]:
-    """The node tree and the value. Raises yaml.YAMLError.
-
-    libyaml is nine times faster, which every verb's start and hundreds of tests feel. Python's parser explains errors.
-    """
+    """The node tree and the value. Raises yaml.YAMLError; Python's parser explains errors."""
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        return yaml.compose(text, Loader=loader), yaml.load(text, Loader=loader)  # noqa: S506  a safe loader
+        return _loaded(text, _FAST_LOADER)
     except yaml.YAMLError:
-        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+        return _loaded(text, yaml.SafeLoader)
+
+
+def _loaded(text: str, loader_type: type[yaml.SafeLoader]) -> tuple[yaml.Node | None, object]:
+    loader = loader_type(text)
+    try:
+        node = loader.get_single_node()
+        return node, None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _refuse_duplicate_keys(path: Path, node: yaml.Node) -> None:
