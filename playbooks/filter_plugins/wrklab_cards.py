@@ -70,10 +70,14 @@ def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where
     user: str,
     clients: Sequence[str] | None,
     backends: Sequence[str],
+    looked_up: Sequence[Mapping[str, Any]] = (),
     application: str = "",
     archives_dir: str = "",
 ) -> dict[str, Any]:
-    """What the server host holds after a deploy; see wrklab.catalogue.deployment. No clients: no filter."""
+    """What the server host holds after a deploy; see wrklab.catalogue.deployment. No clients: no filter.
+
+    `looked_up` are the results of ansible.builtin.getent for the names among clients and backends.
+    """
     words = [variants] if isinstance(variants, str) else [str(word) for word in variants]
     grant = HostGrant(
         cpus_count=len(cpus) or len(cpus_allowed),
@@ -81,9 +85,15 @@ def wrklab_deployment(  # noqa: PLR0913  named arguments of a filter stand where
         descriptors_count=int(descriptors_count),
         user=user,
     )
-    rules = None if clients is None else deployments.FilterRules(tuple(clients), tuple(backends))
+    known = {found["item"]: tuple(found.get("ansible_facts", {}).get("getent_ahosts", ())) for found in looked_up}
+    rules = None if clients is None else deployments.FilterRules(tuple(clients), tuple(backends), known)
     own = read_stack_text(Path(application)) if application else None
     return deployments.deployment(Path(project), words, grant, rules=rules, application=own, archives_dir=archives_dir)
+
+
+def wrklab_host_names(hosts: Sequence[str]) -> list[str]:
+    """Those that are names, not addresses."""
+    return routing_filter.names_in(hosts)
 
 
 def wrklab_load_addresses(names: Sequence[str], values: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -110,6 +120,7 @@ class FilterModule:
         return {
             "wrklab_backend_password": wrklab_backend_password,
             "wrklab_deployment": wrklab_deployment,
+            "wrklab_host_names": wrklab_host_names,
             "wrklab_load_addresses": wrklab_load_addresses,
             "wrklab_masks": wrklab_masks,
             "wrklab_node_files": wrklab_node_files,

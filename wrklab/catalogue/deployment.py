@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,8 @@ class FilterRules:
 
     clients: tuple[str, ...]
     backends: tuple[str, ...] = ()
+    #: What the server says that names among them mean.
+    looked_up: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def ports(project: Path) -> tuple[int, ...]:
@@ -171,10 +173,12 @@ def deployment(  # noqa: PLR0913  what a deploy is of
 
 
 def _filter_files(project: Path, rules: FilterRules | None) -> list[dict[str, str]]:
-    """Raises UsageError where a name has no address."""
+    """Raises UsageError where the server does not know a name."""
     if rules is None:
         return []
-    clients, backends = map(routing_filter.addresses_of, (rules.clients, rules.backends))
+    clients, backends = (
+        routing_filter.addresses_of(hosts, rules.looked_up) for hosts in (rules.clients, rules.backends)
+    )
     found = RoutingFilter(ports(project), clients, backends)
     return [{"path": routing_filter.rules_file(version), "content": found.rules(version)} for version in (4, 6)]
 

@@ -9,8 +9,7 @@ loads the rules and removes them; variants' units require it.
 from __future__ import annotations
 
 import ipaddress
-import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,23 +93,31 @@ def _of_version(addresses: Iterable[Address], version: int) -> list[Address]:
     return sorted({address for address in addresses if address.version == version}, key=int)
 
 
-def addresses_of(names: Iterable[str]) -> tuple[Address, ...]:
-    """Each address as it is, each name as this machine resolves it. Raises UsageError naming one that is neither."""
-    return tuple(dict.fromkeys(address for name in names for address in _resolved(name)))
+def names_in(hosts: Iterable[str]) -> list[str]:
+    """Those that are no addresses: the server looks them up."""
+    return sorted({host for host in hosts if _address(host) is None})
 
 
-def _resolved(name: str) -> Iterator[Address]:
-    try:
-        yield ipaddress.ip_address(name)
-    except ValueError:
-        try:
-            found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-        except OSError as error:
+def addresses_of(hosts: Iterable[str], looked_up: Mapping[str, Iterable[str]]) -> tuple[Address, ...]:
+    """Each address as it is, each name as the server looked it up. Raises UsageError for one that it does not know."""
+    found: dict[Address, None] = {}
+    for host in hosts:
+        address = _address(host)
+        known = [address] if address else [one for text in looked_up.get(host, ()) if (one := _address(text))]
+        if not known:
             raise UsageError(
-                f"{name} cannot be resolved ({error}), so that the server's filter cannot let it in. Write its "
-                "address into the inventory, or lab_filter: false"
-            ) from error
-        yield from (ipaddress.ip_address(entry[4][0]) for entry in found)
+                f"the server does not know the name {host}, so that its rules cannot let it in. Write its address into "
+                "the inventory, or lab_filter: false"
+            )
+        found |= dict.fromkeys(known)
+    return tuple(found)
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
 
 
 def load_addresses(names: Iterable[str], values: Mapping[str, Mapping[str, Any]]) -> list[str]:

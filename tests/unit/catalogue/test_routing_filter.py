@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 
 from tests.unit.network_namespaces import connect, ip, network_namespaces
-from wrklab.catalogue.routing_filter import PROTOCOL, USER_ID, RoutingFilter, addresses_of, load_addresses, unit_text
+from wrklab.catalogue.routing_filter import (
+    PROTOCOL,
+    USER_ID,
+    RoutingFilter,
+    addresses_of,
+    load_addresses,
+    names_in,
+    unit_text,
+)
 from wrklab.errors import UsageError
 
 GENERATOR, STRANGER = "198.51.100.2", "203.0.113.2"
@@ -139,7 +147,7 @@ def test_rules_of_the_hosts_own_come_after(machines: dict[str, list[str]]) -> No
 
 def test_each_version_of_ip_has_its_rules() -> None:
     """In an order that does not depend on the inventory's; whoever is not named is stopped last."""
-    clients = addresses_of(["2001:db8::2", "192.0.2.10", "192.0.2.9", "192.0.2.9"])
+    clients = addresses_of(["2001:db8::2", "192.0.2.10", "192.0.2.9", "192.0.2.9"], {})
     rules = replace(RULES, ports=(9000, 8080), clients=clients)
 
     assert rules.rules(6).splitlines() == [
@@ -152,11 +160,18 @@ def test_each_version_of_ip_has_its_rules() -> None:
     assert rules.rules(4).count(" to 192.0.2.9 ") == 2
 
 
-def test_a_name_is_resolved_or_refused() -> None:
-    """RFC 6761 reserves `invalid`."""
-    assert ipaddress.ip_address("127.0.0.1") in addresses_of(["localhost"])
-    with pytest.raises(UsageError, match=r"no-such-host\.invalid cannot be resolved .* lab_filter: false"):
-        addresses_of(["no-such-host.invalid"])
+def test_a_name_is_what_the_server_says_or_refused() -> None:
+    """Names are the hosts' own: the controller need not know them."""
+    looked_up = {"load": ("198.51.100.9", "2001:db8::9"), "gone": ("gone",)}
+    assert names_in(["load", "192.0.2.1", "2001:db8::1", "load"]) == ["load"]
+    assert [str(found) for found in addresses_of(["192.0.2.1", "load"], looked_up)] == [
+        "192.0.2.1",
+        "198.51.100.9",
+        "2001:db8::9",
+    ]
+    for name in ("gone", "never"):
+        with pytest.raises(UsageError, match=rf"the server does not know the name {name}, .* lab_filter: false"):
+            addresses_of([name], looked_up)
 
 
 def test_a_host_has_an_address_for_ssh_and_one_for_its_load() -> None:
