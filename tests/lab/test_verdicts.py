@@ -15,6 +15,7 @@ from tests.lab.conftest import invoke
 from tests.lab.cpu_thieves import neighbour, other_service, quota
 from tests.lab.known_servers import known_server
 from tests.lab.nodes_from_outside import lossy_network
+from wrklab.catalogue.routing_filter import PROTOCOL
 from wrklab.hosts.session import Session
 from wrklab.verdicts.bounds import SERVER_CPU_LIMIT_PERCENT
 from wrklab.verdicts.hosts import NEIGHBOURS_LIMIT_PERCENT
@@ -191,10 +192,14 @@ def test_another_service_on_a_host_disturbs(session: Session, side: str) -> None
 
 
 def test_another_client_of_the_server_disturbs(session: Session) -> None:
-    """From this machine, with a few requests: whoever keeps connections there may ask for more at any time."""
+    """From this machine, with a few requests: whoever keeps connections there may ask for more at any time.
+
+    As on a server whose rules are switched off: with them no stranger gets in.
+    """
     target = (session.hosts.server.load_address, session.port_of(session.catalogue.variants[VARIANT]))
     with ExitStack() as connections, bench(*QUICK, "--duration", "3s", "--rounds", "1") as running:
         wait_for_window(session)
+        session.server.run(["ip", "-4", "rule", "flush", "protocol", str(PROTOCOL)], limit_s=10)
         for _ in range(20):
             connections.enter_context(socket.create_connection(target, timeout=5)).sendall(_REQUEST)
         run_id = running.run_id()
