@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -145,28 +145,16 @@ def rate_figures(contents: Contents) -> list[RateFigure]:
     return found
 
 
-def latency_figures(contents: Contents, run: Run) -> list[LatencyFigure]:
+def latency_figures(contents: Contents) -> list[LatencyFigure]:
     """The spectrum of each row, all rounds' histograms added: as observed, and as wrk would print it."""
     found: list[LatencyFigure] = []
     for name, entry in named_entries(contents):
-        kinds = [run.histograms(cell.cell_id) for cell in entry.row.measured]
-        added = {kind: added_histogram(parts[kind] for parts in kinds if kind in parts) for kind in ("observed", "wrk")}
-        observed, printed = (
-            list(_spectrum(name, title, added[kind]))
-            for kind, title in (("observed", "observed"), ("wrk", AS_WRK_PRINTS))
-        )
+        observed = list(_spectrum(name, "observed", entry.row.observed))
+        printed = list(_spectrum(name, AS_WRK_PRINTS, entry.row.as_wrk_prints))
         found += observed
         if [one.latency_ms for one in observed] != [one.latency_ms for one in printed]:
             found += printed
     return found
-
-
-def added_histogram(parts: Iterable[bytes]) -> Histogram:
-    """All of them together; empty where there is none."""
-    added = Histogram.empty()
-    for part in parts:
-        added = added.add(Histogram.from_bytes(part))
-    return added
 
 
 def _spectrum(name: str, kind: str, histogram: Histogram) -> Iterator[LatencyFigure]:

@@ -23,7 +23,6 @@ import pyarrow.parquet
 
 from wrklab.errors import StoreError, UnknownNameError
 from wrklab.extract.histogram import Histogram
-from wrklab.report.chart_figures import added_histogram
 from wrklab.report.contents import Contents, ReportRow, read_contents
 from wrklab.report.environment import flatten
 from wrklab.report.screen import named_entries
@@ -207,13 +206,12 @@ def to_otava_config(contents: Contents, file: str) -> str:
     return _json({"tests": {"wrklab": test}})
 
 
-def to_hdr(run: Run, entry: ReportRow) -> str:
+def to_hdr(entry: ReportRow) -> str:
     """HdrHistogram's percentile distribution of one row's observed latencies in ms, as its plotter takes it.
 
     https://hdrhistogram.github.io/HdrHistogram/plotFiles.html - empty where no answer was timed.
     """
-    kinds = [run.histograms(cell.cell_id) for cell in entry.row.measured]
-    histogram = added_histogram(parts["observed"] for parts in kinds if "observed" in parts)
+    histogram = entry.row.observed
     if not histogram.values_us.size:
         return ""
     lines = ["       Value     Percentile TotalCount 1/(1-Percentile)", ""]
@@ -258,7 +256,7 @@ def _write_otava(run: Run, folder: Path) -> list[Path]:
 def _write_hdr(run: Run, folder: Path) -> list[Path]:
     paths = []
     for entry in read_contents(run).rows:
-        if text := to_hdr(run, entry):
+        if text := to_hdr(entry):
             paths.append(folder / f"{entry.row.scenario}.{entry.row.variant}.hgrm")
             write_file(paths[-1], text)
     return paths

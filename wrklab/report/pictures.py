@@ -117,7 +117,7 @@ def run_pictures(run: Run, contents: Contents) -> Pictures:
     rates = rate_figures(contents)
     if not rates:
         return Pictures()
-    latencies, costs, articles = latency_figures(contents, run), cost_figures(contents, run), article_figures(contents)
+    latencies, costs, articles = latency_figures(contents), cost_figures(contents, run), article_figures(contents)
     sound = [figure.name for figure in rates if not figure.is_doubtful]
     focus = (sound or [figure.name for figure in rates])[0]
     drawn = {"ranking": charts.plain(charts.ranking(rates))}

@@ -79,21 +79,22 @@ class LatencyMetrics(RateMetrics):
         found = self.histograms_of
         return () if found is None else tuple(found(cell.cell_id) for cell in self.measured)
 
-    def added_latency(self, kind: str) -> Latency | None:
-        """The latencies of all rounds' histograms of one kind; None when no answer was timed."""
+    @cached_property
+    def observed(self) -> Histogram:
+        """The observed latencies of all rounds, added; empty where the row has no histograms (a cell's own row)."""
+        return self.added("observed")
+
+    @cached_property
+    def as_wrk_prints(self) -> Histogram:
+        """The same after wrk's correction."""
+        return self.added("wrk")
+
+    def added(self, kind: str) -> Histogram:
+        """The histograms of one kind (`observed`, `wrk`, `request:NAME`) of all rounds together."""
         added = Histogram.empty()
         for kinds in self._histograms:
             if kind in kinds:
                 added = added.add(Histogram.from_bytes(kinds[kind]))
-        return latency_of(added)
-
-    @cached_property
-    def observed(self) -> Histogram:
-        """The observed latencies of all rounds, added; empty where the row has no histograms (a cell's own row)."""
-        added = Histogram.empty()
-        for kinds in self._histograms:
-            if "observed" in kinds:
-                added = added.add(Histogram.from_bytes(kinds["observed"]))
         return added
 
     @cached_property
@@ -108,7 +109,7 @@ class LatencyMetrics(RateMetrics):
         """As wrk would print it, after its correction."""
         if self.histograms_of is None:
             return self.windows[0].wrk_latency if self.windows else None
-        return self.added_latency("wrk")
+        return latency_of(self.as_wrk_prints)
 
     latency_mean_us = _latency(lambda found: found.mean_us, "arithmetic mean", share="latency.mean_us").shown(
         "mean ms", "latency", formats.ms

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from wrklab.extract.wrk_report import latency_of
 from wrklab.results.records import Latency, RequestRecord
 from wrklab.summary.rows import SummaryRow
 
@@ -75,4 +76,4 @@ def request_rows(row: SummaryRow) -> tuple[RequestRow, ...]:
 def _latency(row: SummaryRow, name: str, parts: Sequence[RequestRecord]) -> Latency | None:
     if row.histograms_of is None:
         return parts[0].latency if parts else None
-    return row.added_latency(f"request:{name}")
+    return latency_of(row.added(f"request:{name}"))

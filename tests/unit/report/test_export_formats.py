@@ -14,7 +14,7 @@ import pytest
 
 from tests.unit.handmade_full_run import handmade_full_run
 from wrklab.errors import UnknownNameError
-from wrklab.report.chart_figures import added_histogram
+from wrklab.extract.histogram import Histogram
 from wrklab.report.contents import read_contents
 from wrklab.report.export_formats import FORMATS, export_as, to_hdr
 from wrklab.results.run_folder import Run
@@ -95,9 +95,11 @@ def test_otava_gets_a_line_with_a_column_a_row(run: Run) -> None:
 def test_hdr_percentiles_are_those_of_the_histogram(run: Run) -> None:
     """Values and counts ascend to all answers; each value is the histogram's own at that percentile."""
     entry = next(entry for entry in read_contents(run).rows if entry.row.variant == "go_net_http")
-    text = to_hdr(run, entry)
+    text = to_hdr(entry)
     lines = [found for line in text.splitlines() if (found := _HDR_LINE.fullmatch(line))]
-    histogram = added_histogram(run.histograms(cell.cell_id)["observed"] for cell in entry.row.measured)
+    histogram = Histogram.empty()
+    for cell in entry.row.measured:
+        histogram = histogram.add(Histogram.from_bytes(run.histograms(cell.cell_id)["observed"]))
 
     assert text.startswith("       Value     Percentile TotalCount 1/(1-Percentile)\n\n")
     assert "#[Mean    =" in text
