@@ -16,6 +16,9 @@ class _Ok(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    #: Head and body are two segments, and the second would wait 40 ms for the first one's acknowledgement.
+    disable_nagle_algorithm = True
+
     def do_GET(self) -> None:
         """`ok`."""
         self.send_response(200)
