@@ -16,7 +16,7 @@ from wrklab.errors import StoreError
 from wrklab.report import claims, tables
 from wrklab.report.answer import compose, reason
 from wrklab.report.chart_figures import WindowPanels
-from wrklab.report.charts import VERDICT_COLOURS
+from wrklab.report.charts import VERDICT_COLOURS, Spec
 from wrklab.report.columns import COLUMNS, to_csv
 from wrklab.report.contents import HOW_TO_READ, WHEN_NOT_TO_BELIEVE, Contents, ReportRow
 from wrklab.report.environment import environment_tables
@@ -270,7 +270,7 @@ def _windows_data(pictures: Pictures) -> object:
     if not pictures.windows:
         return None
     return {
-        "spec": pictures.window_spec,
+        "spec": _without_points(pictures.window_spec),
         "colours": pictures.window_colours,
         "dashes": pictures.window_dashes,
         "rows": {
@@ -278,6 +278,11 @@ def _windows_data(pictures: Pictures) -> object:
             for key, found in pictures.windows.items()
         },
     }
+
+
+def _without_points(spec: Spec) -> Spec:
+    """The page's script puts the chosen row's own points in."""
+    return {**spec, "layer": [{**layer, "data": {"values": []}} for layer in spec["layer"]]}
 
 
 def _panels_data(found: WindowPanels) -> list[dict[str, object]]:
