@@ -45,10 +45,12 @@ package_lists_age_s: {description: Since apt's lists were fetched; null without 
 _OS_RELEASE = Path("/etc/os-release")
 _PACKAGE_LISTS = Path("/var/lib/apt/lists")
 _PACKAGE_LISTS_OF = Path("/var/lib/wrklab/package_lists_of")
-#: By package, the file that tells whether it is there: certificates for every download, Ansible's module apt.
+#: By package, the file that tells whether it is there: certificates for every download, Ansible's module apt, and what
+#: loads a server's routing rules.
 _NEEDED_FIRST = {
     "ca-certificates": Path("/usr/sbin/update-ca-certificates"),
     "python3-apt": Path("/usr/lib/python3/dist-packages/apt/__init__.py"),
+    "iproute2": Path("/usr/sbin/ip"),
 }
 _MAX_OPEN_FILES = re.compile(r"^Max open files\s+\S+\s+(?P<hard>\d+|unlimited)", re.MULTILINE)
 

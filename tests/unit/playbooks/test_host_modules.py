@@ -226,11 +226,12 @@ def test_the_age_of_package_lists_is_none_without_any(tmp_path: Path, monkeypatc
 
 
 def test_what_a_minimal_system_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Certificates and Ansible's way to apt: nothing else can be installed before them."""
+    """Certificates and Ansible's way to apt come before all else; routing rules need ip."""
     module = load_plugin(PLAYBOOKS_DIR / "library/host_ceilings.py")
     files = {package: tmp_path / package for package in module._NEEDED_FIRST}
     monkeypatch.setattr(module, "_NEEDED_FIRST", files)
     files["ca-certificates"].touch()
+    files["iproute2"].touch()
 
     assert module.missing_packages() == ["python3-apt"]
 
