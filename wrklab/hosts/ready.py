@@ -29,7 +29,7 @@ from wrklab.hosts.inventory import LabHost, LabHosts, read_hosts
 from wrklab.hosts.limits import HostLimits
 from wrklab.hosts.node_calls import carried, unit_files
 from wrklab.hosts.preflight import Readiness, check_hosts
-from wrklab.hosts.remote import RemoteHost, answered_object
+from wrklab.hosts.remote import RemoteHost, answered_object, is_without_network
 from wrklab.hosts.run_backends import RunBackends, missing_backends, run_backends
 from wrklab.hosts.session import Session, limits_of, open_session, with_known_machines
 from wrklab.paths import PROJECT_DIR
@@ -256,9 +256,7 @@ def _held_nodes(lab: str, what: str, console: Console, *, by_force: bool) -> Ite
 
 
 def _greets(host: LabHost) -> bool:
-    if host.lab_kind == container_lab.LAB and not container_lab.is_network_there():
-        return False
-    return container_lab.greets(host.address, host.port, _GREETING_LIMIT_S)
+    return not is_without_network(host) and container_lab.greets(host.address, host.port, _GREETING_LIMIT_S)
 
 
 # ---- What playbooks put on hosts ----

@@ -371,9 +371,14 @@ def _check_host_keys(connection: Any, host: LabHost) -> None:  # noqa: ANN401  F
         ) from error
 
 
+def is_without_network(host: LabHost) -> bool:
+    """Whether it is a node of a container lab that is down: its address may be that of another machine."""
+    return host.lab_kind == container_lab.LAB and not container_lab.is_network_there()
+
+
 def require_network(host: LabHost) -> None:
-    """Raises HostError for a node of a container lab that is down: its address may be that of another machine."""
-    if host.lab_kind == container_lab.LAB and not container_lab.is_network_there():
+    """Raises HostError for a node of a container lab that is down."""
+    if is_without_network(host):
         raise HostError(f"{host.name}: lab {host.lab} is down. {remedy(host.lab, host.lab_kind)}")
 
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from wrklab import formats
 from wrklab.report.at_once import at_once
-from wrklab.report.contents import Contents, ReportRow
+from wrklab.report.contents import Contents, ReportRow, deciding_note, reason
 from wrklab.report.half_rate import why_missing
-from wrklab.verdicts.rules import Note
 from wrklab.verdicts.verdict import Verdict
 
 #: More names than this in one sentence tire a reader: the others are counted.
@@ -70,20 +69,6 @@ def usual_hold_ms(entries: Sequence[ReportRow]) -> int | None:
     """The hold of most rows: one that holds for another time does other work, and is compared with none of them."""
     counts = Counter(entry.row.hold_ms for entry in entries)
     return counts.most_common(1)[0][0] if counts else None
-
-
-def reason(entry: ReportRow) -> str:
-    """Why a row is doubtful, in a few words; empty for a row that is not."""
-    note = deciding_note(entry)
-    return note.words if note else ""
-
-
-def deciding_note(entry: ReportRow) -> Note | None:
-    """The most severe note that makes a row doubtful; None for a row that is not."""
-    if not entry.is_doubtful:
-        return None
-    rate_notes = [note for note in entry.notes if note.doubt == "rate"]
-    return next(iter([*rate_notes, *entry.notes]), None)
 
 
 def next_command(contents: Contents) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wrklab import formats
-from wrklab.report.contents import Contents, ReportRow
+from wrklab.report.contents import Contents, ReportRow, reason
 
 AT_ONCE_HEADERS = (
     "variant",
@@ -97,8 +97,7 @@ class AtOnce:
     @property
     def doubt(self) -> str:
         """Why its figure should not be believed as it stands; empty where it may be."""
-        found = [note.words for entry in (self.crowd, self.alone) for note in entry.notes if note.doubt == "rate"]
-        return found[0] if found else ""
+        return reason(self.crowd) or reason(self.alone)
 
     @property
     def sentence(self) -> str:

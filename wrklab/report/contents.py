@@ -62,6 +62,20 @@ class ReportRow:
         return doubts(self.notes)
 
 
+def reason(entry: ReportRow) -> str:
+    """Why a row is doubtful, in a few words; empty for a row that is not."""
+    note = deciding_note(entry)
+    return note.words if note else ""
+
+
+def deciding_note(entry: ReportRow) -> Note | None:
+    """The most severe note that makes a row doubtful; None for a row that is not."""
+    if not entry.is_doubtful:
+        return None
+    rate_notes = [note for note in entry.notes if note.doubt == "rate"]
+    return next(iter([*rate_notes, *entry.notes]), None)
+
+
 @dataclass(frozen=True)
 class Contents:
     """A run as a report shows it."""

@@ -14,11 +14,11 @@ from urllib.parse import quote
 from wrklab import formats
 from wrklab.errors import StoreError
 from wrklab.report import claims, tables
-from wrklab.report.answer import compose, reason
+from wrklab.report.answer import compose
 from wrklab.report.chart_figures import WindowPanels
 from wrklab.report.charts import VERDICT_COLOURS, Spec
 from wrklab.report.columns import COLUMNS, to_csv
-from wrklab.report.contents import HOW_TO_READ, WHEN_NOT_TO_BELIEVE, Contents, ReportRow
+from wrklab.report.contents import HOW_TO_READ, WHEN_NOT_TO_BELIEVE, Contents, ReportRow, reason
 from wrklab.report.environment import environment_tables
 from wrklab.report.half_rate import why_missing
 from wrklab.report.html_page import Page, documents, write_page

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from wrklab.report import charts
-from wrklab.report.answer import reason
 from wrklab.report.chart_figures import (
     CELLS_MAX,
     PANEL_METRICS,
@@ -21,7 +20,7 @@ from wrklab.report.chart_figures import (
     rate_figures,
     window_panels,
 )
-from wrklab.report.contents import Contents, ReportRow
+from wrklab.report.contents import Contents, ReportRow, reason
 from wrklab.report.screen import named_entries
 from wrklab.results.records import CellRecord
 from wrklab.results.run_folder import Run, write_file

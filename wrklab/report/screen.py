@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from wrklab import formats
-from wrklab.report.answer import compose, main_entries, reason, usual_hold_ms
-from wrklab.report.contents import Contents, ReportRow
+from wrklab.report.answer import compose, main_entries, usual_hold_ms
+from wrklab.report.contents import Contents, ReportRow, reason
 from wrklab.report.escaping import terminal
 from wrklab.report.half_rate import DOUBTFUL_LATENCY, half_rate_text
 from wrklab.report.tables import floor_line
