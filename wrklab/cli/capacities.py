@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from invoke.exceptions import Exit
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -35,7 +34,7 @@ from wrklab.formats import NONE, ms, rate
 from wrklab.hosts.ansible import inventory_path
 from wrklab.paths import RESULTS_DIR
 from wrklab.report.reports import write_report
-from wrklab.report.terminal import one_line
+from wrklab.report.terminal import one_line, plain_table
 from wrklab.results.records import CellRecord, RunPlan
 from wrklab.results.run_folder import Run
 from wrklab.summary.rows import cell_row
@@ -231,7 +230,7 @@ def _is_answered(capacity: Capacity) -> bool:
 
 
 def _table(found: Sequence[CapacityResult]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table = plain_table()
     table.add_column("variant")
     for title in ("passed/s", "failed/s", "about", "p50 ms", "p99 ms", "shape", "windows", "took s"):
         table.add_column(title, justify="left" if title == "shape" else "right")

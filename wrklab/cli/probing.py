@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from invoke.exceptions import Exit
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -37,6 +36,7 @@ from wrklab.report.escaping import terminal
 from wrklab.report.probe import limited_by, read_findings, render, serving, to_rows, write_probe_page, write_report
 from wrklab.report.reports import write_report as write_run_report
 from wrklab.report.terminal import one_line as describe_cell
+from wrklab.report.terminal import plain_table
 from wrklab.results.probe_folder import ProbeFolder, new_probe_id
 from wrklab.results.probe_record import CapacityLimit, ProbePlan, ProbeRecord
 from wrklab.results.records import served_by
@@ -134,7 +134,7 @@ def _report_application(result: BenchResult, *, as_json: bool) -> int:
 
 
 def _at_once_table(found: tuple[AtOnce, ...]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table = plain_table()
     for place, title in enumerate(AT_ONCE_HEADERS):
         table.add_column(title, justify="left" if place in AT_ONCE_TEXTS else "right")
     for cells in at_once_lines(found):

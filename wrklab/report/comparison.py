@@ -18,6 +18,7 @@ from wrklab.report.chart_figures import ArticleFigure
 from wrklab.report.contents import read_contents
 from wrklab.report.escaping import terminal
 from wrklab.report.html_page import Page, documents, write_page
+from wrklab.report.terminal import plain_table
 from wrklab.results.run_folder import Run
 from wrklab.summary.rows import COMPARED_METRICS, SummaryRow
 from wrklab.verdicts.rules import is_doubtful, verdict_of
@@ -204,7 +205,7 @@ def _verdicts(row: RowChange) -> str:
 
 
 def _rows_table(rows: Sequence[RowChange]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table = plain_table()
     shown = shown_places(rows)
     for place in shown:
         header = HEADERS[place]

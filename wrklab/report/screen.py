@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -17,6 +16,7 @@ from wrklab.report.contents import Contents, ReportRow, reason
 from wrklab.report.escaping import terminal
 from wrklab.report.half_rate import DOUBTFUL_LATENCY, half_rate_text
 from wrklab.report.tables import floor_line
+from wrklab.report.terminal import plain_table
 from wrklab.verdicts.verdict import Verdict
 
 DOUBTFUL_LATENCY_LEGEND = f"{DOUBTFUL_LATENCY} a latency that is doubtful although the rate is sound"
@@ -113,7 +113,7 @@ def short_table(contents: Contents) -> ShortTable:
 
 
 def _rich_table(found: ShortTable) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table = plain_table()
     for place, header in enumerate(found.headers):
         is_last = place == len(found.headers) - 1
         table.add_column(header, justify="left" if place in found.left else "right", no_wrap=not is_last)

@@ -226,10 +226,14 @@ def _render_published(contents: Contents, console: Console) -> None:
         console.print()
 
 
-def _table(width: int) -> Table:
-    """A table with two spaces between its columns where there is room for them, one where there is not."""
-    gap = 1 if width >= ROOMY_COLUMNS else 0
+def plain_table(gap: int = 1) -> Table:
+    """A table without frames; each cell has so many spaces to its right."""
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+
+
+def _table(width: int) -> Table:
+    """With two spaces between columns where there is room for them, one where there is not."""
+    return plain_table(1 if width >= ROOMY_COLUMNS else 0)
 
 
 def _stacked(header: str) -> str:
