@@ -245,7 +245,7 @@ def test_connections_are_opened_when_their_request_is_due(wrk: str, tmp_path: Pa
 class _Impatient(BaseHTTPRequestHandler):
     """Closes a connection that rests for 0.5 s."""
 
-    protocol_version, timeout, disable_nagle_algorithm = "HTTP/1.1", 0.5, True
+    protocol_version, timeout = "HTTP/1.1", 0.5
 
     def do_GET(self) -> None:
         """`ok`."""
