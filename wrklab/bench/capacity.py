@@ -35,8 +35,10 @@ _VOIDS_MAX = 3
 _FIT_WITHIN_RATIO = 2.0
 _STEP_UP_RATIO = 2.0
 _STEP_DOWN_RATIO = 0.5
+#: Squared so often at most.
+_STEPS_DOWN_MAX = 2
 #: Below this nothing can be said in windows of some seconds.
-_RATE_MIN_PER_S = 2.0
+RATE_MIN_PER_S = 2.0
 #: Windows of one search; far more than a quiet lab needs.
 _WINDOWS_MAX = 30
 #: The worst figure over its limit, of the lowest rate that failed / the highest that passed: a cliff from here on.
@@ -250,7 +252,7 @@ class Search:
         if high is None:
             return self._above(low)
         if low is None:
-            return self._below(high)
+            return self._below(high, len(self._rates(judged)))
         return self._within(judged, low, high), Ending.FOUND
 
     def _within(self, windows: Sequence[Window], low: float, high: float) -> float | None:
@@ -272,9 +274,15 @@ class Search:
             step = min(step, self.likely_max_per_s)
         return self._rounded(step), Ending.FOUND
 
-    def _below(self, high: float) -> tuple[float | None, Ending]:
-        lower = self._rounded(high * _STEP_DOWN_RATIO)
-        return (None, Ending.NONE_PASSES) if lower < _RATE_MIN_PER_S else (lower, Ending.FOUND)
+    def _below(self, high: float, failed_count: int) -> tuple[float | None, Ending]:
+        """Down in steps that grow, 1/2, 1/4, 1/16: a start that is far too high costs few windows.
+
+        What lies between the last one and the one before is halved in proportion afterwards.
+        """
+        if high <= RATE_MIN_PER_S:
+            return None, Ending.NONE_PASSES
+        step = _STEP_DOWN_RATIO**2.0 ** min(failed_count - 1, _STEPS_DOWN_MAX)
+        return self._rounded(max(high * step, RATE_MIN_PER_S)), Ending.FOUND
 
     def _between(self, windows: Sequence[Window], low: float, high: float) -> float:
         """Where the fit crosses the objective, but a good step inside of the bracket, so that it shrinks each time.

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from rich.console import Console
 
 from wrklab.bench.bench import maximum_of, new_plan, probed_limits
-from wrklab.bench.capacity import Capacity, Search, Window, parse_objectives
+from wrklab.bench.capacity import RATE_MIN_PER_S, Capacity, Search, Window, parse_objectives
 from wrklab.bench.cells import BenchResult, DescribeCell
 from wrklab.bench.mixes import refuse_missing_secrets
 from wrklab.bench.plan import DEFAULT_SCENARIO, HALF_RATE_KEY, Cell
@@ -36,8 +36,10 @@ Judge: TypeAlias = Callable[[RunPlan, CellRecord], Window]
 
 #: A search begins below what is known of the variant: a first window that overloads it says least.
 _START_RATIO = 0.7
-#: Where nothing is known of a variant.
+#: Where nothing is known of a variant, and it answered nothing right under a closed loop.
 _START_PER_S = 50.0
+#: The closed loop of a look: long enough for a rate, as nothing rests on its latencies.
+_LOOK_S = 3.0
 #: What a search takes, for the room on the disk and the time left.
 _WINDOWS_USUAL_COUNT = 9
 #: A window has this many answers, and is as long as this at most: a search has a dozen of them.
@@ -62,11 +64,14 @@ class CapacityRequest:
 
 
 class CapacityTarget(Record):
-    """One search: a variant, and where it begins."""
+    """One search: a variant, and what is known of it beforehand. Rates are requests/s."""
 
     variant: str
     twin: Twin = ""
-    start_per_s: float
+    #: Where the search begins. None: a look comes first, a closed loop that shows about what the variant can do.
+    start_per_s: float | None
+    #: Its rate under a closed loop, where a run has measured it.
+    likely_max_per_s: float | None = None
 
 
 class CapacityPlan(Record):
@@ -154,9 +159,14 @@ def _capacity_plan(catalogue: Catalogue, request: CapacityRequest) -> CapacityPl
     probed = probed_limits(request.lab, variant_digests(catalogue, [variant.name for variant in variants]), None)
     twins: tuple[Twin, ...] = ("a", "b") if request.aa else ("",)
     targets = [
-        CapacityTarget(variant=variant.name, twin=twin, start_per_s=start)
+        CapacityTarget(
+            variant=variant.name,
+            twin=twin,
+            start_per_s=_start_per_s(variant, scenario, most, probed[variant.name]),
+            likely_max_per_s=most,
+        )
         for variant in variants
-        for start in [_start_per_s(variant, scenario, maximum(variant, scenario.asks_for), probed[variant.name])]
+        for most in [maximum(variant, scenario.asks_for)]
         for twin in twins
     ]
     return CapacityPlan(
@@ -168,12 +178,12 @@ def _capacity_plan(catalogue: Catalogue, request: CapacityRequest) -> CapacityPl
     )
 
 
-def _start_per_s(variant: Variant, scenario: Scenario, maximum_per_s: float | None, probed: int | None) -> float:
-    """A part of the closed-loop maximum, or of what the probe's limit allows at the hold; else a guess."""
+def _start_per_s(variant: Variant, scenario: Scenario, maximum_per_s: float | None, probed: int | None) -> float | None:
+    """A part of the closed-loop maximum, or of what the probe's limit allows at the hold; None: neither is known."""
     hold_s = Cell(variant, scenario, 1).hold_ms / 1000
     by_limit = probed / hold_s if probed and hold_s else None
     known = [rate for rate in (maximum_per_s, by_limit) if rate]
-    return _START_RATIO * min(known) if known else _START_PER_S
+    return _START_RATIO * min(known) if known else None
 
 
 def searched_scenario(scenario: Scenario, overrides: Mapping[str, object]) -> Scenario:
@@ -193,6 +203,11 @@ def window_scenario(scenario: Scenario, given: Collection[str], rate_per_s: floa
     return override(scenario, changes)
 
 
+def look_scenario(scenario: Scenario, given: Collection[str]) -> Scenario:
+    """What a look is like: a closed loop, of a length of its own unless one was `given`."""
+    return scenario if "duration_s" in given else override(scenario, {"duration_s": _LOOK_S})
+
+
 def _cells_of(records: Iterable[CellRecord], target: CapacityTarget) -> list[CellRecord]:
     """A search's windows in the order in which they were measured."""
     found = [record for record in records if (record.variant, record.twin) == (target.variant, target.twin)]
@@ -201,18 +216,42 @@ def _cells_of(records: Iterable[CellRecord], target: CapacityTarget) -> list[Cel
 
 def _result(run: Run, plan: CapacityPlan, target: CapacityTarget, judge: Judge) -> CapacityResult:
     cells = _cells_of(run.cells(), target)
-    windows = tuple(judge(run.plan, cell) for cell in cells)
+    windows = _windows_of(run.plan, cells, judge)
     return CapacityResult(
         variant=target.variant,
         twin=target.twin,
-        capacity=_search(plan, target).capacity(windows),
+        capacity=_search(plan, target, _look_in(run.plan, cells)).capacity(windows),
         took_s=sum(cell.finished_at_s - cell.started_at_s for cell in cells),
         windows=windows,
     )
 
 
-def _search(plan: CapacityPlan, target: CapacityTarget) -> Search:
-    return Search(parse_objectives(plan.objectives), target.start_per_s, plan.precision_ratio)
+def _windows_of(plan: RunPlan, cells: Iterable[CellRecord], judge: Judge) -> tuple[Window, ...]:
+    """A search's windows at a rate, without its look."""
+    return tuple(judge(plan, cell) for cell in cells if plan.scenarios[cell.scenario].is_open_loop)
+
+
+def _look_in(plan: RunPlan, cells: Iterable[CellRecord]) -> CellRecord | None:
+    """A search's look, where it has had one."""
+    return next((cell for cell in cells if not plan.scenarios[cell.scenario].is_open_loop), None)
+
+
+def _search(plan: CapacityPlan, target: CapacityTarget, look: CellRecord | None) -> Search:
+    """The search from what was known beforehand, or from its look."""
+    start, most = target.start_per_s, target.likely_max_per_s
+    if start is None:
+        most = _right_answers_per_s(look)
+        start = max(_START_RATIO * most, RATE_MIN_PER_S) if most else _START_PER_S
+    return Search(parse_objectives(plan.objectives), start, plan.precision_ratio, most)
+
+
+def _right_answers_per_s(look: CellRecord | None) -> float | None:
+    """Of a look; answers that came late count, since they show what the server turns over. None: there is no rate."""
+    measured = look.measurement if look else None
+    if measured is None:
+        return None
+    wrong = measured.errors.status + measured.errors.body
+    return measured.requests_per_s * max(0.0, 1 - wrong / max(1, measured.requests)) or None
 
 
 class _Searches:
@@ -238,8 +277,13 @@ class _Searches:
 
     def _search(self, target: CapacityTarget, progress: BenchProgress) -> None:
         """Window after window, from those that are stored already."""
-        search, cells = _search(self._plan, target), _cells_of(self._run.cells(), target)
-        windows = [self._judge(self._run.plan, cell) for cell in cells]
+        cells = _cells_of(self._run.cells(), target)
+        look = _look_in(self._run.plan, cells)
+        if target.start_per_s is None and look is None:
+            scenario = look_scenario(self._plan.scenario, self._plan.given)
+            look = self._windows.measure(target.variant, scenario, target.twin, progress)
+        search = _search(self._plan, target, look)
+        windows = list(_windows_of(self._run.plan, cells, self._judge))
         while (rate := search.next_rate(windows)) is not None:
             scenario = window_scenario(self._plan.scenario, self._plan.given, rate)
             record = self._windows.measure(target.variant, scenario, target.twin, progress)

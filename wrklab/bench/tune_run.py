@@ -11,7 +11,7 @@ from rich.console import Console
 
 from wrklab.bench.bench import new_plan
 from wrklab.bench.capacity import Keeping, Window, figures_of, no_figures, parse_objectives
-from wrklab.bench.capacity_run import Judge, searched_scenario, window_scenario
+from wrklab.bench.capacity_run import Judge, look_scenario, searched_scenario, window_scenario
 from wrklab.bench.cells import BenchResult, DescribeCell
 from wrklab.bench.contest import DECIDE_MIN, Aim, Look, Step
 from wrklab.bench.mixes import refuse_missing_secrets
@@ -19,7 +19,7 @@ from wrklab.bench.plan import DEFAULT_SCENARIO, Cell
 from wrklab.bench.search_windows import SearchWindows, hosts_to_go_on_with
 from wrklab.bench.tuning import WINDOWS_A_CAPACITY, Left, Tuned, Tuner, usual_windows
 from wrklab.catalogue.catalogue import Catalogue
-from wrklab.catalogue.scenario import Scenario, override
+from wrklab.catalogue.scenario import Scenario
 from wrklab.errors import UsageError
 from wrklab.hosts.application import backends_of
 from wrklab.hosts.ready import ReadyHosts, ready_hosts
@@ -28,8 +28,6 @@ from wrklab.progress import BenchProgress, minutes
 from wrklab.results.records import CellRecord, Record, RunPlan
 from wrklab.results.run_folder import TUNE_PLAN_FILE, Run, check_room, write_file
 
-#: The closed loop of a look: long enough for a rate, as nothing rests on its latencies.
-_LOOK_S = 3.0
 #: A usual rate, for estimates of how long windows are.
 _USUAL_PER_S = 700.0
 #: More errors than this under a closed loop, and its rate bounds nothing: too many connections may be why.
@@ -81,7 +79,7 @@ class TunePlan(Record):
         """What the window of a step is like."""
         if step.rate_per_s is not None:
             return window_scenario(self.scenario, self.given, step.rate_per_s)
-        return self.scenario if "duration_s" in self.given else override(self.scenario, {"duration_s": _LOOK_S})
+        return look_scenario(self.scenario, self.given)
 
 
 @dataclass(frozen=True)

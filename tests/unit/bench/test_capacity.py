@@ -163,6 +163,16 @@ def test_a_server_that_never_passes_or_always_does_ends_the_search() -> None:
     assert (always.ending, always.failed_per_s) == (Ending.EVERY_RATE_PASSES, None)
 
 
+def test_a_start_that_is_far_too_high_costs_few_windows() -> None:
+    """Steps down grow, and what they leaped over is found afterwards."""
+    _, never = run(Search(P99, 5000.0), lambda rate: window(rate, 900.0))
+    found, windows = run(Search(P99, 20_000.0), lambda rate: window(rate, rate / 5))
+
+    assert [one.rate_per_s for one in never] == [5000.0, 2500.0, 625.0, 39.1, 2.44, 2.0]
+    assert found.estimate_per_s == pytest.approx(500, rel=0.03)
+    assert len(windows) <= 14
+
+
 def test_a_generator_that_is_too_small_gives_a_lower_bound() -> None:
     """A void window is tried twice more, and counts for nothing."""
     found, windows = run(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.bench.search_rehearsal import Outcome, console, ready, rehearse
 from tests.unit.handmade_records import (
     handmade_cell,
     handmade_environment,
+    handmade_failure,
     handmade_latency,
     handmade_measurement,
     handmade_plan,
@@ -19,14 +21,17 @@ from wrklab.bench.capacity import Keeping, Window, figures_of
 from wrklab.bench.capacity_run import (
     CapacityPlan,
     CapacityTarget,
+    _Searches,
     read_capacity_plan,
     results_of,
     store_results,
     window_scenario,
 )
 from wrklab.bench.resume import choose_run
+from wrklab.catalogue.catalogue import read_catalogue
 from wrklab.errors import UsageError
-from wrklab.results.records import CellRecord, RunPlan
+from wrklab.report.terminal import one_line
+from wrklab.results.records import CellRecord, Errors, RunPlan
 from wrklab.results.run_folder import CAPACITY_FILE, CAPACITY_RESULT_FILE, Run
 
 
@@ -92,3 +97,39 @@ def test_a_stored_search_has_its_result_and_goes_on(tmp_path: Path) -> None:
     assert choose_run(tmp_path, "", kind="capacity").run_id == empty.run_id
     with pytest.raises(UsageError):
         choose_run(tmp_path, "")
+
+
+@pytest.mark.parametrize(
+    ("look", "first_per_s"),
+    [
+        (handmade_measurement(requests_per_s=1000.0, requests=4000), 700.0),
+        # Half of it answered with another status; late answers are answers all the same.
+        (handmade_measurement(requests_per_s=1000.0, requests=4000, errors=Errors(status=2000, timeout=9000)), 350.0),
+        (handmade_failure(), 50.0),
+    ],
+)
+def test_where_nothing_is_known_a_closed_loop_shows_where_to_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Outcome, first_per_s: float
+) -> None:
+    """It is measured once, also where the search is interrupted just after it, and is no window of the curve."""
+    target = CapacityTarget(variant="go_net_http", start_per_s=None)
+    plan = capacity_plan().model_copy(update={"targets": (target,)})
+    count = iter(range(1000))
+
+    def outcome_of(_: str, rate_per_s: float | None) -> Outcome:
+        if next(count) == 1:
+            return KeyboardInterrupt()
+        return look if rate_per_s is None else handmade_measurement(latency=handmade_latency(p99_us=rate_per_s * 200))
+
+    rehearse(monkeypatch, outcome_of, [])
+    known, empty = read_catalogue(), handmade_plan([], scenarios=[handmade_scenario()])
+    with Run.create(tmp_path, empty, handmade_environment(), {CAPACITY_FILE: plan.model_dump_json()}) as run:
+        ends = [_Searches(ready(known), run, plan, one_line, judged).run(console()).is_finished for _ in range(2)]
+        rates = [run.plan.scenarios[cell.scenario].rate_per_s for cell in run.cells()]
+        [found] = results_of(run, judged)
+
+    assert ends == [False, True]
+    assert rates[:2] == [None, first_per_s]
+    assert None not in rates[1:]
+    assert found.capacity.windows_count == len(found.windows) == len(rates) - 1
+    assert found.capacity.estimate_per_s == pytest.approx(500, rel=0.05)
