@@ -221,6 +221,10 @@ def _samples(draw: random.Random, cell: CellRecord) -> list[StoredSample]:
             StoredSample("server", f"listen.{_PORT}.backlog", "count", at_s, 2048),
             StoredSample("server", "listen.22.queued", "count", at_s, 0),
             StoredSample("server", "unit.processes", "count", at_s, 5),
+            # wrk's unit is sampled like the variant's.
+            StoredSample("loadgen", "unit_cpu.usage", "s", at_s, usage["loadgen"] - 15),
+            StoredSample("loadgen", "unit_cpu.user", "s", at_s, (usage["loadgen"] - 15) * 0.1),
+            StoredSample("loadgen", "unit_cpu.system", "s", at_s, (usage["loadgen"] - 15) * 0.9),
         ]
     return found
 

@@ -208,12 +208,22 @@ def _cpu_parts(run: Run, entry: ReportRow, total_us: float, rate: float, cpus_co
 
 
 def _growth(window: Measurement, samples: Sequence[StoredSample], metric: str) -> float:
+    """How much a counter of the server's grew within the window."""
+    others = _beside_the_server(window)
     inside = [
         sample.value
         for sample in samples
-        if sample.metric == metric and window.window_start_s <= sample.at_s <= window.window_end_s
+        if sample.metric == metric
+        and sample.host not in others
+        and window.window_start_s <= sample.at_s <= window.window_end_s
     ]
     return inside[-1] - inside[0] if inside else 0.0
+
+
+def _beside_the_server(window: Measurement) -> set[str]:
+    """The hosts that were sampled and are not the server. What they run is in a unit too: wrk, a backend's services."""
+    backend = {window.backend.host} if window.backend else set()
+    return backend | {part.host for part in window.generators}
 
 
 def article_figures(contents: Contents) -> list[ArticleFigure]:
@@ -264,11 +274,13 @@ def window_panels(cells: Sequence[CellRecord], samples_of: Mapping[str, Sequence
         length_s = max(length_s, window.window_end_s - window.window_start_s)
         points = _points(window, samples)
         cpu += _cpu_lines(cell.round_number, window, points)
-        generators = {part.host for part in window.generators}
+        others = _beside_the_server(window)
         for (host, metric), line in points.items():
+            if host in others:
+                continue
             if _QUEUED.fullmatch(metric) and any(value for _, value in line):
                 queue += _line("accept queue", cell.round_number, line)
-            elif metric.startswith("sockets.tcp_") and host not in generators:
+            elif metric.startswith("sockets.tcp_"):
                 state = metric.removeprefix("sockets.tcp_").replace("_", " ")
                 connections += _line(f"server: {state}", cell.round_number, line)
     panels = (
@@ -292,14 +304,15 @@ def _points(window: Measurement, samples: Sequence[StoredSample]) -> Points:
 
 def _cpu_lines(round_number: int, window: Measurement, points: Points) -> Iterator[WindowFigure]:
     """CPU seconds that grew between two samples, as a share of the CPUs that the host has."""
-    generators = {part.host: part.cpus_count for part in window.generators}
+    others = {part.host: (f"{part.host} (generator)", part.cpus_count) for part in window.generators}
+    if window.backend:
+        others[window.backend.host] = f"{window.backend.host} (backends)", window.backend.cpus_count
     for (host, metric), line in points.items():
-        if metric == "unit_cpu.usage":
+        if metric == "node_cpu.usage":
+            series, cpus_count = others.get(host, (f"{host} (all of the host)", window.server.cpus_count))
+            yield from _line(series, round_number, _rates(line, cpus_count))
+        elif metric == "unit_cpu.usage" and host not in others:
             yield from _line("the variant", round_number, _rates(line, window.server.cpus_count))
-        elif metric == "node_cpu.usage" and host in generators:
-            yield from _line(f"{host} (generator)", round_number, _rates(line, generators[host]))
-        elif metric == "node_cpu.usage":
-            yield from _line(f"{host} (all of the host)", round_number, _rates(line, window.server.cpus_count))
 
 
 def _rates(line: Sequence[tuple[float, float]], cpus_count: int) -> list[tuple[float, float]]:

@@ -14,7 +14,14 @@ from tests.unit.handmade_records import handmade_cell, handmade_environment, han
 from wrklab.articles.findings import ProbeFindings
 from wrklab.compare.runs import compare_runs
 from wrklab.report import charts
-from wrklab.report.chart_figures import InFlightFigure, RateFigure, TrendFigure, WindowFigure, window_panels
+from wrklab.report.chart_figures import (
+    InFlightFigure,
+    RateFigure,
+    TrendFigure,
+    WindowFigure,
+    cost_figures,
+    window_panels,
+)
 from wrklab.report.comparison import read_side, write_comparison
 from wrklab.report.contents import read_contents
 from wrklab.report.index import write_index
@@ -203,6 +210,20 @@ def test_a_panel_keeps_the_peaks_of_a_long_window(run: Run) -> None:
 
     assert max(map(len, lines.values())) <= 60
     assert max(lines["accept queue"]) == max(s.value for s in samples if s.metric == "listen.8000.queued")
+
+
+def test_what_the_generator_runs_is_not_drawn_as_the_variant(run: Run) -> None:
+    """Its unit is sampled too; the variant has its own line, and 70 % of its CPU time in user mode."""
+    [cell] = [cell for cell in run.cells() if cell.variant == "sanic" and cell.round_number == 1]
+    samples = run.samples(cell.cell_id)
+    [(_, cpu), *_] = window_panels([cell], {cell.cell_id: samples}).panels
+    series = [figure.series for figure in cpu]
+    own = [figure.at_s for figure in cpu if figure.series == "the variant"]
+    costs = {one.part: one.cpu_us for one in cost_figures(read_contents(run), run) if one.name == "sanic"}
+
+    assert set(series) == {"the variant", "server (all of the host)", "loadgen (generator)"}
+    assert own == sorted(set(own))
+    assert costs["user"] / costs["system"] == pytest.approx(7 / 3, rel=0.01)
 
 
 def test_only_the_metrics_that_are_asked_for_are_read(run: Run) -> None:
