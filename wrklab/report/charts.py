@@ -104,7 +104,12 @@ def to_svg(spec: Spec) -> str:
 
 
 def _data(figures: Sequence[Any]) -> alt.Data:
-    return alt.Data(values=[asdict(figure) for figure in figures])
+    return alt.Data(values=[{name: _short(value) for name, value in asdict(figure).items()} for figure in figures])
+
+
+def _short(value: object) -> object:
+    """A number with the decimals that report.csv has; all seventeen digits are thousands of bytes that nobody sees."""
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _latency_data(figures: Sequence[LatencyFigure]) -> alt.Data:

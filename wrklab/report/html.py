@@ -290,6 +290,8 @@ def _panels_data(found: WindowPanels) -> list[dict[str, object]]:
     for heading, figures in found.panels:
         lines: dict[tuple[str, int], list[tuple[float, float]]] = {}
         for figure in figures:
-            lines.setdefault((figure.series, figure.round_number), []).append((figure.at_s, figure.value))
+            # Thousands of points: a count does not need its ".0".
+            value = int(figure.value) if figure.value.is_integer() else figure.value
+            lines.setdefault((figure.series, figure.round_number), []).append((figure.at_s, value))
         panels.append({"title": heading, "lines": [[*key, points] for key, points in lines.items()]})
     return panels
