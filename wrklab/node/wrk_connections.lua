@@ -43,6 +43,8 @@ local event = ffi.new("uint8_t[16]")
 local event_fd_at = ffi.arch == "x64" and 4 or 8
 -- Descriptors that rested at least once, and how often any did.
 local rested_fds, rests = {}, 0
+-- The sockets of wrk's start, where they stay open.
+local early_cookies = {}
 
 local function socket_value(fd, level, name, bytes)
   length[0] = bytes
@@ -57,6 +59,11 @@ local function watch(operation, fd, events)
   ffi.cast("uint32_t *", event)[0] = events
   ffi.cast("int32_t *", event + event_fd_at)[0] = fd
   return ffi.C.epoll_ctl(epoll, operation, fd, event) == 0
+end
+
+-- What a connection is known by as long as wrk runs, whatever socket it has.
+function connections.key_of(connection)
+  return tonumber(ffi.cast("intptr_t", connection))
 end
 
 -- Once, before the first connection is made.
@@ -75,7 +82,8 @@ end
 
 -- The connection that wrk calls `delay` for, by its place among the descriptors that epoll gave wrk: those are gone
 -- through in order. The first one is marked, so that a new round is known: wrk has read it by then. One that was opened
--- in this very round looks the same, so now and then it is taken for the other, which has its turn in the next round.
+-- in this very round looks the same, so now and then it is taken for the other. It has its turn in the next round, and
+-- is known then by `is_as_asked`.
 local last_asked = -1
 function connections.asked()
   if address then thread.address, address = address, nil end
@@ -106,12 +114,19 @@ local function find_epoll(fd)
   end
 end
 
--- Closes a connection that has carried no answer yet until wrk writes to it; whether it did. `is_first`: it is one of
--- wrk's start.
+-- Closes a connection that has carried no answer yet until wrk writes to it; whether it rests now. `is_first`: it is one
+-- of wrk's start.
 function connections.rest(connection, is_first)
-  if is_first and opens_early then return false end
   local fd = connection.fd
-  if socket_value(fd, IPPROTO_TCP, TCP_INFO, TCP_INFO_BYTES) and words[BYTES_RECEIVED] ~= 0 then return false end
+  if is_first and opens_early then
+    early_cookies[connections.key_of(connection)] = cookie_of(fd)
+    return false
+  end
+  if socket_value(fd, IPPROTO_TCP, TCP_INFO, TCP_INFO_BYTES) then
+    if words[BYTES_RECEIVED] ~= 0 then return false end
+  elseif cookie_of(fd) == own_cookie then
+    return true
+  end
   if not epoll then find_epoll(fd) end
   -- epoll forgets the descriptor with the connection; wrk goes by its own mask, which stays true by this.
   if ffi.C.dup2(refusing, fd) ~= fd or not watch(EPOLL_CTL_ADD, fd, EPOLLIN_OUT) then
@@ -120,6 +135,22 @@ function connections.rest(connection, is_first)
   rested_fds[fd] = true
   rests = rests + 1
   return true
+end
+
+-- Whether a connection that has sent nothing since it was last asked for has the very socket that it had then: wrk asks
+-- for it only now, and asked for another one that time. A server that closes a connection leaves it with a new socket.
+function connections.is_as_asked(connection)
+  local cookie = cookie_of(connection.fd)
+  return cookie == own_cookie or cookie == early_cookies[connections.key_of(connection)]
+end
+
+-- The first connection that waits for a slot, as wrk sees it, and of which `is_free` says that it was given none.
+function connections.find_waiting(is_free)
+  for place = 0, tonumber(thread.connections) - 1 do
+    local connection = thread.connections_array + place
+    local is_waiting = connection.delayed and bit.band(thread.loop.events[connection.fd].mask, WRITABLE) == 0
+    if is_waiting and is_free(connection) then return connection end
+  end
 end
 
 -- How many connections were opened by a write that was refused. Also right when the thread has ended.

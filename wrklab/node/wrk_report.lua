@@ -173,6 +173,42 @@ if rate then
     next_slot()
   end
 
+  -- When wrk wrote the connection's last request; never before the millisecond of its slot.
+  local function sent_at_s(connection)
+    return tonumber(connection.start) / 1e6 - begins
+  end
+
+  local function is_unsent(connection, key)
+    return due_s[key] ~= nil and sent_at_s(connection) < due_s[key] - 1e-5
+  end
+
+  -- The connection whose call was taken for one of this connection's, which asks now itself: its slot is that one's.
+  local function give_slot_to_its_owner(key)
+    local slot_due_s = due_s[key]
+    due_s[key] = nil
+    local owner = connections.find_waiting(function(other)
+      local other_key = connections.key_of(other)
+      return other_key ~= key and not is_unsent(other, other_key)
+    end)
+    return owner, slot_due_s
+  end
+
+  -- Whether the call says that a connection was closed while it waited for its slot. Else it follows an answer, which is
+  -- counted, or nothing, as the first call for a connection does.
+  local function is_call_for_closed(connection, key, was_resting, now)
+    if not is_known[key] then return false end
+    local sent_s = sent_at_s(connection)
+    if not follows_answer(due_s[key], sent_s) then
+      idle_closed = idle_closed + 1
+      if now >= others_since_s then others = math.min(others, tonumber(progress.read_errors) - idle_closed) end
+      return true
+    end
+    followed = followed + 1
+    if due_s[key] then count_delay(sent_s - due_s[key], not was_resting) end
+    if now >= 0 then count_answer(now) end
+    return false
+  end
+
   -- wrk asks once for each connection that it opens, and then after each answer: the connection takes the next slot.
   -- Where the server closes one that waits for its slot, wrk opens another in its place and asks once more, while the
   -- first slot's timer goes on: that one sends the request on the new connection, and a second slot would be too many.
@@ -181,22 +217,21 @@ if rate then
     local now_us = tonumber(clock.us)
     local now = tonumber(clock.s) - begins + now_us / 1e6
     local connection = connections.asked()
-    local key = tonumber(ffi.cast("intptr_t", connection))
-    local was_resting = is_resting[key]
-    is_resting[key] = connections.rest(connection, not is_known[key])
-    -- The first call for a connection follows no answer.
-    if is_known[key] then
-      -- When wrk wrote the connection's last request; never before the millisecond of its slot.
-      local sent_s = tonumber(connection.start) / 1e6 - begins
-      if not follows_answer(due_s[key], sent_s) then
-        idle_closed = idle_closed + 1
-        if now >= others_since_s then others = math.min(others, tonumber(progress.read_errors) - idle_closed) end
-        return never_ms
+    local key = connections.key_of(connection)
+    local was_resting, is_first = is_resting[key], not is_known[key]
+    if is_unsent(connection, key) and connections.is_as_asked(connection) then
+      -- Then its own answer was counted by that call, and the other's is by this one.
+      local owner, slot_due_s = give_slot_to_its_owner(key)
+      if owner then
+        local owner_key = connections.key_of(owner)
+        is_call_for_closed(owner, owner_key, is_resting[owner_key], now)
+        is_known[owner_key], due_s[owner_key], is_resting[owner_key] = true, slot_due_s, false
       end
-      followed = followed + 1
-      if due_s[key] then count_delay(sent_s - due_s[key], not was_resting) end
-      if now >= 0 then count_answer(now) end
+    elseif is_call_for_closed(connection, key, was_resting, now) then
+      is_resting[key] = connections.rest(connection, is_first)
+      return never_ms
     end
+    is_resting[key] = connections.rest(connection, is_first)
     is_known[key], due_s[key] = true, nil
     if slot_s >= slots_s then return never_ms end
     count_slot()
