@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +47,17 @@ COUNT = {
     "redis": "return redis.call('LLEN', 'pens')",
     "mariadb": "SELECT count(*) FROM pens",
 }
+
+SAMPLE = Path(__file__).parent / "applications/sums"
+CARD = """---
+application: sums
+entries: {{web: {{import: "sums:app", interface: wsgi}}}}
+requirements: requirements.txt
+environment: {{DATABASE_URL: "{{backend.postgres.url}}", POOL_SIZE: "{pool_size}", POOL_WAIT_S: "{pool_wait_s}"}}
+backends: [postgres]
+requests: [{{name: total, path: /, expect: {{contains: sum}}}}]
+"""
+LIGHT = ("--connections", "16", "--duration", "3s", "--rounds", "1", "--threads", "2", "--warmup", "500ms", "--force")
 
 
 def say(host: RemoteHost, access: BackendAccess, statement: str, *, check: bool = True) -> str:
@@ -191,6 +204,35 @@ def test_the_backends_host_is_sampled(session: Session, databases: RunBackends) 
     first, last = (int(text.split()[1]) for text in (used[0], used[-1]))
     assert last - first > 100_000
     assert set(found.connections) == {"postgres", "redis", "mariadb"}
+
+
+@pytest.mark.parametrize(
+    ("pool_size", "pool_wait_s", "expected"),
+    [(8, 5.0, "backend_busy"), (1, 0.02, "pool_exhausted")],
+    ids=["a busy database", "a small pool"],
+)
+def test_what_a_backend_sets_is_said(
+    backend_lab: str, tmp_path: Path, pool_size: int, pool_wait_s: float, expected: str
+) -> None:
+    """Where each request has the database compute for 10 ms the row is backend-bound; a pool of one runs out."""
+    folder = tmp_path / "sums"
+    shutil.copytree(SAMPLE, folder)
+    card = CARD.format(pool_size=pool_size, pool_wait_s=pool_wait_s)
+    (folder / "wrklab.yml").write_text(card, encoding="utf-8")
+
+    words = ("--recipe", "gunicorn_gthread", "--param", "workers=1", "--param", "threads=8", *LIGHT)
+    done = invoke("bench", "--app", str(folder), *words, "--json", limit_s=600)
+
+    assert done.stdout.strip(), done.stderr
+    [row] = json.loads(done.stdout)["rows"]
+    assert expected in row["note_names"].split(), row["note"]
+    if expected == "backend_busy":
+        assert (done.returncode, row["errors_status"]) == (0, 0), done.stderr
+        assert row["verdict"] in {"backend-bound", "disturbed"}, row["note"]
+        assert row["backend_cpu_percent"] > 2 * row["server_cpu_percent"]
+    else:
+        assert row["errors_status"] > 0
+        assert "QueuePool limit of size 1 overflow 0 reached" in row["note"]
 
 
 def test_provisioning_again_puts_back_a_lost_filter_and_changes_nothing_else(session: Session) -> None:

@@ -116,3 +116,18 @@ def test_two_wrk_processes_are_one_load(session: Session, catalogue: Catalogue) 
     assert measured.connections_open == 100
     assert measured.requests == sum(of_each)
     assert measured.requests_per_s == pytest.approx(1000, rel=0.1)
+
+
+def test_variants_made_on_the_command_line_are_measured_and_probed(deployed_lab: str) -> None:
+    """Six threads that hold for 100 ms serve 60/s, whoever asks; the probe finds the six, as the recipe has it."""
+    made = ("--variant", "flask_gunicorn_gthread", "--param", "workers=1", "--param", "threads=6", "--force")
+    name = "flask_gunicorn_gthread@threads=6,workers=1"
+
+    row = bench_rows(*made, *SMOKE, "--connections", "30", "--duration", "3s", "--rounds", "1")[name]
+    probed = invoke("probe", *made, "--json")
+
+    assert row["requests_per_s"] == pytest.approx(60, rel=0.1)
+    assert (row["in_flight_limit"], row["errors_status"]) == (6, 0)
+    assert probed.returncode == 0, probed.stderr
+    [found] = json.loads(probed.stdout)
+    assert (found["variant"], found["capacity"], found["agrees"]) == (name, 6, "agrees")

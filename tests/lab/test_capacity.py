@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.lab.benches import cell_ids_of, interrupted_search
+from tests.lab.busy_clerk import busy_clerk
 from tests.lab.conftest import invoke
 from tests.lab.cpu_thieves import quota
 from tests.lab.known_servers import known_server
@@ -64,16 +66,21 @@ def test_a_generator_too_small_gives_a_lower_bound(session: Session) -> None:
     assert [window["why"] for window in found["curve"] if window["keeping"] == "void"], found["curve"]
 
 
-def test_a_search_that_is_interrupted_goes_on_at_its_next_window(session: Session) -> None:
-    """Nothing is measured twice, and nothing is left running; a server that never answers in time fails everywhere."""
-    with known_server(session, _VARIANT, "late", late_s=0.3):
-        run_id = interrupted_search(session, "capacity", *_SEARCH, "--set", "duration_s=2")
-        stored = cell_ids_of(run_id)
-        found = searched("--resume", "--force")
+def test_a_search_that_is_interrupted_goes_on_at_its_next_window(session: Session, tmp_path: Path) -> None:
+    """Of a user's application: nothing is measured twice, nothing is left running. 50 ms are never within 20 ms."""
+    folder = busy_clerk(tmp_path, cpu_ms=0.1, wait_ms=50)
+    made = ("--recipe", "gunicorn_gthread", "--param", "workers=1", "--param", "threads=4")
+    words = ("--app", str(folder), *made, "--slo", "p99<=20ms", "--set", "duration_s=2", "--force")
+    run_id = interrupted_search(session, "capacity", *words)
+    stored = cell_ids_of(run_id)
 
+    found = searched("--resume", "--force")
+
+    assert found["variant"] == "busy_clerk_gunicorn_gthread@threads=4,workers=1"
     assert (found["ending"], found["status"], found["passed_per_s"]) == ("none passes", 1, None), found["said"]
     cells = cell_ids_of(run_id)
     assert cells[: len(stored)] == stored
     assert len(cells) > len(stored)
-    # A look, where no run has measured the variant before, is no window.
-    assert found["windows_count"] == sum("@" in cell for cell in cells)
+    # The first is a look, as nothing was known of it, and no window.
+    assert found["windows_count"] == len(cells) - 1
+    assert min(window["rate_per_s"] for window in found["curve"]) == 2.0

@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.lab.benches import cell_ids_of, interrupted_search
+from tests.lab.busy_clerk import busy_clerk
 from tests.lab.conftest import invoke
 from wrklab.hosts.session import Session
 from wrklab.paths import RESULTS_DIR
 from wrklab.results.run_folder import TUNE_FILE
 
-SAMPLE = Path(__file__).parent / "applications/busy_clerk"
-CARD = """---
-application: busy_clerk
-entries: {{web: {{import: "clerk:app", interface: wsgi}}}}
-requirements: requirements.txt
-environment: {{CPU_MS: "{cpu_ms}", WAIT_MS: "{wait_ms}"}}
-requests: [{{name: work, path: /, expect: {{contains: done}}}}]
-current: gunicorn clerk:app -w 2
-"""
 SLO = ("--slo", "p99<=250ms,errors<0.1%", "--set", "duration_s=3", "--force")
 SYNC, GTHREAD = "busy_clerk_gunicorn_sync", "busy_clerk_gunicorn_gthread"
-
-
-@pytest.fixture
-def clerk(tmp_path: Path) -> Path:
-    """The application's folder, without a card."""
-    folder = tmp_path / "busy_clerk"
-    shutil.copytree(SAMPLE, folder)
-    return folder
-
-
-def says(folder: Path, cpu_ms: float, wait_ms: float) -> None:
-    """Writes the card of an application whose requests take so much CPU and wait so long."""
-    (folder / "wrklab.yml").write_text(CARD.format(cpu_ms=cpu_ms, wait_ms=wait_ms), encoding="utf-8")
 
 
 def tuned(*words: str) -> dict[str, Any]:
@@ -55,9 +31,9 @@ def fates(found: dict[str, Any]) -> dict[str, str]:
     return {one["candidate"]: one["fate"] for one in found["candidates"]}
 
 
-def test_where_requests_wait_the_most_threads_win(lab: str, clerk: Path) -> None:
+def test_where_requests_wait_the_most_threads_win(lab: str, tmp_path: Path) -> None:
     """32 of them serve 640/s where each request waits for 50 ms; two sync workers, as today, serve 40/s."""
-    says(clerk, cpu_ms=0.1, wait_ms=50)
+    clerk = busy_clerk(tmp_path, cpu_ms=0.1, wait_ms=50)
 
     found = tuned(
         *("--app", str(clerk), "--recipe", "gunicorn_sync,gunicorn_gthread"),
@@ -72,9 +48,9 @@ def test_where_requests_wait_the_most_threads_win(lab: str, clerk: Path) -> None
     assert "3 configurations: a look at each" in found["said"]
 
 
-def test_where_requests_compute_one_more_worker_gains_nothing(session: Session, clerk: Path) -> None:
+def test_where_requests_compute_one_more_worker_gains_nothing(session: Session, tmp_path: Path) -> None:
     """At a rate that one process serves, the cheapest has one. The search is interrupted, and goes on where it was."""
-    says(clerk, cpu_ms=5, wait_ms=0)
+    clerk = busy_clerk(tmp_path, cpu_ms=5, wait_ms=0)
     words = ("--app", str(clerk), "--recipe", "gunicorn_sync", "--param", "workers=1,4,8", "--rate", "50", *SLO)
     run_id = interrupted_search(session, "tune", *words)
     stored = cell_ids_of(run_id)

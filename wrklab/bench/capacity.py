@@ -29,12 +29,18 @@ _OBJECTIVE = re.compile(r"(?P<metric>[a-z][a-z0-9.]*)\s*(?P<sign><=|<)\s*(?P<val
 #: Windows that each side of the answer rests on, and beyond which a rate that passes as often as not is left.
 _CONFIRMATIONS = 2
 _WINDOWS_A_RATE_MAX = 5
-#: Windows of one rate that say nothing of the server, after which a search ends.
+#: Windows of one rate that say nothing of the server, after which the rate is given up.
 _VOIDS_MAX = 3
+#: A rate that passed and is this near to one that was given up is as good a lower bound as can be had.
+_NEAR_GIVEN_UP_RATIO = 1.5
+#: Where so many rates are given up and none has passed, the hosts are at fault.
+_RATES_GIVEN_UP_MAX = 3
 #: Further apart than this, the next window halves what is left instead of trusting the fit.
 _FIT_WITHIN_RATIO = 2.0
 _STEP_UP_RATIO = 2.0
 _STEP_DOWN_RATIO = 0.5
+#: The step up from what it can hardly do more than.
+_BEYOND_RATIO = 1.15
 #: Squared so often at most.
 _STEPS_DOWN_MAX = 2
 #: Below this nothing can be said in windows of some seconds.
@@ -242,13 +248,14 @@ class Search:
     def _next(self, windows: Sequence[Window]) -> tuple[float | None, Ending]:
         if len(windows) >= _WINDOWS_MAX:
             return None, Ending.UNSETTLED
-        if windows and windows[-1].is_void(self.objectives):
-            # Once or twice may be a neighbour's doing.
-            last = windows[-1].rate_per_s
-            voids_count = sum(w.rate_per_s == last and w.is_void(self.objectives) for w in windows)
-            return (None, Ending.VOID_WINDOWS) if voids_count >= _VOIDS_MAX else (last, Ending.FOUND)
+        # Once or twice may be a neighbour's doing.
+        if windows and windows[-1].is_void(self.objectives) and not self._is_given_up(windows, windows[-1].rate_per_s):
+            return windows[-1].rate_per_s, Ending.FOUND
         judged = self._judged(windows)
         low, high = self._bracket(judged)
+        given_up = [rate for rate in self._rates(windows) if self._is_given_up(windows, rate)]
+        if given_up and (low or 0.0) < given_up[0] < (high or math.inf):
+            return self._below_given_up(low, given_up)
         if high is None:
             return self._above(low)
         if low is None:
@@ -269,10 +276,28 @@ class Search:
             return self._rounded(self.start_per_s), Ending.FOUND
         if low >= RATE_MAX_PER_S:
             return None, Ending.EVERY_RATE_PASSES
-        step = min(low * _STEP_UP_RATIO, RATE_MAX_PER_S)
-        if self.likely_max_per_s and self._rounded(self.likely_max_per_s) > low:
-            step = min(step, self.likely_max_per_s)
-        return self._rounded(step), Ending.FOUND
+        step, likely = low * _STEP_UP_RATIO, self.likely_max_per_s
+        if likely and self._rounded(likely) > low:
+            step = min(step, likely)
+        elif likely and low <= self._rounded(likely):
+            # It serves what it was thought to: the end is most likely near.
+            step = low * _BEYOND_RATIO
+        return self._rounded(min(step, RATE_MAX_PER_S)), Ending.FOUND
+
+    def _is_given_up(self, windows: Sequence[Window], rate: float) -> bool:
+        """Whether so many windows of a rate said nothing that one more would not either."""
+        return sum(w.rate_per_s == rate and w.is_void(self.objectives) for w in windows) >= _VOIDS_MAX
+
+    def _below_given_up(self, low: float | None, given_up: Sequence[float]) -> tuple[float | None, Ending]:
+        """Below rates of which nothing can be said: what passes there is a lower bound, and ends the search nearby."""
+        lowest = given_up[0]
+        if low is None:
+            lower = self._rounded(lowest * _STEP_DOWN_RATIO**2)
+            is_hopeless = len(given_up) >= _RATES_GIVEN_UP_MAX or lower < RATE_MIN_PER_S
+            return (None, Ending.VOID_WINDOWS) if is_hopeless else (lower, Ending.FOUND)
+        if lowest / low <= _NEAR_GIVEN_UP_RATIO:
+            return None, Ending.VOID_WINDOWS
+        return self._rounded(math.sqrt(low * lowest)), Ending.FOUND
 
     def _below(self, high: float, failed_count: int) -> tuple[float | None, Ending]:
         """Down in steps that grow, 1/2, 1/4, 1/16: a start that is far too high costs few windows.

@@ -205,6 +205,11 @@ def answer(found: CapacityResult, objectives: str) -> str:
             return f"{name} fails at every rate that was tried, down to {failed} requests/s{by}."
         case Ending.EVERY_RATE_PASSES:
             return f"{name} serves {passed} requests/s, the most that may be sent, within {objectives}."
+        case Ending.VOID_WINDOWS if capacity.passed_per_s and capacity.failed_per_s:
+            return (
+                f"{name} serves {passed} requests/s within {objectives}, and fails at {failed}{by}; nothing more "
+                f"precise can be said: {_void_reason(found)}."
+            )
         case Ending.VOID_WINDOWS if capacity.passed_per_s:
             return f"{name} serves {passed} requests/s or more within {objectives}; {_void_reason(found)}."
         case Ending.VOID_WINDOWS:
@@ -215,7 +220,7 @@ def answer(found: CapacityResult, objectives: str) -> str:
 
 def _void_reason(found: CapacityResult) -> str:
     """Why the search could not go on: the generator was full, or others used the hosts' CPUs."""
-    last = max(found.windows, key=lambda window: window.rate_per_s)
+    last = found.windows[-1]
     if last.keeping is Keeping.VOID:
         return (
             f"at {rate(last.rate_per_s)} the generator was the limit ({last.why}): "

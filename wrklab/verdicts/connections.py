@@ -10,7 +10,14 @@ from wrklab.extract.stalls import STALL_P99_FACTOR, UNANSWERED_SHARE, are_latenc
 from wrklab.formats import count, percent, plural, ratio_percent
 from wrklab.summary.rows import SummaryRow
 from wrklab.verdicts import generator
-from wrklab.verdicts.bounds import NEAR_CEILING_RATIO, above_ceiling, overflowed, server_at_ease, server_busy
+from wrklab.verdicts.bounds import (
+    NEAR_CEILING_RATIO,
+    above_ceiling,
+    limit_bound,
+    overflowed,
+    server_at_ease,
+    server_busy,
+)
 from wrklab.verdicts.verdict import Direction, Rule, Severity, Verdict, above, errors_of
 
 #: More stalled connections than this share of the requested ones make the rate doubtful, as with errors.
@@ -35,11 +42,13 @@ def is_accepting(row: SummaryRow) -> bool:
 
 
 def connections_not_open(row: SummaryRow) -> bool:
-    """The load was not the one requested. An open loop opens a connection when a request is due."""
-    if row.is_open_loop:
-        return False
-    held = row.connections_open if row.connections_held is None else row.connections_held
-    return held is not None and held < OPEN_LIMIT_RATIO * row.connections_asked
+    """The load was not the one requested, and it might have made a difference."""
+    return _are_some_not_open(row) and not _is_limit_full(row)
+
+
+def not_open_by_limit(row: SummaryRow) -> bool:
+    """The load was not the one requested, and those that were open kept the variant at its limit all the time."""
+    return _are_some_not_open(row) and _is_limit_full(row)
 
 
 def stalled(row: SummaryRow) -> bool:
@@ -82,6 +91,22 @@ def starved(row: SummaryRow) -> bool:
 def starved_by_limit(row: SummaryRow) -> bool:
     """Connections went without answers, and the variant's own limit on requests in flight explains it."""
     return _has_starving(row) and _is_near_ceiling(row)
+
+
+def _are_some_not_open(row: SummaryRow) -> bool:
+    # An open loop opens a connection when a request is due.
+    held = _held(row)
+    return not row.is_open_loop and held is not None and held < OPEN_LIMIT_RATIO * row.connections_asked
+
+
+def _is_limit_full(row: SummaryRow) -> bool:
+    """Whether more connections could only have waited: the rate is what the limit gives, and enough others wait."""
+    waiting = (_held(row) or 0) - (row.in_flight_limit or 0)
+    return limit_bound(row) and bool(row.in_flight_limit) and waiting >= (row.in_flight_limit or 0)
+
+
+def _held(row: SummaryRow) -> int | None:
+    return row.connections_open if row.connections_held is None else row.connections_held
 
 
 def _has_starving(row: SummaryRow) -> bool:
@@ -225,6 +250,22 @@ RULES: tuple[Rule, ...] = (
         direction_where=server_at_ease,
         latency_direction=Direction.TOO_LOW,
         cost_stands=True,
+    ),
+    Rule(
+        name="not_open_by_limit",
+        severity=Severity.LIMIT,
+        doubt="latency",
+        applies=not_open_by_limit,
+        figures=lambda row: f"{_open_text(row)}, the limit is {row.in_flight_limit or 0:,} at once",
+        meaning=(
+            "those that were open kept the variant at its limit, and more could only have waited: the rate stands, the "
+            "latencies are of those that got in"
+        ),
+        next_step="Compare the listen backlog and its overflows; ask for as many connections as its limit",
+        words=lambda row: f"limit of {row.in_flight_limit or 0:,}",
+        settle="fewer --connections",
+        verdict=Verdict.LIMIT_BOUND,
+        direction=Direction.TOO_LOW,
     ),
     Rule(
         name="stalled_by_limit",

@@ -173,14 +173,26 @@ def test_a_start_that_is_far_too_high_costs_few_windows() -> None:
     assert len(windows) <= 14
 
 
-def test_a_generator_that_is_too_small_gives_a_lower_bound() -> None:
-    """A void window is tried twice more, and counts for nothing."""
+@pytest.mark.parametrize("start_per_s", [300.0, 5000.0])
+def test_a_generator_that_is_too_small_gives_a_lower_bound(start_per_s: float) -> None:
+    """A void window is tried twice more, and counts for nothing; below it there is a rate that says something."""
     found, windows = run(
-        Search(P99, 300.0), lambda rate: window(rate, 5.0, keeping=Keeping.VOID if rate > 600 else Keeping.KEPT)
+        Search(P99, start_per_s), lambda rate: window(rate, 5.0, keeping=Keeping.VOID if rate > 700 else Keeping.KEPT)
     )
+    rates = [one.rate_per_s for one in windows]
 
-    assert (found.ending, found.passed_per_s, found.failed_per_s) == (Ending.VOID_WINDOWS, 600.0, None)
-    assert [one.rate_per_s for one in windows][-4:] == [600.0, 1200.0, 1200.0, 1200.0]
+    assert (found.ending, found.failed_per_s) == (Ending.VOID_WINDOWS, None)
+    assert found.passed_per_s is not None
+    assert 700 / 1.5 <= found.passed_per_s <= 700
+    assert all(rates.count(rate) == 3 for rate in rates if rate > 700)
+    assert len(rates) <= 14
+
+
+def test_where_every_window_is_void_nothing_is_said() -> None:
+    """A generator that cannot send two requests a second says nothing of any server."""
+    found, _ = run(Search(P99, 300.0), lambda rate: window(rate, 5.0, keeping=Keeping.VOID))
+
+    assert (found.ending, found.passed_per_s, found.failed_per_s) == (Ending.VOID_WINDOWS, None, None)
 
 
 def test_a_void_window_once_is_a_neighbours_doing() -> None:

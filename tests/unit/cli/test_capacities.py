@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +16,9 @@ from tests.unit.handmade_records import (
     handmade_plan,
     handmade_scenario,
 )
-from wrklab.bench.capacity import Keeping, Window
-from wrklab.cli.capacities import judged
+from wrklab.bench.capacity import Ending, Keeping, Search, Window, parse_objectives
+from wrklab.bench.capacity_run import CapacityResult
+from wrklab.cli.capacities import answer, judged
 from wrklab.results.records import CellRecord
 
 SCENARIO = handmade_scenario(name="standard@500", rate_per_s=500.0, compares_with=None)
@@ -59,3 +62,42 @@ def test_a_server_that_fails_under_the_load_is_behind() -> None:
 
     assert (found.keeping, found.why) == (Keeping.BEHIND, "the server ended")
     assert found.figures["errors"] == 1.0
+
+
+def search_of(windows: Sequence[Window]) -> CapacityResult:
+    """The search for p99<=100ms that these windows are."""
+    capacity = Search(parse_objectives("p99<=100ms"), 300.0).capacity(windows)
+    return CapacityResult("go", "", capacity, 60.0, tuple(windows))
+
+
+def window_at(rate_per_s: float, p99_ms: float, **changes: Any) -> Window:
+    """One with this tail."""
+    return replace(Window(rate_per_s, {"p99": p99_ms * 1000}, Keeping.KEPT), **changes)
+
+
+@pytest.mark.parametrize(
+    ("windows", "said"),
+    [
+        (
+            [window_at(300, 20), window_at(700, 900), *[window_at(400, 300, is_disturbed=True)] * 3],
+            "go serves 300.0 requests/s within p99<=100ms, and fails at 700.0 (p99<=100ms); nothing more precise can be "
+            "said: at 400.0 others used the hosts' CPUs, so that window says nothing: run it again.",
+        ),
+        (
+            [window_at(300, 20), *[window_at(440, 20, keeping=Keeping.VOID, why="generator busy")] * 3],
+            "go serves 300.0 requests/s or more within p99<=100ms; at 440.0 the generator was the limit (generator "
+            "busy): more generators show more (invoke lab.up --loadgens 2).",
+        ),
+        (
+            [window_at(rate_per_s, 300, is_disturbed=True) for rate_per_s in (300, 75, 18.8) for _ in range(3)],
+            "Nothing can be said of go: at 18.8 others used the hosts' CPUs, so that window says nothing: run it "
+            "again.",
+        ),
+    ],
+)
+def test_a_search_that_void_windows_ended_says_what_it_still_knows(windows: list[Window], said: str) -> None:
+    """The rate that it could not judge, and both sides as far as they are known."""
+    found = search_of(windows)
+
+    assert found.capacity.ending is Ending.VOID_WINDOWS
+    assert answer(found, "p99<=100ms") == said

@@ -20,6 +20,12 @@ CASES: dict[str, Case] = {
         "250 of 2,000 open in the worst round",
         {"connections_open": 250, "connections_held": 1990},
     ),
+    "not_open_by_limit": (
+        {"connections_open": 250, "connections_held": 250, "ceiling_ratio": 0.97, "in_flight_limit": 40},
+        "250 of 2,000 open in the worst round, the limit is 40 at once",
+        # Just enough to fill it now and then: another one might have found a worker idle.
+        {"connections_open": 60, "connections_held": 60, "ceiling_ratio": 0.97, "in_flight_limit": 40},
+    ),
     "connect_errors": (
         {"errors": Errors(connect=12)},
         "12 of 2,000 a round",

@@ -234,6 +234,7 @@ DIRECTIONS = {
         "stalled",
         "starved",
         # Slow answers are in no latency.
+        "not_open_by_limit",
         "stalled_by_limit",
         "starved_by_limit",
         "timeouts",
