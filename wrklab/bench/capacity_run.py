@@ -265,18 +265,20 @@ class _Searches:
 
     def run(self, console: Console) -> BenchResult:
         """Every search to its end. Whatever ends them early is in the result; nothing is left on the hosts then."""
-        first = self._windows.variant(self._plan.targets[0].variant)
         count = _WINDOWS_USUAL_COUNT * len(self._plan.targets)
-        return self._windows.run(
-            console, count, count * Cell(first, self._plan.scenario, 1).planned_s, self._search_all
-        )
+        return self._windows.run(console, count, count * self._window_s(), self._search_all)
+
+    def _window_s(self) -> float:
+        """About how long a window takes."""
+        first = self._windows.variant(self._plan.targets[0].variant)
+        return Cell(first, self._plan.scenario, 1).planned_s
 
     def _search_all(self, progress: BenchProgress) -> None:
-        for target in self._plan.targets:
-            self._search(target, progress)
+        for number, target in enumerate(self._plan.targets, 1):
+            self._search(target, progress, len(self._plan.targets) - number)
 
-    def _search(self, target: CapacityTarget, progress: BenchProgress) -> None:
-        """Window after window, from those that are stored already."""
+    def _search(self, target: CapacityTarget, progress: BenchProgress, searches_left: int) -> None:
+        """Window after window, from those that are stored already; so many searches follow."""
         cells = _cells_of(self._run.cells(), target)
         look = _look_in(self._run.plan, cells)
         if target.start_per_s is None and look is None:
@@ -288,6 +290,10 @@ class _Searches:
             scenario = window_scenario(self._plan.scenario, self._plan.given, rate)
             record = self._windows.measure(target.variant, scenario, target.twin, progress)
             windows.append(self._judge(self._run.plan, record))
+            # One more than usual, as long as it has not ended.
+            left = max(1, _WINDOWS_USUAL_COUNT - len(windows)) + searches_left * _WINDOWS_USUAL_COUNT
+            progress.expect(left, left * self._window_s())
+        progress.expect(searches_left * _WINDOWS_USUAL_COUNT, searches_left * _WINDOWS_USUAL_COUNT * self._window_s())
         found = search.capacity(windows)
         self._run.journal("capacity", f"{target.variant}{target.twin}: {found}")
 
