@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -70,29 +69,29 @@ def search_of(windows: Sequence[Window]) -> CapacityResult:
     return CapacityResult("go", "", capacity, 60.0, tuple(windows))
 
 
-def window_at(rate_per_s: float, p99_ms: float, **changes: Any) -> Window:
+def window_at(rate_per_s: float, p99_ms: float, why_void: str = "", *, is_disturbed: bool = False) -> Window:
     """One with this tail."""
-    return replace(Window(rate_per_s, {"p99": p99_ms * 1000}, Keeping.KEPT), **changes)
+    keeping = Keeping.VOID if why_void else Keeping.KEPT
+    return Window(rate_per_s, {"p99": p99_ms * 1000}, keeping, why_void, is_disturbed=is_disturbed)
+
+
+_BOTH_SIDES = (
+    "go serves 300.0 requests/s within p99<=100ms, and fails at 700.0 (p99<=100ms); nothing more precise can be said: "
+    "at 400.0 others used the hosts' CPUs, so that window says nothing: run it again."
+)
+_LOWER_BOUND = (
+    "go serves 300.0 requests/s or more within p99<=100ms; at 440.0 the generator was the limit (generator busy): more "
+    "generators show more (invoke lab.up --loadgens 2)."
+)
+_NOTHING = "Nothing can be said of go: at 18.8 others used the hosts' CPUs, so that window says nothing: run it again."
 
 
 @pytest.mark.parametrize(
     ("windows", "said"),
     [
-        (
-            [window_at(300, 20), window_at(700, 900), *[window_at(400, 300, is_disturbed=True)] * 3],
-            "go serves 300.0 requests/s within p99<=100ms, and fails at 700.0 (p99<=100ms); nothing more precise can be "
-            "said: at 400.0 others used the hosts' CPUs, so that window says nothing: run it again.",
-        ),
-        (
-            [window_at(300, 20), *[window_at(440, 20, keeping=Keeping.VOID, why="generator busy")] * 3],
-            "go serves 300.0 requests/s or more within p99<=100ms; at 440.0 the generator was the limit (generator "
-            "busy): more generators show more (invoke lab.up --loadgens 2).",
-        ),
-        (
-            [window_at(rate_per_s, 300, is_disturbed=True) for rate_per_s in (300, 75, 18.8) for _ in range(3)],
-            "Nothing can be said of go: at 18.8 others used the hosts' CPUs, so that window says nothing: run it "
-            "again.",
-        ),
+        ([window_at(300, 20), window_at(700, 900), *[window_at(400, 300, is_disturbed=True)] * 3], _BOTH_SIDES),
+        ([window_at(300, 20), *[window_at(440, 20, "generator busy")] * 3], _LOWER_BOUND),
+        ([window_at(rate, 300, is_disturbed=True) for rate in (300, 75, 18.8) for _ in range(3)], _NOTHING),
     ],
 )
 def test_a_search_that_void_windows_ended_says_what_it_still_knows(windows: list[Window], said: str) -> None:
