@@ -205,17 +205,22 @@ def answer(found: CapacityResult, objectives: str) -> str:
             return f"{name} fails at every rate that was tried, down to {failed} requests/s{by}."
         case Ending.EVERY_RATE_PASSES:
             return f"{name} serves {passed} requests/s, the most that may be sent, within {objectives}."
-        case Ending.VOID_WINDOWS if capacity.passed_per_s and capacity.failed_per_s:
-            return (
-                f"{name} serves {passed} requests/s within {objectives}, and fails at {failed}{by}; nothing more "
-                f"precise can be said: {_void_reason(found)}."
-            )
-        case Ending.VOID_WINDOWS if capacity.passed_per_s:
-            return f"{name} serves {passed} requests/s or more within {objectives}; {_void_reason(found)}."
         case Ending.VOID_WINDOWS:
-            return f"Nothing can be said of {name}: {_void_reason(found)}."
+            return _void_answer(found, name, objectives, by)
         case Ending.UNSETTLED:
             return f"{name}: {capacity.windows_count} windows did not agree; between {passed} and {failed} requests/s."
+
+
+def _void_answer(found: CapacityResult, name: str, objectives: str, by: str) -> str:
+    """What is known all the same, and why it is no more."""
+    passed, failed = found.capacity.passed_per_s, found.capacity.failed_per_s
+    reason = _void_reason(found)
+    if passed and failed:
+        known = f"{name} serves {rate(passed)} requests/s within {objectives}, and fails at {rate(failed)}{by}"
+        return f"{known}; nothing more precise can be said: {reason}."
+    if passed:
+        return f"{name} serves {rate(passed)} requests/s or more within {objectives}; {reason}."
+    return f"Nothing can be said of {name}: {reason}."
 
 
 def _void_reason(found: CapacityResult) -> str:
