@@ -25,10 +25,13 @@ ffi.cdef [[
 
 local AF_UNIX, SOCK_STREAM, SOCK_DGRAM, SHUT_WR = 1, 1, 2, 1
 local SOL_SOCKET, SO_COOKIE, IPPROTO_TCP, TCP_INFO = 1, 57, 6, 11
-local EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN_OUT = 1, 3, 5
+local EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, EPOLLIN_OUT = 1, 3, 1, 5
 local WRITABLE = 2
 -- struct tcp_info (linux/tcp.h) up to tcpi_bytes_received, which is its 64-bit word 16.
 local TCP_INFO_BYTES, BYTES_RECEIVED = 136, 16
+
+local polls_otherwise =
+  "this wrk polls its connections otherwise than wrk 4.1.0 and 4.2.0 with epoll: an open loop needs one of these"
 
 local connections = {}
 
@@ -40,11 +43,11 @@ local refusing, own_cookie = nil, nil
 local words, length = ffi.new("uint64_t[17]"), ffi.new("uint32_t[1]")
 -- struct epoll_event is packed on x86-64 only, so it is written as bytes: 4 of events, then the descriptor.
 local event = ffi.new("uint8_t[16]")
+-- Assigned once: LuaJIT 2.1.0-beta3 compiles sums of a pointer and a number that changes wrongly.
+local event_bytes = ffi.arch == "x64" and 12 or 16
 local event_fd_at = ffi.arch == "x64" and 4 or 8
 -- Descriptors that rested at least once, and how often any did.
 local rested_fds, rests = {}, 0
--- The sockets of wrk's start, where they stay open.
-local early_cookies = {}
 
 local function socket_value(fd, level, name, bytes)
   length[0] = bytes
@@ -73,6 +76,7 @@ function connections.begin(of_thread)
   assert(ffi.C.socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "a pair of sockets could not be made")
   ffi.C.shutdown(pair[0], SHUT_WR)
   refusing, own_cookie = pair[0], cookie_of(pair[0])
+  ffi.fill(thread.loop.polling.events, thread.loop.setsize * event_bytes, 0xff)
   if opens_early then return end
   address = thread.address
   ffi.copy(silent_address, address, ffi.sizeof("wrklab_address"))
@@ -80,77 +84,96 @@ function connections.begin(of_thread)
   thread.address = silent_address
 end
 
--- The connection that wrk calls `delay` for, by its place among the descriptors that epoll gave wrk: those are gone
--- through in order. The first one is marked, so that a new round is known: wrk has read it by then. One that was opened
--- in this very round looks the same, so now and then it is taken for the other. It has its turn in the next round, and
--- is known then by `is_as_asked`.
-local last_asked = -1
+-- Whether wrk may be calling `delay` for the connection behind a descriptor that epoll gave it.
+local function may_ask(fired)
+  if fired.fd < 0 or bit.band(fired.mask, WRITABLE) == 0 then return nil end
+  local file = thread.loop.events[fired.fd]
+  -- While a connection is being opened both are one function.
+  if bit.band(file.mask, WRITABLE) == 0 or file.on_readable == file.on_writable then return nil end
+  local connection = ffi.cast("wrklab_connection *", file.data)
+  return connection.delayed and connection.fd == fired.fd and connection.thread == thread and connection or nil
+end
+
+-- How many descriptors epoll gave wrk in this round, at least. wrk has copied them, so each is overwritten when it was
+-- counted: where the next round ends they are found again.
+local function count_round()
+  local loop = thread.loop
+  local first = ffi.cast("int32_t *", loop.polling.events + event_fd_at)
+  if first[0] ~= loop.fired[0].fd then error(polls_otherwise) end
+  for place = 0, loop.setsize - 1 do
+    local fd = ffi.cast("int32_t *", loop.polling.events + (place * event_bytes + event_fd_at))
+    if fd[0] == -1 then return place end
+    fd[0] = -1
+  end
+  return loop.setsize
+end
+
+-- The connection that wrk calls `delay` for, which it does not say. wrk goes through the descriptors of a round in order,
+-- and the first one is marked, so that a new round is known: wrk has read it by then. A connection that was opened in
+-- this very round looks like one that asks, and asks in the next round. Where more than one may ask, nil: the timer that
+-- wrk makes for this call tells at the next one.
+local past_place, round_end = 0, 0
 function connections.asked()
   if address then thread.address, address = address, nil end
-  local loop = thread.loop
-  for place = loop.fired[0].fd == -1 and last_asked + 1 or 0, loop.setsize - 1 do
-    local fired = loop.fired[place]
-    if fired.fd >= 0 and bit.band(fired.mask, WRITABLE) ~= 0 then
-      local file = loop.events[fired.fd]
-      -- While a connection is being opened both are one function.
-      if bit.band(file.mask, WRITABLE) ~= 0 and file.on_readable ~= file.on_writable then
-        local connection = ffi.cast("wrklab_connection *", file.data)
-        if connection.delayed and connection.fd == fired.fd and connection.thread == thread then
-          loop.fired[0].fd = -1
-          last_asked = place
-          return connection
-        end
-      end
+  local loop, found = thread.loop, nil
+  if loop.fired[0].fd ~= -1 then
+    past_place, round_end = 0, count_round()
+  end
+  for place = past_place, round_end - 1 do
+    local connection = may_ask(loop.fired[place])
+    if connection and found then
+      found = nil
+      break
+    elseif connection then
+      found, past_place = connection, place
     end
   end
-  error("this wrk asks for a connection that is not among those that are ready: an open loop needs wrk 4.1.0 or 4.2.0")
+  loop.fired[0].fd = -1
+  return found
+end
+
+-- The number that wrk gives to the timer of the call that goes on.
+function connections.next_timer()
+  return thread.loop.next_id
+end
+
+-- The timer of the call before this one, by its number, and its connection.
+function connections.newest_timer(id)
+  local timer = thread.loop.timers
+  local connection = timer ~= nil and ffi.cast("wrklab_connection *", timer.data)
+  if not connection or timer.id ~= id or connection.thread ~= thread then
+    error("this wrk keeps its timers otherwise than wrk 4.1.0 and 4.2.0: an open loop needs one of these")
+  end
+  return timer, connection
 end
 
 -- Ends wrk where its descriptors are not polled as expected.
-local function find_epoll(fd)
-  epoll = ffi.cast("int *", thread.loop.api_data)[0]
-  if not watch(EPOLL_CTL_MOD, fd, EPOLLIN_OUT) then
-    error("this wrk polls its connections otherwise than wrk 4.1.0 and 4.2.0 with epoll: an open loop needs one of these")
+local function find_epoll(fd, events)
+  epoll = thread.loop.polling.epoll
+  if not watch(EPOLL_CTL_MOD, fd, events) then
+    error(polls_otherwise)
   end
 end
 
 -- Closes a connection that has carried no answer yet until wrk writes to it; whether it rests now. `is_first`: it is one
 -- of wrk's start.
 function connections.rest(connection, is_first)
+  if is_first and opens_early then return false end
   local fd = connection.fd
-  if is_first and opens_early then
-    early_cookies[connections.key_of(connection)] = cookie_of(fd)
-    return false
-  end
   if socket_value(fd, IPPROTO_TCP, TCP_INFO, TCP_INFO_BYTES) then
     if words[BYTES_RECEIVED] ~= 0 then return false end
   elseif cookie_of(fd) == own_cookie then
     return true
   end
-  if not epoll then find_epoll(fd) end
+  local is_asking = bit.band(thread.loop.events[fd].mask, WRITABLE) ~= 0
+  if not epoll then find_epoll(fd, is_asking and EPOLLIN_OUT or EPOLLIN) end
   -- epoll forgets the descriptor with the connection; wrk goes by its own mask, which stays true by this.
-  if ffi.C.dup2(refusing, fd) ~= fd or not watch(EPOLL_CTL_ADD, fd, EPOLLIN_OUT) then
+  if ffi.C.dup2(refusing, fd) ~= fd or not watch(EPOLL_CTL_ADD, fd, is_asking and EPOLLIN_OUT or EPOLLIN) then
     error("a connection could not be put aside until its request is due")
   end
   rested_fds[fd] = true
   rests = rests + 1
   return true
-end
-
--- Whether a connection that has sent nothing since it was last asked for has the very socket that it had then: wrk asks
--- for it only now, and asked for another one that time. A server that closes a connection leaves it with a new socket.
-function connections.is_as_asked(connection)
-  local cookie = cookie_of(connection.fd)
-  return cookie == own_cookie or cookie == early_cookies[connections.key_of(connection)]
-end
-
--- The first connection that waits for a slot, as wrk sees it, and of which `is_free` says that it was given none.
-function connections.find_waiting(is_free)
-  for place = 0, tonumber(thread.connections) - 1 do
-    local connection = thread.connections_array + place
-    local is_waiting = connection.delayed and bit.band(thread.loop.events[connection.fd].mask, WRITABLE) == 0
-    if is_waiting and is_free(connection) then return connection end
-  end
 end
 
 -- How many connections were opened by a write that was refused. Also right when the thread has ended.

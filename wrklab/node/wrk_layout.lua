@@ -6,9 +6,11 @@ local ffi = require("ffi")
 ffi.cdef [[
   typedef struct { int mask; void *on_readable; void *on_writable; void *data; } wrklab_file_event;
   typedef struct { int fd; int mask; } wrklab_fired_event;
+  typedef struct wrklab_timer wrklab_timer;
+  struct wrklab_timer { long long id; long when_s, when_ms; void *on_time, *on_end, *data; wrklab_timer *next; };
   typedef struct {
     int maxfd, setsize; long long next_id; long last_time; wrklab_file_event *events; wrklab_fired_event *fired;
-    void *timers; int stop; void *api_data;
+    wrklab_timer *timers; int stop; struct { int epoll; uint8_t *events; } *polling;
   } wrklab_loop;
   typedef struct { char *buffer; size_t length; char *cursor; } wrklab_buffer;
   typedef struct wrklab_connection wrklab_connection;

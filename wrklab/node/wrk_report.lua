@@ -173,41 +173,39 @@ if rate then
     next_slot()
   end
 
-  -- When wrk wrote the connection's last request; never before the millisecond of its slot.
-  local function sent_at_s(connection)
-    return tonumber(connection.start) / 1e6 - begins
-  end
-
-  local function is_unsent(connection, key)
-    return due_s[key] ~= nil and sent_at_s(connection) < due_s[key] - 1e-5
-  end
-
-  -- The connection whose call was taken for one of this connection's, which asks now itself: its slot is that one's.
-  local function give_slot_to_its_owner(key)
-    local slot_due_s = due_s[key]
-    due_s[key] = nil
-    local owner = connections.find_waiting(function(other)
-      local other_key = connections.key_of(other)
-      return other_key ~= key and not is_unsent(other, other_key)
-    end)
-    return owner, slot_due_s
-  end
-
-  -- Whether the call says that a connection was closed while it waited for its slot. Else it follows an answer, which is
-  -- counted, or nothing, as the first call for a connection does.
-  local function is_call_for_closed(connection, key, was_resting, now)
-    if not is_known[key] then return false end
-    local sent_s = sent_at_s(connection)
-    if not follows_answer(due_s[key], sent_s) then
-      idle_closed = idle_closed + 1
-      if now >= others_since_s then others = math.min(others, tonumber(progress.read_errors) - idle_closed) end
-      return true
+  -- How long a connection waits that was asked for at `asked_s`. `past_tick_ms`: since the clock's last millisecond.
+  local function wait_of(connection, asked_s, now, past_tick_ms)
+    local key = connections.key_of(connection)
+    local was_resting, is_first = is_resting[key], not is_known[key]
+    is_resting[key] = connections.rest(connection, is_first)
+    -- The first call for a connection follows no answer.
+    if not is_first then
+      -- When wrk wrote the connection's last request; never before the millisecond of its slot.
+      local sent_s = tonumber(connection.start) / 1e6 - begins
+      if not follows_answer(due_s[key], sent_s) then
+        idle_closed = idle_closed + 1
+        if asked_s >= others_since_s then others = math.min(others, tonumber(progress.read_errors) - idle_closed) end
+        return never_ms
+      end
+      followed = followed + 1
+      if due_s[key] then count_delay(sent_s - due_s[key], not was_resting) end
+      if asked_s >= 0 then count_answer(asked_s) end
     end
-    followed = followed + 1
-    if due_s[key] then count_delay(sent_s - due_s[key], not was_resting) end
-    if now >= 0 then count_answer(now) end
-    return false
+    is_known[key], due_s[key] = true, nil
+    if slot_s >= slots_s then return never_ms end
+    count_slot()
+    count_lateness(asked_s - slot_s, late_s)
+    -- wrk sends at the first whole millisecond of the clock that is not before the slot.
+    local wait_ms = math.max(0, math.ceil((slot_s - now) * 1000 + past_tick_ms))
+    local sending_s = wait_ms > 0 and now + (wait_ms - past_tick_ms) / 1000 or now
+    due_s[key] = sending_s
+    count_sending(sending_s)
+    next_slot()
+    return wait_ms
   end
+
+  -- A call whose connection is known by its timer only: the timer's number, and when wrk asked.
+  local open_timer, open_asked_s = nil, nil
 
   -- wrk asks once for each connection that it opens, and then after each answer: the connection takes the next slot.
   -- Where the server closes one that waits for its slot, wrk opens another in its place and asks once more, while the
@@ -216,34 +214,21 @@ if rate then
     ffi.C.gettimeofday(clock, nil)
     local now_us = tonumber(clock.us)
     local now = tonumber(clock.s) - begins + now_us / 1e6
-    local connection = connections.asked()
-    local key = connections.key_of(connection)
-    local was_resting, is_first = is_resting[key], not is_known[key]
-    if is_unsent(connection, key) and connections.is_as_asked(connection) then
-      -- Then its own answer was counted by that call, and the other's is by this one.
-      local owner, slot_due_s = give_slot_to_its_owner(key)
-      if owner then
-        local owner_key = connections.key_of(owner)
-        is_call_for_closed(owner, owner_key, is_resting[owner_key], now)
-        is_known[owner_key], due_s[owner_key], is_resting[owner_key] = true, slot_due_s, false
+    local tick_ms = math.floor(now_us / 1000)
+    local past_tick_ms = now_us / 1000 - tick_ms
+    if open_timer then
+      local timer, connection = connections.newest_timer(open_timer)
+      local wait_ms = wait_of(connection, open_asked_s, now, past_tick_ms)
+      if wait_ms < never_ms then
+        timer.when_s = clock.s + math.floor((tick_ms + wait_ms) / 1000)
+        timer.when_ms = (tick_ms + wait_ms) % 1000
       end
-    elseif is_call_for_closed(connection, key, was_resting, now) then
-      is_resting[key] = connections.rest(connection, is_first)
-      return never_ms
+      open_timer = nil
     end
-    is_resting[key] = connections.rest(connection, is_first)
-    is_known[key], due_s[key] = true, nil
-    if slot_s >= slots_s then return never_ms end
-    count_slot()
-    -- wrk sends at the first whole millisecond of the clock that is not before the slot.
-    local past_tick_ms = now_us / 1000 - math.floor(now_us / 1000)
-    local wait_ms = math.max(0, math.ceil((slot_s - now) * 1000 + past_tick_ms))
-    count_lateness(now - slot_s, late_s)
-    local sending_s = wait_ms > 0 and now + (wait_ms - past_tick_ms) / 1000 or now
-    due_s[key] = sending_s
-    count_sending(sending_s)
-    next_slot()
-    return wait_ms
+    local connection = connections.asked()
+    if connection then return wait_of(connection, now, now, past_tick_ms) end
+    open_timer, open_asked_s = connections.next_timer(), now
+    return never_ms
   end
 
   local function join(values)
