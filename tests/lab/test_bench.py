@@ -130,4 +130,4 @@ def test_variants_made_on_the_command_line_are_measured_and_probed(deployed_lab:
     assert (row["in_flight_limit"], row["errors_status"]) == (6, 0)
     assert probed.returncode == 0, probed.stderr
     [found] = json.loads(probed.stdout)
-    assert (found["variant"], found["capacity"], found["agrees"]) == (name, 6, "agrees")
+    assert (found["variant"], found["capacity"], found["capacity_limited_by"]) == (name, 6, "the server's own limit")

@@ -39,12 +39,12 @@ _RATES_GIVEN_UP_MAX = 3
 _FIT_WITHIN_RATIO = 2.0
 _STEP_UP_RATIO = 2.0
 _STEP_DOWN_RATIO = 0.5
-#: The step up from what it can hardly do more than.
+#: The step above the likely maximum, once that has passed.
 _BEYOND_RATIO = 1.15
-#: Squared so often at most.
+#: The step down is squared at most this many times.
 _STEPS_DOWN_MAX = 2
 #: Below this nothing can be said in windows of some seconds.
-RATE_MIN_PER_S = 2.0
+_RATE_MIN_PER_S = 2.0
 #: Windows of one search; far more than a quiet lab needs.
 _WINDOWS_MAX = 30
 #: The worst figure over its limit, of the lowest rate that failed / the highest that passed: a cliff from here on.
@@ -254,13 +254,15 @@ class Search:
         judged = self._judged(windows)
         low, high = self._bracket(judged)
         given_up = [rate for rate in self._rates(windows) if self._is_given_up(windows, rate)]
-        if given_up and (low or 0.0) < given_up[0] < (high or math.inf):
-            return self._below_given_up(low, given_up)
+        between = [rate for rate in given_up if (low or 0.0) < rate < (high or math.inf)]
+        if between:
+            return self._below_given_up(judged, low, between)
         if high is None:
             return self._above(low)
         if low is None:
-            return self._below(high, len(self._rates(judged)))
-        return self._within(judged, low, high), Ending.FOUND
+            return self._below(high, judged)
+        rate = self._within(judged, low, high)
+        return (None, Ending.VOID_WINDOWS) if rate in given_up else (rate, Ending.FOUND)
 
     def _within(self, windows: Sequence[Window], low: float, high: float) -> float | None:
         """The next rate once there is a bracket: a tie first, then a narrower bracket, then confirmation."""
@@ -273,7 +275,7 @@ class Search:
 
     def _above(self, low: float | None) -> tuple[float | None, Ending]:
         if low is None:
-            return self._rounded(self.start_per_s), Ending.FOUND
+            return self._rounded(min(max(self.start_per_s, _RATE_MIN_PER_S), RATE_MAX_PER_S)), Ending.FOUND
         if low >= RATE_MAX_PER_S:
             return None, Ending.EVERY_RATE_PASSES
         step, likely = low * _STEP_UP_RATIO, self.likely_max_per_s
@@ -288,26 +290,32 @@ class Search:
         """Whether so many windows of a rate said nothing that one more would not either."""
         return sum(w.rate_per_s == rate and w.is_void(self.objectives) for w in windows) >= _VOIDS_MAX
 
-    def _below_given_up(self, low: float | None, given_up: Sequence[float]) -> tuple[float | None, Ending]:
+    def _below_given_up(
+        self, judged: Sequence[Window], low: float | None, given_up: Sequence[float]
+    ) -> tuple[float | None, Ending]:
         """Below rates of which nothing can be said: what passes there is a lower bound, and ends the search nearby."""
         lowest = given_up[0]
         if low is None:
-            lower = self._rounded(lowest * _STEP_DOWN_RATIO**2)
-            is_hopeless = len(given_up) >= _RATES_GIVEN_UP_MAX or lower < RATE_MIN_PER_S
+            lower = max(self._rounded(lowest * _STEP_DOWN_RATIO**2), _RATE_MIN_PER_S)
+            is_hopeless = len(given_up) >= _RATES_GIVEN_UP_MAX or lower >= lowest
             return (None, Ending.VOID_WINDOWS) if is_hopeless else (lower, Ending.FOUND)
-        if lowest / low <= _NEAR_GIVEN_UP_RATIO:
-            return None, Ending.VOID_WINDOWS
-        return self._rounded(math.sqrt(low * lowest)), Ending.FOUND
+        if lowest / low > _NEAR_GIVEN_UP_RATIO:
+            return self._rounded(math.sqrt(low * lowest)), Ending.FOUND
+        is_confirmed = self._count(judged, low) >= _CONFIRMATIONS
+        return (None, Ending.VOID_WINDOWS) if is_confirmed else (low, Ending.FOUND)
 
-    def _below(self, high: float, failed_count: int) -> tuple[float | None, Ending]:
+    def _below(self, high: float, judged: Sequence[Window]) -> tuple[float | None, Ending]:
         """Down in steps that grow, 1/2, 1/4, 1/16: a start that is far too high costs few windows.
 
-        What lies between the last one and the one before is halved in proportion afterwards.
+        What lies between the last one and the one before is halved in proportion afterwards. Where a window has passed
+        before, the next one is not far.
         """
-        if high <= RATE_MIN_PER_S:
+        if high <= _RATE_MIN_PER_S:
             return None, Ending.NONE_PASSES
-        step = _STEP_DOWN_RATIO**2.0 ** min(failed_count - 1, _STEPS_DOWN_MAX)
-        return self._rounded(max(high * step, RATE_MIN_PER_S)), Ending.FOUND
+        has_passed = any(window.passes(self.objectives) for window in judged)
+        steps_count = 0 if has_passed else min(len(self._rates(judged)) - 1, _STEPS_DOWN_MAX)
+        lower = high * _STEP_DOWN_RATIO**2.0**steps_count
+        return self._rounded(max(lower, _RATE_MIN_PER_S)), Ending.FOUND
 
     def _between(self, windows: Sequence[Window], low: float, high: float) -> float:
         """Where the fit crosses the objective, but a good step inside of the bracket, so that it shrinks each time.

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from rich.console import Console
 
 from wrklab.bench.bench import maximum_of, new_plan, probed_limits
-from wrklab.bench.capacity import RATE_MIN_PER_S, Capacity, Search, Window, parse_objectives
+from wrklab.bench.capacity import Capacity, Search, Window, parse_objectives
 from wrklab.bench.cells import BenchResult, DescribeCell
 from wrklab.bench.mixes import refuse_missing_secrets
 from wrklab.bench.plan import DEFAULT_SCENARIO, HALF_RATE_KEY, Cell
@@ -187,7 +187,12 @@ def _start_per_s(variant: Variant, scenario: Scenario, maximum_per_s: float | No
 
 
 def searched_scenario(scenario: Scenario, overrides: Mapping[str, object]) -> Scenario:
-    """What a search is asked to load with. It finds rates of its own, so half of one says nothing more."""
+    """What a search is asked to load with. It finds rates of its own, so half of one says nothing more.
+
+    Raises UsageError for a scenario that has a rate.
+    """
+    if scenario.rate_per_s is not None:
+        raise UsageError(f"scenario {scenario.name} has a rate, and a search finds rates itself: take another one")
     return override(scenario, {**overrides, HALF_RATE_KEY: False})
 
 
@@ -240,18 +245,9 @@ def _search(plan: CapacityPlan, target: CapacityTarget, look: CellRecord | None)
     """The search from what was known beforehand, or from its look."""
     start, most = target.start_per_s, target.likely_max_per_s
     if start is None:
-        most = _right_answers_per_s(look)
-        start = max(_START_RATIO * most, RATE_MIN_PER_S) if most else _START_PER_S
+        most = look.measurement.right_answers_per_s or None if look and look.measurement else None
+        start = _START_RATIO * most if most else _START_PER_S
     return Search(parse_objectives(plan.objectives), start, plan.precision_ratio, most)
-
-
-def _right_answers_per_s(look: CellRecord | None) -> float | None:
-    """Of a look; answers that came late count, since they show what the server turns over. None: there is no rate."""
-    measured = look.measurement if look else None
-    if measured is None:
-        return None
-    wrong = measured.errors.status + measured.errors.body
-    return measured.requests_per_s * max(0.0, 1 - wrong / max(1, measured.requests)) or None
 
 
 class _Searches:
@@ -278,7 +274,7 @@ class _Searches:
             self._search(target, progress, len(self._plan.targets) - number)
 
     def _search(self, target: CapacityTarget, progress: BenchProgress, searches_left: int) -> None:
-        """Window after window, from those that are stored already; so many searches follow."""
+        """Measure until the search ends, going on from the stored windows. `searches_left`: those after this one."""
         cells = _cells_of(self._run.cells(), target)
         look = _look_in(self._run.plan, cells)
         if target.start_per_s is None and look is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from wrklab.bench.capacity import RATE_MIN_PER_S, Keeping, Objective, Search, Window
+from wrklab.bench.capacity import Keeping, Objective, Search, Window
 from wrklab.catalogue.scenario import RATE_MAX_PER_S
 
 #: Capacities this near the leader's tie with it: a search's precision (5 %) and a window's noise (3 %) on both sides.
@@ -143,7 +143,7 @@ class Contest:
         closed, maximum = self._closed(name), self._maximum(name)
         return Search(
             self._objectives,
-            start_per_s=max(RATE_MIN_PER_S, _START_RATIO * closed.rate_per_s) if closed else RATE_MIN_PER_S,
+            start_per_s=_START_RATIO * closed.rate_per_s if closed else 0.0,
             precision_ratio=precision_ratio,
             likely_max_per_s=maximum,
         )

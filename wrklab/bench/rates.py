@@ -50,7 +50,7 @@ def _parse_rate(word: str) -> Rate:
 
 
 def closed_loop_maximum(results_dir: Path, lab: str, variant: str, digest: str, asks_for: str) -> float | None:
-    """The highest rate of a variant in the newest run that measured it in a closed loop; requests/s, None without one.
+    """The highest rate of a variant in the newest run that measured it in a closed loop: right answers/s; None without.
 
     Only of runs of the same lab, with the same server: `digest` is catalogue.deployment.variant_digest. Of several
     rounds it is the median, of several scenarios on this path the highest.
@@ -75,7 +75,7 @@ def _maximum_in(run: Run, variant: str, digest: str, asks_for: str) -> float | N
     for cell in run.cells():
         scenario = run.plan.scenarios[cell.scenario]
         if cell.variant == variant and cell.measurement and not scenario.is_open_loop and scenario.asks_for == asks_for:
-            rates.setdefault(cell.scenario, []).append(cell.measurement.requests_per_s)
+            rates.setdefault(cell.scenario, []).append(cell.measurement.right_answers_per_s)
     return max(map(statistics.median, rates.values()), default=None)
 
 

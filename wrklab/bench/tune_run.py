@@ -120,8 +120,6 @@ def tune_plan(catalogue: Catalogue, request: TuneRequest) -> TunePlan:
     if not request.candidates:
         raise UsageError("there is nothing to try: no recipe is left. `invoke list` shows recipes")
     scenario = searched_scenario(catalogue.scenario(request.scenario), request.overrides)
-    if scenario.rate_per_s is not None:
-        raise UsageError(f"scenario {scenario.name} has a rate; tune finds rates itself: take another one")
     plan = TunePlan(
         candidates=request.candidates,
         current=request.current,

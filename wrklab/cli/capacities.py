@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from wrklab.articles.library import attachments, read_library
-from wrklab.bench.capacity import Capacity, Ending, Keeping, Window, figures_of, no_figures
+from wrklab.bench.capacity import Capacity, Ending, Keeping, Window, figures_of, no_figures, parse_objectives
 from wrklab.bench.capacity_run import (
     CapacityRequest,
     CapacityResult,
@@ -214,18 +214,21 @@ def answer(found: CapacityResult, objectives: str) -> str:
 def _void_answer(found: CapacityResult, name: str, objectives: str, by: str) -> str:
     """What is known all the same, and why it is no more."""
     passed, failed = found.capacity.passed_per_s, found.capacity.failed_per_s
-    reason = _void_reason(found)
+    reason = _void_reason(found, objectives)
     if passed and failed:
         known = f"{name} serves {rate(passed)} requests/s within {objectives}, and fails at {rate(failed)}{by}"
         return f"{known}; nothing more precise can be said: {reason}."
     if passed:
         return f"{name} serves {rate(passed)} requests/s or more within {objectives}; {reason}."
+    if failed:
+        return f"{name} fails at {rate(failed)} requests/s{by}; nothing can be said below that: {reason}."
     return f"Nothing can be said of {name}: {reason}."
 
 
-def _void_reason(found: CapacityResult) -> str:
+def _void_reason(found: CapacityResult, objectives: str) -> str:
     """Why the search could not go on: the generator was full, or others used the hosts' CPUs."""
-    last = found.windows[-1]
+    asked = parse_objectives(objectives)
+    last = next(window for window in reversed(found.windows) if window.is_void(asked))
     if last.keeping is Keeping.VOID:
         return (
             f"at {rate(last.rate_per_s)} the generator was the limit ({last.why}): "

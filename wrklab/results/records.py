@@ -367,6 +367,12 @@ class Measurement(Record):
     backend: BackendRecord | None = None
 
     @property
+    def right_answers_per_s(self) -> float:
+        """`requests_per_s` without answers of another status or body. Late ones count: the server turned them over."""
+        wrong = self.errors.status + self.errors.body
+        return self.requests_per_s * max(0.0, 1 - wrong / max(1, self.requests))
+
+    @property
     def connections_unanswered(self) -> int | None:
         """All generators' together; None where none of them counted."""
         return _sum_known(generator.connections_unanswered for generator in self.generators)

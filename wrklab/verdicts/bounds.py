@@ -85,7 +85,7 @@ def near_hold_bound(row: SummaryRow) -> bool:
 
 def limit_bound(row: SummaryRow) -> bool:
     """All that the in-flight limit can give; or, of a server at ease, all that Little's law leaves of it."""
-    return not row.is_open_loop and not above_ceiling(row) and (_is_at_ceiling(row) or _is_limit_by_law(row))
+    return not row.is_open_loop and not above_ceiling(row) and (at_ceiling(row) or _is_limit_by_law(row))
 
 
 def below_limit(row: SummaryRow) -> bool:
@@ -171,7 +171,8 @@ def _is_held_for(row: SummaryRow, limit_ratio: float) -> bool:
     return _has_no_other_reason(row) and is_just_held and is_waited_for
 
 
-def _is_at_ceiling(row: SummaryRow) -> bool:
+def at_ceiling(row: SummaryRow) -> bool:
+    """All that the in-flight limit can give in complete holds, or more."""
     return above(row.ceiling_ratio, BOUND_RATIO * complete_holds_ratio(row))
 
 
@@ -233,7 +234,7 @@ def _limit_text(row: SummaryRow) -> str:
 
 def _limit_bound_text(row: SummaryRow) -> str:
     by_hold = f"{ratio_percent(row.ceiling_ratio)} of what {_limit_text(row)} can give"
-    if _is_at_ceiling(row):
+    if at_ceiling(row):
         return by_hold
     limit = row.in_flight_limit or 0
     return (

@@ -20,6 +20,7 @@ from wrklab.bench.capacity import (
     figures_of,
     parse_objectives,
 )
+from wrklab.catalogue.scenario import RATE_MAX_PER_S
 from wrklab.errors import UsageError
 
 P99 = parse_objectives("p99<=100ms,errors<0.1%")
@@ -186,6 +187,39 @@ def test_a_generator_that_is_too_small_gives_a_lower_bound(start_per_s: float) -
     assert 700 / 1.5 <= found.passed_per_s <= 700
     assert all(rates.count(rate) == 3 for rate in rates if rate > 700)
     assert len(rates) <= 14
+
+
+def test_a_rate_whose_confirmations_say_nothing_ends_the_search() -> None:
+    """Neither side of a bracket is asked for without end; what is known of both stands."""
+    seen: list[float] = []
+
+    def measure(rate: float) -> Window:
+        seen.append(rate)
+        return window(rate, rate / 5, keeping=Keeping.VOID if seen.count(rate) > 1 else Keeping.KEPT)
+
+    found, windows = run(Search(P99, 300.0), measure)
+
+    assert found.ending is Ending.VOID_WINDOWS
+    assert found.passed_per_s is not None
+    assert found.failed_per_s is not None
+    assert found.passed_per_s <= 500 < found.failed_per_s
+    assert len(windows) < 12
+
+
+def test_a_lower_bound_is_confirmed() -> None:
+    """By a second window at the rate that passed."""
+    found, windows = run(
+        Search(P99, 600.0), lambda rate: window(rate, 5.0, keeping=Keeping.VOID if rate > 700 else Keeping.KEPT)
+    )
+
+    assert found.ending is Ending.VOID_WINDOWS
+    assert sum(one.rate_per_s == found.passed_per_s for one in windows) == 2
+
+
+def test_a_start_beyond_what_may_be_sent_begins_at_the_end_of_that() -> None:
+    """As where a closed loop is said to have served far more than any generator sends."""
+    assert Search(P99, 1e9).next_rate([]) == RATE_MAX_PER_S
+    assert Search(P99, 0.1).next_rate([]) == 2.0
 
 
 def test_where_every_window_is_void_nothing_is_said() -> None:
