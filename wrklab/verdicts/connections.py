@@ -101,8 +101,8 @@ def _are_some_not_open(row: SummaryRow) -> bool:
 
 def _is_limit_full(row: SummaryRow) -> bool:
     """Whether more connections could only have waited: the rate is what the limit gives, and enough others wait."""
-    limit = row.in_flight_limit
-    return bool(limit) and (_held(row) or 0) >= 2 * limit and at_ceiling(row) and not above_ceiling(row)
+    limit = row.in_flight_limit or 0
+    return limit > 0 and (_held(row) or 0) >= 2 * limit and at_ceiling(row) and not above_ceiling(row)
 
 
 def _held(row: SummaryRow) -> int | None:
