@@ -41,6 +41,10 @@ _STEP_UP_RATIO = 2.0
 _STEP_DOWN_RATIO = 0.5
 #: The step above the likely maximum, once that has passed.
 _BEYOND_RATIO = 1.15
+#: Below the most that an overloaded server turned over, a rate passes more often than not.
+_BELOW_MOST_RATIO = 0.9
+#: A rate less than this above one that passed would say nothing new.
+_ABOVE_LOW_RATIO = 1.05
 #: The step down is squared at most this many times.
 _STEPS_DOWN_MAX = 2
 #: Below this nothing can be said in windows of some seconds.
@@ -151,6 +155,8 @@ class Window:
     why: str = ""
     #: Others took CPU time of a host: what passes all the same has passed, what fails may be their doing.
     is_disturbed: bool = False
+    #: Right answers a second; None: none was counted.
+    achieved_per_s: float | None = None
 
     def is_void(self, objectives: Sequence[Objective]) -> bool:
         """Whether it says nothing of the server."""
@@ -312,6 +318,9 @@ class Search:
         """
         if high <= _RATE_MIN_PER_S:
             return None, Ending.NONE_PASSES
+        most = self._most_achieved(judged)
+        if most and most * _BELOW_MOST_RATIO < high:
+            return self._rounded(max(most * _BELOW_MOST_RATIO, _RATE_MIN_PER_S)), Ending.FOUND
         has_passed = any(window.passes(self.objectives) for window in judged)
         steps_count = 0 if has_passed else min(len(self._rates(judged)) - 1, _STEPS_DOWN_MAX)
         lower = high * _STEP_DOWN_RATIO**2.0**steps_count
@@ -324,10 +333,25 @@ class Search:
         """
         width = high / low
         if width > _FIT_WITHIN_RATIO:
-            return self._rounded(math.sqrt(low * high))
+            return self._inside(self._far_between(windows, low, high), low, high)
         aim = self._crossing(windows, low, high)
         margin = min(width**0.25, 1 + self.precision_ratio / 2)
         return self._inside(min(max(aim, low * margin), high / margin), low, high)
+
+    def _far_between(self, windows: Sequence[Window], low: float, high: float) -> float:
+        """The most that an overloaded server turned over, and a step above that; where nothing says, the middle."""
+        most = self._most_achieved(windows) or 0.0
+        if low * _ABOVE_LOW_RATIO < most < high:
+            return most
+        if low <= most * _ABOVE_LOW_RATIO and low * _BEYOND_RATIO < high:
+            return low * _BEYOND_RATIO
+        return math.sqrt(low * high)
+
+    @staticmethod
+    def _most_achieved(windows: Sequence[Window]) -> float | None:
+        """The most right answers a second at rates that the server did not keep up with: about all that it can do."""
+        behind = [window.achieved_per_s for window in windows if window.keeping is Keeping.BEHIND]
+        return max((rate for rate in behind if rate), default=None)
 
     def _inside(self, rate: float, low: float, high: float) -> float:
         rounded = self._rounded(rate)

@@ -59,12 +59,13 @@ def judged(plan: RunPlan, record: CellRecord) -> Window:
     if record.measurement is None:
         return Window(rate_per_s, no_figures(), Keeping.BEHIND, record.failure.text if record.failure else "failed")
     row, figures = cell_row(plan, record), figures_of(record.measurement)
+    achieved_per_s = record.measurement.right_answers_per_s
     is_disturbed = any(rule.verdict is Verdict.DISTURBED for rule in applying(row))
     # Not the row's verdict: a neighbour may be said first, and the server is behind all the same.
     for verdict, keeping in _KEEPINGS.items():
         if rule := next((rule for rule in applying(row) if rule.verdict is verdict), None):
-            return Window(rate_per_s, figures, keeping, rule.words(row), is_disturbed)
-    return Window(rate_per_s, figures, Keeping.KEPT, is_disturbed=is_disturbed)
+            return Window(rate_per_s, figures, keeping, rule.words(row), is_disturbed, achieved_per_s)
+    return Window(rate_per_s, figures, Keeping.KEPT, is_disturbed=is_disturbed, achieved_per_s=achieved_per_s)
 
 
 def capacity(  # noqa: PLR0913, PLR0917  what the command line can say

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -187,6 +188,21 @@ def test_a_generator_that_is_too_small_gives_a_lower_bound(start_per_s: float) -
     assert 700 / 1.5 <= found.passed_per_s <= 700
     assert all(rates.count(rate) == 3 for rate in rates if rate > 700)
     assert len(rates) <= 14
+
+
+@pytest.mark.parametrize("start_per_s", [3000.0, 14_400.0])
+def test_what_an_overloaded_server_turns_over_says_where_to_go_on(start_per_s: float) -> None:
+    """500 right answers a second at 14,400 requests/s: the next rate is a little below that."""
+
+    def measure(rate: float) -> Window:
+        keeping = Keeping.BEHIND if rate > 510 else Keeping.KEPT
+        return replace(window(rate, 20.0 if rate < 495 else 900.0, keeping=keeping), achieved_per_s=min(rate, 500.0))
+
+    found, windows = run(Search(P99, start_per_s), measure)
+
+    assert [one.rate_per_s for one in windows[:3]] == [start_per_s, 450.0, 500.0]
+    assert found.estimate_per_s == pytest.approx(495, rel=0.03)
+    assert len(windows) <= 8
 
 
 def test_a_rate_whose_confirmations_say_nothing_ends_the_search() -> None:
