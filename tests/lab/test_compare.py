@@ -90,7 +90,8 @@ def test_a_slower_server_is_found(aa_run: dict[str, Any], session: Session) -> N
     assert status == 1
     rows = {row["variant"]: row for row in found["rows"]}
     assert rows["openresty_lua"]["outcome"] == "unplanned"
-    assert rows["go_net_http"]["outcome"] == expected(rows["go_net_http"], "worse")
+    # Where neighbours made one of them slower, it may still be clear that it is worse.
+    assert rows["go_net_http"]["outcome"] in {"worse", expected(rows["go_net_http"], "worse")}
     assert rows["go_net_http"]["ratio"] < 0.5
     changed = {(change["where"], change["key"]) for change in found["environment"]}
     assert ("go_net_http", "argv") in changed
