@@ -43,6 +43,8 @@ _STEP_DOWN_RATIO = 0.5
 _BEYOND_RATIO = 1.15
 #: Below the most that an overloaded server turned over, a rate passes more often than not.
 _BELOW_MOST_RATIO = 0.9
+#: A window that fails with a larger part of its rate answered did not fail for want of speed.
+_ACHIEVED_RATIO = 0.95
 #: A rate less than this above one that passed would say nothing new.
 _ABOVE_LOW_RATIO = 1.05
 #: The step down is squared at most this many times.
@@ -318,9 +320,9 @@ class Search:
         """
         if high <= _RATE_MIN_PER_S:
             return None, Ending.NONE_PASSES
-        most = self._most_achieved(judged)
-        if most and most * _BELOW_MOST_RATIO < high:
-            return self._rounded(max(most * _BELOW_MOST_RATIO, _RATE_MIN_PER_S)), Ending.FOUND
+        below_most = self._rounded((self._most_achieved(judged) or 0.0) * _BELOW_MOST_RATIO)
+        if _RATE_MIN_PER_S <= below_most < high:
+            return below_most, Ending.FOUND
         has_passed = any(window.passes(self.objectives) for window in judged)
         steps_count = 0 if has_passed else min(len(self._rates(judged)) - 1, _STEPS_DOWN_MAX)
         lower = high * _STEP_DOWN_RATIO**2.0**steps_count
@@ -350,8 +352,14 @@ class Search:
     @staticmethod
     def _most_achieved(windows: Sequence[Window]) -> float | None:
         """The most right answers a second at rates that the server did not keep up with: about all that it can do."""
-        behind = [window.achieved_per_s for window in windows if window.keeping is Keeping.BEHIND]
-        return max((rate for rate in behind if rate), default=None)
+        behind = [
+            window.achieved_per_s
+            for window in windows
+            if window.keeping is Keeping.BEHIND
+            and window.achieved_per_s
+            and window.achieved_per_s < _ACHIEVED_RATIO * window.rate_per_s
+        ]
+        return max(behind, default=None)
 
     def _inside(self, rate: float, low: float, high: float) -> float:
         rounded = self._rounded(rate)

@@ -205,6 +205,18 @@ def test_what_an_overloaded_server_turns_over_says_where_to_go_on(start_per_s: f
     assert len(windows) <= 8
 
 
+@pytest.mark.parametrize("achieved_per_s", [51.1, 54.5, 56.8])
+def test_a_server_that_fails_at_every_rate_is_asked_at_each_once(achieved_per_s: float) -> None:
+    """It answers about as many as were sent, with errors among them: that leads nowhere, and not round in a circle."""
+    found, windows = run(
+        Search(P99, 51.1),
+        lambda rate: replace(window(rate, 900.0, keeping=Keeping.BEHIND), achieved_per_s=achieved_per_s),
+    )
+
+    assert found.ending is Ending.NONE_PASSES
+    assert len(windows) == len({one.rate_per_s for one in windows}) <= 6
+
+
 def test_a_rate_whose_confirmations_say_nothing_ends_the_search() -> None:
     """Neither side of a bracket is asked for without end; what is known of both stands."""
     seen: list[float] = []
