@@ -20,6 +20,8 @@ UNANSWERED_LIMIT_RATIO = 0.001
 GENERATOR_CPU_LIMIT_PERCENT = 70.0
 #: From where on a percentile such as p99 is one of requests that wrk sent late.
 WRK_LATE_LIMIT_RATIO = 0.01
+#: The generator looks around every 0.2 s: where that took longer by 50 ms, it had no CPU for so long.
+_BEAT_S, _PAUSE_MIN_S = 0.2, 0.05
 #: By order statistics so many answers bound p99 to the answers between p98.8 and p99.2.
 P99_COUNT_MIN = 10_000
 
@@ -33,7 +35,22 @@ def overloaded(row: SummaryRow) -> bool:
 
 def sent_late(row: SummaryRow) -> bool:
     """The loop was not open: requests waited for a free connection."""
-    return above(row.late_ratio, LATE_LIMIT_RATIO)
+    return above(row.late_ratio, LATE_LIMIT_RATIO) and not _late_by_pause(row)
+
+
+def generator_late(row: SummaryRow) -> bool:
+    """wrk did not run when requests were due, or when answers came that would have freed connections for them."""
+    return above(row.wrk_late_ratio, WRK_LATE_LIMIT_RATIO) or _late_by_pause(row)
+
+
+def _late_by_pause(row: SummaryRow) -> bool:
+    """Whether no slot waited longer for a connection than the generator had no CPU at a time."""
+    return above(row.late_ratio, LATE_LIMIT_RATIO) and _PAUSE_MIN_S < pause_s(row) >= (row.latest_slot_s or 0.0)
+
+
+def pause_s(row: SummaryRow) -> float:
+    """The longest time for which the generator did not run when it should have."""
+    return (row.generator_paused_s or 0.0) - _BEAT_S
 
 
 def trending(row: SummaryRow) -> bool:
@@ -69,6 +86,14 @@ def _quarters_text(row: SummaryRow) -> str:
     return f"mean latency by quarter of the window: {', '.join(map(duration_us, row.quarters_mean_us))}"
 
 
+def _generator_late_text(row: SummaryRow) -> str:
+    text = f"wrk itself sent {100 * (row.wrk_late_ratio or 0.0):.2g} % of the requests at least 20 ms late"
+    if not _late_by_pause(row):
+        return text
+    late = f"{100 * (row.late_ratio or 0.0):.2g} % had no free connection at their time"
+    return f"{text}; {late}, and the generator did not run for {1000 * pause_s(row):.0f} ms at a time"
+
+
 #: The rules of this theme, the more severe first within one severity.
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -91,10 +116,8 @@ RULES: tuple[Rule, ...] = (
         name="open_loop_generator_late",
         severity=Severity.GENERATOR_FULL,
         doubt="rate",
-        applies=lambda row: above(row.wrk_late_ratio, WRK_LATE_LIMIT_RATIO),
-        figures=lambda row: (
-            f"wrk itself sent {100 * (row.wrk_late_ratio or 0.0):.2g} % of the requests at least 20 ms late"
-        ),
+        applies=generator_late,
+        figures=_generator_late_text,
         meaning="wrk did not run when they were due, so they came in bursts, and their answers were read late",
         next_step="See what else runs on the generator, add one, or ask for a lower rate",
         words=lambda _: "generator late",

@@ -125,3 +125,21 @@ def test_overload_is_said_before_what_it_causes() -> None:
     assert rule is not None
     assert rule.verdict is Verdict.OVERLOADED
     assert not Verdict.OVERLOADED.is_sound
+
+
+@pytest.mark.parametrize(
+    ("latest_s", "paused_s", "rule_name"),
+    [
+        (0.06, 0.27, "open_loop_generator_late"),
+        # Longer than the pause, or none that a quiet generator has not: nobody but the server kept connections.
+        (0.3, 0.27, "sent_late"),
+        (0.003, 0.205, "sent_late"),
+    ],
+)
+def test_slots_that_a_paused_generator_missed_are_not_the_servers(
+    latest_s: float, paused_s: float, rule_name: str
+) -> None:
+    """A wrk that did not run reads no answer, so that no connection is free for the next slot."""
+    row = open_row(late_ratio=0.007, latest_slot_s=latest_s, generator_paused_s=paused_s)
+
+    assert note_names(row) & {"open_loop_generator_late", "sent_late"} == {rule_name}
