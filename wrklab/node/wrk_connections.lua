@@ -121,11 +121,11 @@ function connections.asked()
   end
   for place = past_place, round_end - 1 do
     local connection = may_ask(loop.fired[place])
-    if connection and found then
+    if connection and not found then
+      found, past_place = connection, place
+    elseif connection and connection ~= found then
       found = nil
       break
-    elseif connection then
-      found, past_place = connection, place
     end
   end
   loop.fired[0].fd = -1
