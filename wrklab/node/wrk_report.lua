@@ -96,6 +96,9 @@ if rate then
   -- at once and asks when it has connected again: an end of the run in between would make one more of it.
   local others_since_s, others = slots_s + 0.5, math.huge
 
+  -- Both counts when the last request was answered: whatever is closed after that was waiting.
+  local errors_when_done, closed_when_done = nil, nil
+
   -- Of each connection by its address: whether wrk asked for it before, when the request of its slot is to be sent, until
   -- that has an answer, and whether the connection is to be opened for it.
   local is_known, due_s, is_resting = {}, {}, {}
@@ -225,10 +228,16 @@ if rate then
       end
       open_timer = nil
     end
-    local connection = connections.asked()
-    if connection then return wait_of(connection, now, now, past_tick_ms) end
-    open_timer, open_asked_s = connections.next_timer(), now
-    return never_ms
+    local connection, wait_ms = connections.asked(), never_ms
+    if connection then
+      wait_ms = wait_of(connection, now, now, past_tick_ms)
+    else
+      open_timer, open_asked_s = connections.next_timer(), now
+    end
+    if not errors_when_done and slot_s >= slots_s and progress.complete >= sent then
+      errors_when_done, closed_when_done = tonumber(progress.read_errors), idle_closed
+    end
+    return wait_ms
   end
 
   local function join(values)
@@ -250,6 +259,9 @@ if rate then
       in_flight = in_flight + begun[quarter] - answered[quarter]
     end
     idle_closed = math.max(idle_closed, tonumber(progress.read_errors) - others)
+    if errors_when_done then
+      idle_closed = math.max(idle_closed, closed_when_done + tonumber(progress.read_errors) - errors_when_done)
+    end
     return string.format("%d;%d;%d;%.17g;%s;%s;%s;%s;%d;%d;%d", scheduled, sent, late, latest_s, join(due), join(begun),
       join(answered), join(waiting), idle_closed, connections.opened(), wrk_late)
   end
