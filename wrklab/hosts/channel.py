@@ -121,6 +121,10 @@ def _started(transport: paramiko.Transport, command: str, deadline_s: float) -> 
             watchdog.cancel()
         yield channel
     finally:
+        # Where output still comes, paramiko 5's transport could write to the pipe that close() has just closed, and end
+        # the whole connection by that: it has nothing to tell the pipe any more.
+        for buffer in (channel.in_buffer, channel.in_stderr_buffer):
+            buffer.set_event(threading.Event())
         channel.close()
 
 
