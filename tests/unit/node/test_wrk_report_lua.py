@@ -289,7 +289,7 @@ def test_connections_that_close_after_each_answer_are_told_apart(
     slots = report.slots
     assert slots is not None
     # A machine whose neighbours take it serves less, but no slot is taken twice.
-    assert 0.5 * slots.scheduled < report.requests <= slots.sent <= slots.scheduled
+    assert 0.2 * slots.scheduled < report.requests <= slots.sent <= slots.scheduled
     assert slots.opened == report.errors.write
     # No server closed one that waited for its slot.
     assert slots.idle_closed == report.errors.read == 0
