@@ -256,12 +256,12 @@ class Search:
     def _next(self, windows: Sequence[Window]) -> tuple[float | None, Ending]:
         if len(windows) >= _WINDOWS_MAX:
             return None, Ending.UNSETTLED
-        # Once or twice may be a neighbour's doing.
-        if windows and windows[-1].is_void(self.objectives) and not self._is_given_up(windows, windows[-1].rate_per_s):
+        given_up = [rate for rate in self._rates(windows) if self._is_given_up(windows, rate)]
+        if windows and windows[-1].is_void(self.objectives) and windows[-1].rate_per_s not in given_up:
+            # Once or twice may be a neighbour's doing.
             return windows[-1].rate_per_s, Ending.FOUND
         judged = self._judged(windows)
         low, high = self._bracket(judged)
-        given_up = [rate for rate in self._rates(windows) if self._is_given_up(windows, rate)]
         between = [rate for rate in given_up if (low or 0.0) < rate < (high or math.inf)]
         if between:
             return self._below_given_up(judged, low, between)
@@ -286,10 +286,10 @@ class Search:
             return self._rounded(min(max(self.start_per_s, _RATE_MIN_PER_S), RATE_MAX_PER_S)), Ending.FOUND
         if low >= RATE_MAX_PER_S:
             return None, Ending.EVERY_RATE_PASSES
-        step, likely = low * _STEP_UP_RATIO, self.likely_max_per_s
-        if likely and self._rounded(likely) > low:
+        step, likely = low * _STEP_UP_RATIO, self._rounded(self.likely_max_per_s or 0.0)
+        if likely > low:
             step = min(step, likely)
-        elif likely and low <= self._rounded(likely):
+        elif likely == low:
             # It serves what it was thought to: the end is most likely near.
             step = low * _BEYOND_RATIO
         return self._rounded(min(step, RATE_MAX_PER_S)), Ending.FOUND

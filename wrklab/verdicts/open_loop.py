@@ -45,10 +45,10 @@ def generator_late(row: SummaryRow) -> bool:
 
 def _late_by_pause(row: SummaryRow) -> bool:
     """Whether no slot waited longer for a connection than the generator had no CPU at a time."""
-    return above(row.late_ratio, LATE_LIMIT_RATIO) and _PAUSE_MIN_S < pause_s(row) >= (row.latest_slot_s or 0.0)
+    return above(row.late_ratio, LATE_LIMIT_RATIO) and _PAUSE_MIN_S < _pause_s(row) >= (row.latest_slot_s or 0.0)
 
 
-def pause_s(row: SummaryRow) -> float:
+def _pause_s(row: SummaryRow) -> float:
     """The longest time for which the generator did not run when it should have."""
     return (row.generator_paused_s or 0.0) - _BEAT_S
 
@@ -91,7 +91,7 @@ def _generator_late_text(row: SummaryRow) -> str:
     if not _late_by_pause(row):
         return text
     late = f"{100 * (row.late_ratio or 0.0):.2g} % had no free connection at their time"
-    return f"{text}; {late}, and the generator did not run for {1000 * pause_s(row):.0f} ms at a time"
+    return f"{text}; {late}, and the generator did not run for {1000 * _pause_s(row):.0f} ms at a time"
 
 
 #: The rules of this theme, the more severe first within one severity.
